@@ -1,0 +1,44 @@
+# The environment is made in .venv from the exact pins. To use one of your own: make book PY=python
+PYTHON ?= python3
+PY ?= .venv/bin/python
+CHAPTER ?=
+SNAKEMAKE = $(PY) -m snakemake --snakefile workflow/Snakefile --profile workflow/profiles/local
+CONFIG = $(if $(CHAPTER),--config chapter=$(CHAPTER))
+
+ifeq ($(PY),.venv/bin/python)
+READY = .venv/.ready
+endif
+
+.PHONY: book test pages smoke quick desk paper environment lock clean
+
+book: environment  ## the book: every chapter at quick, then the HTML
+	@start=$$(date +%s); $(SNAKEMAKE) quick && echo "chapters: $$(($$(date +%s) - start)) s"
+	@$(PY) workflow/book.py
+
+test: environment  ## style and tests
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pytest
+
+pages: environment  ## look at the built book in headless Chromium
+	$(PY) -m pytest tests/book/test_pages.py --pages
+
+smoke quick desk paper: environment  ## run the chapters, or CHAPTER=..., at that preset
+	$(SNAKEMAKE) $@ $(CONFIG)
+
+environment: $(READY)
+
+.venv/.ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	@echo "environment: installing into .venv (some minutes, mostly torch)"
+	@start=$$(date +%s); $(PYTHON) -m venv .venv \
+	&& $(PY) -m pip install --disable-pip-version-check --progress-bar off -r requirements.txt \
+	   | grep --line-buffered -E '^(Collecting|Installing|Successfully|ERROR)' \
+	&& $(PY) -m pip install --disable-pip-version-check -q --no-deps -e . \
+	&& touch $@ && echo "environment: $$(($$(date +%s) - start)) s"
+
+lock:  ## new exact pins from pyproject.toml, with uv
+	sed -n 's/^#   \(uv pip compile.*\)/\1/p' requirements.txt | sh
+
+clean:  ## everything that was built; not the environment
+	rm -rf build .snakemake .pytest_cache .ruff_cache
