@@ -1,0 +1,60 @@
+"""Views of sequences (B, T, F) and of vectors (B, F); each sample is changed with probability p."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmlib._checks import check_range
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Add N(0, sd^2) to every entry of a sample. Source: CoMM, MultiBench experiments.
+
+    >>> Noise(p=1.0)(torch.zeros(2, 3, 4), torch.Generator().manual_seed(0)).shape
+    torch.Size([2, 3, 4])
+    """
+
+    sd: float = 0.1
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_range("sd", self.sd, 0)
+        check_range("p", self.p, 0, 1)
+
+    def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        where = {"generator": generator, "device": batch.device}
+        changed = torch.rand(len(batch), *[1] * (batch.ndim - 1), **where) < self.p
+        noise = self.sd * torch.randn(batch.shape, dtype=batch.dtype, **where)
+        return batch + noise * changed
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Zero a random share of a sample's time steps; of its entries where a sample is a vector.
+
+    The share is uniform in [0, max_fraction], rounded down to whole steps; which steps is drawn
+    without replacement. Source: CoMM, MultiBench experiments.
+
+    >>> view = Drop(p=1.0)(torch.ones(1, 5, 2), torch.Generator().manual_seed(0))
+    >>> bool((view == 0).all(dim=2).sum() <= 4)  # at most 0.8 of 5 steps
+    True
+    """
+
+    max_fraction: float = 0.8
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_range("max_fraction", self.max_fraction, 0, 1)
+        check_range("p", self.p, 0, 1)
+
+    def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        where = {"generator": generator, "device": batch.device}
+        b, t = batch.shape[:2]
+        changed = torch.rand(b, 1, **where) < self.p
+        count = (torch.rand(b, 1, **where) * self.max_fraction * t).long() * changed
+        dropped = torch.rand(b, t, **where).argsort(dim=1) < count
+        return batch.masked_fill(dropped.view(b, t, *[1] * (batch.ndim - 2)), 0)

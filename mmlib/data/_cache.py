@@ -1,0 +1,59 @@
+"""Tensors that take a while to make, kept in a file that is whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+_log = logging.getLogger(__name__)
+
+
+def cached(path: Path, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """What ``build()`` gives, read from ``path`` if an earlier call wrote it there.
+
+    The file holds a sha256 of its tensors. One that does not agree with it, or cannot be read, is
+    built anew, with a warning in the log. Several processes may call this at once: each then builds
+    and the last to finish replaces the file as a whole.
+    """
+    if path.exists():
+        try:
+            return _read(path)
+        except (SafetensorError, ValueError, OSError) as error:
+            _log.warning("%s is damaged (%s) and is made anew", path, error)
+    tensors = build()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(handle)
+    try:
+        save_file(tensors, part, metadata={"sha256": _digest(tensors)})
+        os.chmod(part, 0o644)  # a temporary file can be read by its owner only
+        os.replace(part, path)
+    finally:
+        Path(part).unlink(missing_ok=True)
+    return tensors
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        noted = (file.metadata() or {}).get("sha256")
+    if noted != _digest(tensors):
+        raise ValueError(f"its tensors do not have the sha256 {noted}")
+    return tensors
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

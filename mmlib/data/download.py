@@ -1,0 +1,96 @@
+"""Fetch a file once and know that it is the right one."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from mmlib._checks import check_choice, check_range
+
+_BLOCK = 1 << 20  # bytes read at a time
+
+
+class DownloadError(OSError):
+    """A file could not be fetched, or is not the one it should be; the message says what to do."""
+
+
+def download(url: str, path: Path, *, size: int, sha256: str, timeout: float = 30.0) -> Path:
+    """Return ``path``, after fetching it from ``url`` unless the right file is there already.
+
+    Right means ``size`` bytes with this ``sha256``. The file grows as ``path`` + ``.part`` and is
+    renamed once it is whole and right, so ``path`` never holds part of a file. A later call carries
+    on with what an interrupted one left; a second process waits for the first. ``timeout`` is the
+    longest silence of the server, in seconds.
+
+    Raises :class:`DownloadError` if the server cannot be reached, refuses, stops early or sends
+    another file; ``ValueError`` for a ``url`` that is not http or https and for ``size`` < 1.
+    """
+    check_choice("scheme of url", urlsplit(url).scheme, ("http", "https"))
+    check_range("size", size, 1)
+    if _is_right(path, size, sha256):
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if _is_right(path, size, sha256):  # another process was quicker
+            part.unlink(missing_ok=True)
+            return path
+        try:
+            _append(file, url, size, timeout)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise DownloadError(f"{url} answers {error.code} {error.reason}") from error
+        except (OSError, HTTPException) as error:
+            raise DownloadError(
+                f"cannot fetch {url} ({error}). Run again when there is a network: it carries on"
+                f" where it stopped. Or bring the file from elsewhere to {path}"
+                f" ({size:,} bytes, sha256 {sha256})"
+            ) from error
+        found = _sha256(part)
+        if found != sha256:
+            file.truncate(0)  # not removed: a waiting process has this very file open
+            raise DownloadError(f"{url} sent a file with sha256 {found}; expected {sha256}")
+        os.replace(part, path)
+    return path
+
+
+def _append(file: BinaryIO, url: str, size: int, timeout: float) -> None:
+    """Fetch what ``file`` lacks of ``size`` bytes; all of it if the server cannot send a part."""
+    have = file.seek(0, os.SEEK_END)
+    if have == size:
+        return
+    if have > size:
+        have = file.truncate(0)
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    with urllib.request.urlopen(request, timeout=timeout) as answer:
+        if answer.status != 206:
+            have = file.truncate(0)
+        name = Path(file.name).stem
+        with tqdm(
+            desc=name, initial=have, total=size, unit="B", unit_scale=True, disable=None
+        ) as bar:
+            while have <= size and (block := answer.read(_BLOCK)):
+                have += file.write(block)
+                bar.update(len(block))
+    file.flush()
+    if have < size:
+        raise OSError(f"it stopped after {have:,} of {size:,} bytes")
+
+
+def _is_right(path: Path, size: int, sha256: str) -> bool:
+    return path.is_file() and path.stat().st_size == size and _sha256(path) == sha256
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

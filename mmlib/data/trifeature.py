@@ -1,0 +1,246 @@
+"""Trifeature: images of one shape with one texture in one colour, ten of each, and pairs of them.
+
+The 2,600 images, their split, the pairs and the map M are exactly those of CoMM's experiments; they
+are drawn here, not downloaded. 200 of the 1,000 combinations are test images, so a test image shows
+a new combination of a shape, a texture and a colour that are known from training.
+
+A sample is an ordered pair of images of the same shape. What the two share is the shape
+(redundancy, R); texture and colour of each are its own (uniqueness, U1 and U2: the texture of the
+first and of the second image); synergy, S, is whether the map M sends the texture of the first
+image to the colour of the second, which neither image tells alone.
+
+Source: CoMM, released code, after Hermann and Lampinen (2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmlib._checks import check_choice, check_range
+from mmlib.data._cache import cached
+from mmlib.data._root import data_root
+from mmlib.data._trifeature_render import CANVAS, COLORS, SHAPES, TEXTURES, Draw, draw, render
+
+SEED = 42  # of the images, the split and M; the released experiments draw the pairs with it too
+RENDERINGS = {"train": 3, "test": 1}  # of each combination, in the released experiments
+_VERSION = 1  # of the files kept on disk; raise it when images or their order change
+_Values = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]  # shapes, textures, colours
+
+
+@dataclass(frozen=True)
+class Part:
+    """The N images of one part of the split."""
+
+    images: Tensor  # uint8 (N, 3, S, S)
+    labels: Tensor  # long (N, 3): index of the shape, the texture and the colour
+    names: tuple[str, ...]  # such as circle_dots_blue_0 (train, rendering 0), circle_grid_blue
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """P ordered pairs of images of one part, and the label of each probe task."""
+
+    first: Tensor  # long (P,), index of an image
+    second: Tensor  # long (P,)
+    labels: dict[str, Tensor]  # "R", "U1", "U2", "S", each long (P,)
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+@dataclass(frozen=True)
+class Trifeature:
+    """Images for training and for the test, the names of their values, and the map M."""
+
+    train: Part
+    test: Part
+    shapes: tuple[str, ...]
+    textures: tuple[str, ...]
+    colors: tuple[str, ...]
+    mapping: Tensor  # long (textures,): M, the index of the colour that goes with each texture
+
+    def pairs(self, split: str, n: int | None = None, *, biased: bool, seed: int) -> Pairs:
+        """Draw ``n`` different ordered pairs of the same shape from ``"train"`` or ``"test"``.
+
+        An image may be paired with itself. ``biased`` keeps to pairs whose texture of image 1 and
+        colour of image 2 are in M, all with S = 1. By default all such pairs, in random order.
+        With ``seed=SEED`` these are the released experiments' pairs: 10,000 of 576,846 for
+        training (57,636 if biased), all 4,094 for the test. Raises ``ValueError`` for another
+        ``split`` and for an ``n`` that is not between 1 and the number of such pairs.
+        """
+        check_choice("split", split, RENDERINGS)
+        shape, texture, color = (self.train if split == "train" else self.test).labels.T
+        partner = self.mapping[texture]
+        allowed = shape[:, None] == shape
+        if biased:
+            allowed &= partner[:, None] == color
+        allowed = allowed.flatten().nonzero()[:, 0]
+        n = len(allowed) if n is None else n
+        check_range("n", n, 1, len(allowed))
+        rng = np.random.default_rng(seed)
+        rng.permutation(len(self.colors))  # the released experiments draw M first
+        chosen = allowed[rng.choice(len(allowed), size=n, replace=False)]
+        first, second = chosen // len(shape), chosen % len(shape)
+        labels = {
+            "R": shape[first],
+            "U1": texture[first],
+            "U2": texture[second],
+            "S": (partner[first] == color[second]).long(),
+        }
+        return Pairs(first, second, labels)
+
+
+def load(
+    size: int = CANVAS,
+    *,
+    shapes: Sequence[str] = SHAPES,
+    textures: Sequence[str] = TEXTURES,
+    colors: Sequence[str] = tuple(COLORS),
+    renderings: tuple[int, int] = (RENDERINGS["train"], RENDERINGS["test"]),
+    texture_zoom: int = 1,
+) -> Trifeature:
+    """Render the world at ``size`` x ``size`` pixels; at other sizes than 224 by area resampling.
+
+    Fewer ``shapes``, ``textures`` or ``colors`` make a smaller world, of the same images as the
+    whole one; M is then drawn among what is left, which needs as many colours as textures.
+    ``renderings`` of each combination for training and for the test: the first (3, 1) are the
+    released experiments', whatever the number, and come first. ``texture_zoom`` enlarges the
+    textures, whose period of 10 pixels (of 224) vanishes in small images.
+
+    The whole world is kept on disk (``MMLIB_DATA``, else ``data/``), smaller ones are not. Raises
+    ``ValueError`` for unknown or repeated values and for a split that leaves a part empty.
+
+    >>> world = load(32, shapes=["star", "plus"], textures=["grid", "dots"], renderings=(1, 2))
+    >>> world.train.images.shape, world.test.names[0]
+    (torch.Size([31, 3, 32, 32]), 'plus_dots_yellow')
+    """
+    check_range("size", size, 1)
+    check_range("texture_zoom", texture_zoom, 1)
+    known = {"shapes": SHAPES, "textures": TEXTURES, "colors": tuple(COLORS)}
+    values = (tuple(shapes), tuple(textures), tuple(colors))
+    for (name, allowed), given in zip(known.items(), values, strict=True):
+        for value in given:
+            check_choice(name, value, allowed)
+        if len(set(given)) < len(given):
+            raise ValueError(f"{name} is {given}; allowed: each value once")
+    if len(colors) < len(textures):
+        raise ValueError(f"colors has {len(colors)} values; allowed: {len(textures)} (textures) up")
+    counts = dict(zip(RENDERINGS, renderings, strict=True))
+    keys = {}
+    for split, count in counts.items():
+        check_range(f"renderings of {split}", count, 1)
+        keys[split] = _keys(split, count, values)
+        if not keys[split]:
+            raise ValueError(f"the world has no {split} images; allowed: more values")
+
+    def build() -> dict[str, Tensor]:
+        return _images(keys, size, texture_zoom)
+
+    if sum(map(len, values)) == sum(map(len, known.values())):
+        what = f"v{_VERSION}-{size}px-{counts['train']}-{counts['test']}-zoom{texture_zoom}"
+        images = cached(data_root() / "trifeature" / f"{what}.safetensors", build)
+    else:
+        images = build()
+    mapping = np.random.default_rng(SEED).permutation(len(colors))[: len(textures)]
+    parts = [_part(split, images[split], keys[split], values) for split in keys]
+    return Trifeature(*parts, *values, torch.from_numpy(mapping))
+
+
+class _Key(NamedTuple):
+    """One image. Sorted, those of the released experiments come first and in their order."""
+
+    extra: int  # 0 for the released experiments' images, else the rendering
+    shape: str
+    texture: str
+    color: str
+    rendering: int
+
+
+def _combinations(rng: np.random.Generator) -> list[tuple[str, str, str, str]]:
+    """Split, shape, texture and colour of the 1,000 combinations, in the order of the draws."""
+    is_test = np.repeat([1, 0], [200, 800])
+    rng.shuffle(is_test)
+    splits = [("train", "test")[flag] for flag in is_test]
+    return [(s, *v) for s, v in zip(splits, product(SHAPES, TEXTURES, COLORS), strict=True)]
+
+
+def _keys(split: str, count: int, values: _Values) -> list[_Key]:
+    """The images of one part, in order."""
+    return sorted(
+        _Key(rendering if rendering >= RENDERINGS[split] else 0, *combination, rendering)
+        for this, *combination in _combinations(np.random.default_rng(SEED))
+        if this == split and all(map(tuple.__contains__, values, combination))
+        for rendering in range(count)
+    )
+
+
+def _stream(counts: dict[str, int]) -> Iterator[tuple[str, _Key, Draw]]:
+    """The chances of every image of the whole world, in the order of the draws.
+
+    The released images come from one generator, each further round of renderings from its own.
+    """
+    rng = np.random.default_rng(SEED)
+    for split, *combination in _combinations(rng):
+        for rendering in range(RENDERINGS[split]):
+            yield split, _Key(0, *combination, rendering), draw(rng, combination[1])
+    for part, count in counts.items():
+        for rendering in range(RENDERINGS[part], count):
+            rng = np.random.default_rng([SEED, part == "test", rendering])
+            for split, *combination in _combinations(np.random.default_rng(SEED)):
+                if split == part:
+                    yield split, _Key(rendering, *combination, rendering), draw(rng, combination[1])
+
+
+def _images(keys: dict[str, list[_Key]], size: int, zoom: int) -> dict[str, Tensor]:
+    """Render the images of ``keys``: uint8 (N, 3, size, size) for each part."""
+    images = {s: torch.empty(len(k), 3, size, size, dtype=torch.uint8) for s, k in keys.items()}
+    places = {s: {key: place for place, key in enumerate(k)} for s, k in keys.items()}
+    counts = {s: 1 + max(key.rendering for key in k) for s, k in keys.items()}
+    for split, key, chance in _stream(counts):
+        place = places[split].get(key)
+        if place is not None:
+            image = render(key.shape, key.texture, key.color, chance, zoom)
+            images[split][place] = area_resize(torch.from_numpy(image), size)
+    return images
+
+
+def area_resize(image: Tensor, size: int) -> Tensor:
+    """Resample uint8 (..., H, W) to ``size`` x ``size``: each pixel the mean of what it covers.
+
+    >>> area_resize(torch.tensor([[0, 0, 90], [0, 0, 90], [0, 0, 90]], dtype=torch.uint8), 2)
+    tensor([[ 0, 60],
+            [ 0, 60]], dtype=torch.uint8)
+    """
+    if image.shape[-2:] == (size, size):
+        return image
+    rows, columns = (_covers(side, size) for side in image.shape[-2:])
+    return (rows @ image.float() @ columns.mT).round().byte()
+
+
+@cache
+def _covers(pixels: int, size: int) -> Tensor:
+    """Weight of each of ``pixels`` in the mean of each of ``size`` equal parts: (size, pixels)."""
+    edge = torch.arange(size + 1, dtype=torch.float64) * pixels / size
+    start = torch.arange(pixels)
+    overlap = torch.minimum(edge[1:, None], start + 1) - torch.maximum(edge[:-1, None], start)
+    return (overlap.clamp(min=0) * size / pixels).float()
+
+
+def _part(split: str, images: Tensor, keys: list[_Key], values: _Values) -> Part:
+    labels = [[known.index(v) for known, v in zip(values, key[1:4], strict=True)] for key in keys]
+    names = ["_".join(key[1:4]) for key in keys]
+    for place, key in enumerate(keys):
+        if split == "train" or key.rendering > 0:
+            names[place] += f"_{key.rendering}"
+    return Part(images, torch.tensor(labels), tuple(names))

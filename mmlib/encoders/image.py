@@ -1,0 +1,83 @@
+"""Images (B, 3, H, W) to feature maps (B, C, h, w). All start from random weights."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from mmlib._checks import check_choice, check_range
+
+
+class AlexNetTrunk(nn.Sequential):
+    """The convolutions of AlexNet as in torchvision: 224 x 224 pixels to (B, 256, 6, 6).
+
+    Source: CoMM, Trifeature experiments; Hermann & Lampinen 2020.
+    """
+
+    out_features = 256
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(3, 64, kernel_size=11, stride=4, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+            nn.Conv2d(64, 192, kernel_size=5, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+            nn.Conv2d(192, 384, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(384, 256, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(256, 256, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+        )
+
+
+class ResNetTrunk(nn.Sequential):
+    """torchvision's ResNet-18 or -50 without pooling and classifier: C = 512 or 2048, h = H / 32.
+
+    Raises ``ValueError`` for another depth.
+    """
+
+    def __init__(self, depth: int):
+        import torchvision
+
+        makers = {18: torchvision.models.resnet18, 50: torchvision.models.resnet50}
+        network = makers[check_choice("depth", depth, makers)](weights=None)
+        super().__init__(*list(network.children())[:-2])
+        self.out_features: int = network.fc.in_features
+
+
+class SmallConvNet(nn.Sequential):
+    """Three strided convolutions for small images on a CPU: C = 4 * width, h = H / 8.
+
+    >>> import torch
+    >>> SmallConvNet(width=16)(torch.rand(2, 3, 32, 32)).shape
+    torch.Size([2, 64, 4, 4])
+    """
+
+    def __init__(self, width: int):
+        check_range("width", width, 1)
+        layers: list[nn.Module] = []
+        channels = 3
+        for out in (width, 2 * width, 4 * width):
+            layers += [
+                nn.Conv2d(channels, out, kernel_size=3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(out),
+                nn.ReLU(inplace=True),
+            ]
+            channels = out
+        super().__init__(*layers)
+        self.out_features = channels
+
+
+class GlobalPool(nn.Module):
+    """A trunk followed by the mean over its map: (B, 3, H, W) -> (B, C)."""
+
+    def __init__(self, trunk: nn.Module):
+        super().__init__()
+        self.trunk = trunk
+        self.out_features: int = trunk.out_features
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.trunk(images).mean(dim=(2, 3))

@@ -1,0 +1,133 @@
+"""Captions: words to ids, ids to one vector."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmlib._checks import check_range, check_shape
+from mmlib.encoders.transformer import Transformer
+
+PAD, START, END, UNKNOWN, MASK = range(5)
+SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>", "<mask>")
+
+# No caption can spell a special token: brackets are no part of a word.
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+
+class WordTokenizer:
+    """Lower-case words to ids: the five special tokens, then the words of ``words``.
+
+    Ids 0 to 4 are padding, start, end, unknown word and mask. ``vocabulary[id]`` is the word.
+
+    >>> tokenizer = WordTokenizer.fit(["A red square.", "a blue square"])
+    >>> ids = tokenizer.encode(["a green square"], length=6)
+    >>> ids.tolist(), tokenizer.decode(ids[0])
+    ([[1, 5, 3, 6, 2, 0]], 'a <unknown> square')
+    """
+
+    def __init__(self, words: Iterable[str]):
+        self.vocabulary: list[str] = [*SPECIAL, *words]
+        self._ids = {word: i for i, word in enumerate(self.vocabulary)}
+        if len(self._ids) < len(self.vocabulary):
+            raise ValueError("words holds a word twice, or a special token")
+
+    @classmethod
+    def fit(
+        cls, captions: Iterable[str], min_count: int = 1, max_size: int | None = None
+    ) -> WordTokenizer:
+        """The words of ``captions`` seen ``min_count`` times, the most frequent first.
+
+        With ``max_size``, at most so many entries, special tokens included. Words of equal count
+        stand in alphabetical order, so the same captions in any order give the same ids.
+        """
+        check_range("max_size", len(SPECIAL) if max_size is None else max_size, len(SPECIAL))
+        counts = Counter(word for caption in captions for word in _words(caption))
+        ranked = sorted(counts, key=lambda word: (-counts[word], word))
+        kept = [word for word in ranked if counts[word] >= min_count]
+        return cls(kept if max_size is None else kept[: max_size - len(SPECIAL)])
+
+    def __len__(self) -> int:
+        return len(self.vocabulary)
+
+    def encode(self, captions: Sequence[str], length: int) -> Tensor:
+        """Captions to (B, length) ids: start, words, end, padding. Long ones lose their last words.
+
+        Raises ``ValueError`` if ``length`` has no room for start, one word and end.
+        """
+        check_range("length", length, 3)
+        ids = torch.full((len(captions), length), PAD)
+        for row, caption in enumerate(captions):
+            words = _words(caption)[: length - 2]
+            coded = [START, *(self._ids.get(word, UNKNOWN) for word in words), END]
+            ids[row, : len(coded)] = torch.tensor(coded)
+        return ids
+
+    def decode(self, ids: Tensor | Sequence[int]) -> str:
+        """The words of one row of ids, up to the first end token, separated by blanks."""
+        words = []
+        for i in map(int, ids):
+            if i == END:
+                break
+            if i not in (PAD, START):
+                words.append(self.vocabulary[i])
+        return " ".join(words)
+
+
+def _words(caption: str) -> list[str]:
+    return _WORD.findall(caption.lower())
+
+
+class TextTransformer(nn.Module):
+    """Causal transformer over word ids; the feature is read at the first end token.
+
+    ``forward`` takes ids (B, T), T at most ``length``, and returns (B, out_features). Whatever
+    stands after a caption's first end token cannot matter, so the batch is cut at its last one.
+    Raises ``ValueError`` if a caption has no end token. Source: CLIP, section 2.4.
+
+    >>> encoder = TextTransformer(10, width=8, depth=1, heads=2, length=6, out_features=4)
+    >>> encoder(torch.tensor([[1, 5, 6, 2, 0, 0]])).shape
+    torch.Size([1, 4])
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        width: int,
+        depth: int,
+        heads: int,
+        length: int,
+        out_features: int,
+    ):
+        super().__init__()
+        self.out_features = out_features
+        self.token_embedding = nn.Embedding(vocabulary_size, width)
+        self.position_embedding = nn.Parameter(0.01 * torch.randn(length, width))
+        self.transformer = Transformer(width, depth, heads)
+        self.projection = nn.Linear(width, out_features, bias=False)
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        nn.init.normal_(self.projection.weight, std=width**-0.5)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.encode_embedded(self.token_embedding(ids), ids)
+
+    def encode_embedded(self, embedded: Tensor, ids: Tensor) -> Tensor:
+        """The same from embedded tokens (B, T, D); ``ids`` (B, T) only tell where the end is.
+
+        A gradient with respect to ``embedded`` is what HotFlip ranks replacement words by.
+        """
+        sizes = check_shape("ids", ids, "B T")
+        check_shape("embedded", embedded, "B T D", **sizes)
+        check_range("number of tokens", sizes["T"], 1, len(self.position_embedding))
+        # argmax gives the first end token, but 0 also where there is none.
+        is_end = ids == END
+        end = is_end.int().argmax(dim=1)
+        last = int(torch.where(is_end.any(dim=1), end, sizes["T"]).max())
+        if last == sizes["T"]:
+            raise ValueError(f"ids has a row without the end token {END}")
+        x = embedded[:, : last + 1] + self.position_embedding[: last + 1]
+        return self.projection(self.transformer(x, causal=True, rows=end))

@@ -1,0 +1,77 @@
+"""Accuracy, balanced accuracy and area under the ROC curve, in percent."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmlib._checks import check_shape
+
+
+def accuracy(predictions: Tensor, labels: Tensor) -> float:
+    """Share of right predictions, in percent. Both arguments are class numbers (N,).
+
+    >>> accuracy(torch.tensor([0, 0, 1, 1]), torch.tensor([0, 0, 0, 1]))
+    75.0
+    """
+    _check(predictions, labels)
+    return 100 * (predictions == labels).double().mean().item()
+
+
+def balanced_accuracy(predictions: Tensor, labels: Tensor) -> float:
+    """Recall of each class, averaged over the classes that occur in ``labels``, in percent.
+
+    Both arguments are class numbers (N,). A constant prediction scores 100 / K, however unequal
+    the K classes are. Raises ``ValueError`` on unequal shapes and on no labels.
+    Source: CoMM ("accuracy" of its released code is this one).
+
+    >>> balanced_accuracy(torch.tensor([0, 0, 0, 0]), torch.tensor([0, 0, 0, 1]))
+    50.0
+    """
+    _check(predictions, labels)
+    right = (predictions == labels).double()
+    _, labels, total = torch.unique(labels, return_inverse=True, return_counts=True)
+    hits = right.new_zeros(len(total)).index_add(0, labels, right)
+    return 100 * (hits / total).mean().item()
+
+
+def roc_auc(scores: Tensor, labels: Tensor) -> float:
+    """Area under the ROC curve, in percent: how often a positive scores above a negative.
+
+    Ties count half, and the count is exact, so equal scores give exactly 50.
+
+    Args:
+        scores: (N,), higher for the positive class; or (N, K), a column for each class.
+        labels: (N,), 0 or 1; for (N, K) scores 0 to K-1. Then the mean, over the classes that
+            occur, of the area of each class against the rest.
+
+    Raises ``ValueError`` on nan, on unequal lengths and on labels of a single class.
+
+    >>> roc_auc(torch.tensor([0.1, 0.4, 0.4, 0.8]), torch.tensor([0, 0, 1, 1]))
+    87.5
+    """
+    check_shape("labels", labels, "N", N=len(scores))
+    if scores.isnan().any():
+        raise ValueError("scores hold nan; allowed: numbers and infinities")
+    present = torch.unique(labels).tolist()
+    classes = 2 if scores.ndim == 1 else check_shape("scores", scores, "N K")["K"]
+    if len(present) < 2 or not set(present) <= set(range(classes)):
+        raise ValueError(f"labels are {present}; allowed: two or more of 0 to {classes - 1}")
+    if scores.ndim == 1:
+        return 100 * _area(scores, labels == 1)
+    return 100 * sum(_area(scores[:, k], labels == k) for k in present) / len(present)
+
+
+def _area(scores: Tensor, positive: Tensor) -> float:
+    _, place, counts = torch.unique(scores, return_inverse=True, return_counts=True)
+    twice_rank = (2 * counts.cumsum(0) - counts + 1)[place]  # of the mean rank of equal scores
+    n, total = int(positive.sum()), len(scores)
+    wins = int(twice_rank[positive].sum()) - n * (n + 1)  # doubled, hence whole numbers
+    return wins / (2 * n * (total - n))
+
+
+def _check(predictions: Tensor, labels: Tensor) -> None:
+    check_shape("labels", labels, "N")
+    check_shape("predictions", predictions, "N", N=len(labels))
+    if not len(labels):
+        raise ValueError("labels has 0 entries; allowed: 1 or more")

@@ -1,0 +1,292 @@
+"""Linear probe: how much of a label a linear classifier reads from frozen embeddings.
+
+The classifier is multinomial logistic regression, a convex problem, solved by L-BFGS in coordinates
+in which its Hessian at the start is the identity. Embeddings are strongly correlated, so this takes
+a fraction of the iterations; it needs one eigendecomposition (D, D), which all strengths share.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmlib._checks import check_choice, check_range, check_shape
+from mmlib.evaluate.metrics import accuracy, balanced_accuracy, roc_auc
+
+STRENGTHS = tuple(10.0**k for k in range(-5, 2))  # of C, strong to weak regularisation
+_CHOICE, _FINAL = 1e-4, 1e-5  # tolerances of a probe: to choose C, and of its classifier
+_ITERATIONS = 1000
+_STANDSTILL = {torch.float32: 1e-10, torch.float64: 1e-15}  # change of the loss that is none
+
+
+@dataclass(frozen=True)
+class LinearClassifier:
+    """Class scores ``x @ weight + bias``: weight (D, K), bias (K,), fitted with strength ``C``."""
+
+    weight: Tensor
+    bias: Tensor
+    C: float
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Scores (N, K) of embeddings (N, D)."""
+        return x.to(self.weight.dtype) @ self.weight + self.bias
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """Scores of a probe on the test set, in percent, and what it chose on the validation set."""
+
+    accuracy: float
+    balanced_accuracy: float
+    auc: float
+    C: float
+    validation: dict[float, float]  # balanced accuracy for each C
+    classifier: LinearClassifier
+
+
+def linear_probe(
+    train_x: Tensor,
+    train_y: Tensor,
+    test_x: Tensor,
+    test_y: Tensor,
+    *,
+    validation: float | tuple[Tensor, Tensor] = 0.25,
+    generator: torch.Generator | None = None,
+    strengths: Sequence[float] = STRENGTHS,
+    penalty: str = "l2",
+    standardize: bool = True,
+    refit: bool = True,
+) -> ProbeResult:
+    """Fit a linear classifier on the training set and score it on the test set.
+
+    Its strength is the one with the best balanced accuracy on the validation set; equals are told
+    apart by their cross-entropy there. The test set chooses nothing.
+
+    Args:
+        train_x, test_x: embeddings (N, D) and (M, D).
+        train_y, test_y: class numbers (N,) and (M,), from 0.
+        validation: embeddings and class numbers; or the share of each class of the training set to
+            take for it, chosen by ``generator``.
+        strengths, penalty, standardize: see :func:`logistic_path`.
+        refit: whether the final classifier is fitted on training and validation set together.
+
+    Raises ``ValueError`` on other shapes and ranges, and if a random split has no generator.
+    Source: CoMM, released code (share 0.4; 7 strengths, then finer ones around the best).
+
+    >>> x, y = torch.eye(4).repeat(25, 1), torch.arange(4).repeat(25)
+    >>> linear_probe(x, y, x, y, generator=torch.Generator().manual_seed(0)).balanced_accuracy
+    100.0
+    """
+    n, d = check_shape("train_x", train_x, "N D").values()
+    check_shape("train_y", train_y, "N", N=n)
+    m = check_shape("test_x", test_x, "M D", D=d)["M"]
+    check_shape("test_y", test_y, "M", M=m)
+    if isinstance(validation, tuple):
+        fit_x, fit_y, (val_x, val_y) = train_x, train_y, validation
+        count = check_shape("validation[0]", val_x, "V D", D=d)["V"]
+        check_shape("validation[1]", val_y, "V", V=count)
+        train_x, train_y = torch.cat([fit_x, val_x]), torch.cat([fit_y, val_y])
+    else:
+        if generator is None:
+            raise ValueError("generator is None; the random validation split needs one")
+        rest, held = stratified_split(train_y, validation, generator=generator)
+        fit_x, fit_y, val_x, val_y = train_x[rest], train_y[rest], train_x[held], train_y[held]
+
+    options = {
+        "classes": int(max(train_y.max(), test_y.max())) + 1,
+        "penalty": penalty,
+        "standardize": standardize,
+    }
+    path = logistic_path(fit_x, fit_y, strengths, **options, tolerance=_CHOICE)
+    merits = [_merit(classifier, val_x, val_y) for classifier in path]
+    best = path[max(range(len(path)), key=merits.__getitem__)]
+    if refit:
+        (best,) = logistic_path(train_x, train_y, [best.C], **options, tolerance=_FINAL)
+    logits = best.logits(test_x).double()
+    return ProbeResult(
+        accuracy=accuracy(logits.argmax(1), test_y),
+        balanced_accuracy=balanced_accuracy(logits.argmax(1), test_y),
+        auc=roc_auc(_scores(logits), test_y),
+        C=best.C,
+        validation={c.C: merit[0] for c, merit in zip(path, merits, strict=True)},
+        classifier=best,
+    )
+
+
+def logistic_path(
+    x: Tensor,
+    y: Tensor,
+    strengths: Sequence[float],
+    *,
+    classes: int | None = None,
+    penalty: str = "l2",
+    standardize: bool = False,
+    tolerance: float = 1e-7,
+) -> list[LinearClassifier]:
+    """Logistic regressions of ``y`` on ``x``, one for each strength C (small C: strong penalty).
+
+    With penalty ``l2`` the objective is scikit-learn's, C * (sum of cross-entropies) + ||W||^2 / 2;
+    with ``unsquared`` it is CoMM's, (mean cross-entropy) + ||W|| / (2 C), whose optimum is exactly
+    W = 0 when C is small. The bias is free. For two classes W is a single column, as in
+    scikit-learn.
+
+    Args:
+        x: (N, D), centred inside; computed in its dtype, at least float32.
+        y: class numbers (N,).
+        classes: K; by default the largest class number plus one.
+        standardize: whether the penalty counts weights of features divided by their standard
+            deviation. The weights returned are for ``x`` as given in either case.
+        tolerance: largest entry of the gradient of the mean objective, in the solver's coordinates.
+
+    Raises ``ValueError`` on other shapes and ranges; warns if the solver stops early.
+    Source: CoMM, released code (the un-squared norm).
+
+    >>> (c,) = logistic_path(torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1]), [1.0])
+    >>> c.logits(torch.tensor([[0.0], [1.0]])).softmax(1)[:, 1]
+    tensor([0.5000, 0.6...])
+    """
+    n = check_shape("x", x, "N D")["N"]
+    check_shape("y", y, "N", N=n)
+    check_choice("penalty", penalty, ("l2", "unsquared"))
+    for C in strengths:
+        check_range("C", C, 0, open_low=True)
+    classes = int(y.max()) + 1 if classes is None else classes
+    check_range("classes", classes, 2)
+    check_range("labels", int(y.min()), 0)
+    check_range("labels", int(y.max()), 0, classes - 1)
+
+    # Embeddings often come from inference mode, whose tensors autograd does not take.
+    with torch.inference_mode(False), torch.enable_grad():
+        x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
+        mean = x.mean(0)
+        scale = x.std(0, correction=0) if standardize else torch.ones_like(mean)
+        scale = torch.where(scale > 1e-6 * mean.abs(), scale, 1)  # constant features stay zero
+        problem = _Problem((x - mean) / scale, y.clone(), classes, penalty)
+        path = []
+        for C in strengths:
+            weight, bias = problem.weight_and_bias(problem.solve(C, tolerance))
+            weight = weight / scale[:, None]
+            path.append(LinearClassifier(weight, bias - mean @ weight, C))
+    return path
+
+
+def stratified_split(
+    labels: Tensor, share: float, *, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Split indices at random so that the second part has ``share`` of each class, rounded.
+
+    Returns the indices of both parts, each in ascending order. Raises ``ValueError`` on a share
+    outside (0, 1) and if a part stays empty.
+
+    >>> labels = torch.tensor([0] * 6 + [1] * 4)
+    >>> rest, held = stratified_split(labels, 0.5, generator=torch.Generator().manual_seed(0))
+    >>> labels[held]
+    tensor([0, 0, 0, 1, 1])
+    """
+    check_range("share", share, 0, 1, open_low=True, open_high=True)
+    n = check_shape("labels", labels, "N")["N"]
+    order = torch.randperm(n, generator=generator, device=labels.device)
+    order = order[labels[order].argsort(stable=True)]  # by class, at random within each
+    _, place, counts = labels[order].unique_consecutive(return_inverse=True, return_counts=True)
+    within = torch.arange(n, device=labels.device) - (counts.cumsum(0) - counts)[place]
+    held = within < (share * counts).round()[place]
+    if held.all() or not held.any():
+        raise ValueError(f"share is {share!r}, which leaves a part of {n} labels empty")
+    return order[~held].sort().values, order[held].sort().values
+
+
+class _Problem:
+    """The optimisation problem for one data set; a position is (D + 1, columns): weights, bias.
+
+    Weights are kept in the eigenbasis of the covariance of ``x``, where the norm is the same and
+    the curvature is known for each row.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, classes: int, penalty: str):
+        self.x, self.y, self.classes, self.penalty = x, y, classes, penalty
+        self.columns = classes if classes > 2 else 1
+        eigenvalues, self.basis = torch.linalg.eigh(x.T @ x / len(x))
+        # Hessian of the mean cross-entropy where all classes are equally likely.
+        chance = 1 / classes if classes > 2 else 1 / 4
+        self.curvature = chance * F.pad(eigenvalues.clamp(min=0), (0, 1), value=1.0)[:, None]
+
+    def weight_and_bias(self, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight (D, K) and bias (K,)."""
+        missing = (self.classes - self.columns, 0)
+        return F.pad(self.basis @ position[:-1], missing), F.pad(position[-1], missing)
+
+    def objective(self, position: Tensor, force: float) -> Tensor:
+        """Mean cross-entropy + ``force`` * (half the squared norm, or the norm)."""
+        weight, bias = self.weight_and_bias(position)
+        logits = torch.addmm(bias, self.x, weight)
+        loss = F.cross_entropy(logits.double(), self.y)  # in float32 it would stand still too early
+        if self.penalty == "l2":
+            return loss + force * position[:-1].double().square().sum() / 2
+        return loss + force * position[:-1].double().norm()
+
+    def solve(self, C: float, tolerance: float) -> Tensor:
+        # Starting where the next stronger fit ended would take as many steps: at zero the scale
+        # below makes the first one Newton's.
+        if self.penalty == "l2":
+            force = bend = 1 / (C * len(self.x))
+            position = self.x.new_zeros(self.x.shape[1] + 1, self.columns)
+        else:
+            force = 1 / (2 * C)
+            position = self._leave_zero(force)
+            if not position[:-1].any():
+                return position
+            bend = force
+        bends = torch.full_like(self.curvature, bend)
+        bends[-1] = 0
+        scale = (self.curvature + bends).rsqrt()
+        inner = (position / scale).requires_grad_()
+        solver = torch.optim.LBFGS(
+            [inner],
+            max_iter=_ITERATIONS,
+            max_eval=25 * _ITERATIONS,  # as many as the line searches may take
+            tolerance_grad=tolerance,
+            tolerance_change=_STANDSTILL[inner.dtype],
+            line_search_fn="strong_wolfe",
+        )
+
+        def evaluate() -> Tensor:
+            solver.zero_grad()
+            loss = self.objective(scale * inner, force)
+            loss.backward()
+            return loss
+
+        solver.step(evaluate)
+        if solver.state[inner]["n_iter"] >= _ITERATIONS:
+            warnings.warn(f"no optimum in {_ITERATIONS} iterations at C={C:g}", stacklevel=4)
+        return scale * inner.detach()
+
+    def _leave_zero(self, force: float) -> Tensor:
+        """A start off W = 0, where the un-squared norm has no derivative, or the optimum there.
+
+        At W = 0 the loss falls by at most the norm of its gradient, the penalty grows by ``force``.
+        """
+        targets = F.one_hot(self.y, self.classes)
+        targets = targets[:, -self.columns :].to(self.x.dtype)
+        down = self.basis.T @ (self.x.T @ targets) / len(self.x)
+        counts = torch.bincount(self.y, minlength=self.classes).clamp(min=0.5)
+        bias = counts.log().to(self.x.dtype)
+        bias = bias[-1:] - bias[0] if self.columns == 1 else bias - bias.mean()
+        room = 1 - force / down.norm().item()
+        # Half the covariance bounds the Hessian, so this step lowers the objective.
+        step = max(room, 0.0) / (0.5 * self.curvature[:-1].max() / self.curvature[-1])
+        return torch.cat([step * down, bias[None]])
+
+
+def _merit(classifier: LinearClassifier, x: Tensor, y: Tensor) -> tuple[float, float]:
+    logits = classifier.logits(x)
+    return balanced_accuracy(logits.argmax(1), y), -F.cross_entropy(logits, y).item()
+
+
+def _scores(logits: Tensor) -> Tensor:
+    """What the ROC orders: log-odds of class 1, or the log-probability of each of many classes."""
+    return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits.log_softmax(1)

@@ -1,0 +1,140 @@
+"""From encoder outputs to tokens, and from the tokens of all modalities to one embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmlib._checks import check_range, check_shape
+from mmlib.encoders.transformer import Transformer
+
+
+def sincos_2d(width: int, height: int, width_cells: int) -> Tensor:
+    """Fixed positions of a height x width_cells grid: (width, height, width_cells).
+
+    The four quarters of the channels are sine and cosine of the row, then of the column, at
+    frequencies 10000^(-k / (width / 4)). Raises ``ValueError`` unless 4 divides ``width``.
+    Source: CoMM, released code.
+
+    >>> sincos_2d(8, 2, 3)[0]
+    tensor([[0.0000, 0.0000, 0.0000],
+            [0.8415, 0.8415, 0.8415]])
+    """
+    if width < 4 or width % 4:
+        raise ValueError(f"width is {width}; allowed: multiples of 4")
+    quarter = width // 4
+    frequency = 10_000 ** (-torch.arange(quarter, dtype=torch.float64) / quarter)
+    rows = frequency[:, None, None] * torch.arange(height)[:, None]
+    columns = frequency[:, None, None] * torch.arange(width_cells)
+    parts = (rows.sin(), rows.cos(), columns.sin(), columns.cos())
+    return torch.cat([p.expand(quarter, height, width_cells) for p in parts]).float()
+
+
+class MapAdapter(nn.Module):
+    """Feature map (B, C, h, w) to tokens (B, h * w, width): 1x1 convolution, plus positions.
+
+    The positions are those of a map of ``grid`` cells (rows, columns); for a map of another size
+    they are interpolated.
+    """
+
+    def __init__(self, in_channels: int, width: int, grid: tuple[int, int]):
+        super().__init__()
+        self.convolution = nn.Conv2d(in_channels, width, kernel_size=1)
+        self.register_buffer("positions", sincos_2d(width, *grid), persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        positions = self.positions
+        if features.shape[2:] != positions.shape[1:]:
+            positions = F.interpolate(positions[None], features.shape[2:], mode="bicubic")[0]
+        return (self.convolution(features) + positions).flatten(2).mT
+
+
+class VectorAdapter(nn.Module):
+    """Vector (B, n_features) to one token per entry (B, n_features, width): x_k w_k + b_k."""
+
+    def __init__(self, n_features: int, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_features, width))
+        self.bias = nn.Parameter(torch.randn(n_features, width))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        check_shape("vectors", vectors, "B F", F=len(self.weight))
+        return vectors[:, :, None] * self.weight + self.bias
+
+
+class TokenAdapter(nn.Module):
+    """Vector (B, width) to a single token (B, 1, width)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.width = width
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        check_shape("vectors", vectors, "B D", D=self.width)
+        return vectors[:, None]
+
+
+class IdentityAdapter(nn.Identity):
+    """A sequence encoder's output (B, T, width) is tokens already."""
+
+
+class FusionTransformer(nn.Module):
+    """Tokens of M modalities to one embedding (B, D): the class token of a transformer over all.
+
+    ``mask`` says for each modality whether it is seen. A modality that is not seen has no token in
+    the sequence, and its entry in ``tokens`` is never looked at. Which modality a token belongs to
+    can only be told from its content, and the order of the tokens does not matter.
+    Raises ``ValueError`` if nothing is seen, or if ``mask`` has not one entry per modality.
+    Source: CoMM, released code (one layer, eight heads).
+
+    >>> fusion = FusionTransformer(width=16)
+    >>> tokens = [torch.randn(2, 5, 16), torch.randn(2, 3, 16)]
+    >>> fusion(tokens, mask=[True, False]).shape
+    torch.Size([2, 16])
+    """
+
+    def __init__(self, width: int, depth: int = 1, heads: int = 8):
+        super().__init__()
+        self.width = width
+        self.class_token = nn.Parameter(torch.randn(1, 1, width))
+        self.transformer = Transformer(width, depth, heads)
+
+    def forward(self, tokens: Sequence[Tensor], mask: Sequence[bool] | None = None) -> Tensor:
+        mask = [True] * len(tokens) if mask is None else mask
+        if len(mask) != len(tokens):
+            raise ValueError(f"mask has {len(mask)} entries for {len(tokens)} modalities")
+        seen = [t for t, keep in zip(tokens, mask, strict=True) if keep]
+        if not seen:
+            raise ValueError(f"mask is {list(mask)}; allowed: at least one True")
+        batch = len(seen[0])
+        for t in seen:
+            check_shape("tokens", t, "B T D", B=batch, D=self.width)
+        sequence = torch.cat([self.class_token.expand(batch, 1, -1), *seen], dim=1)
+        first = torch.zeros(batch, dtype=torch.long, device=sequence.device)
+        return self.transformer(sequence, rows=first)
+
+
+class ProjectionHead(nn.Sequential):
+    """Three linear layers with batch normalisation and ReLU between: only used in training.
+
+    The output is not normalised; the losses take the cosine. Source: CoMM, released code.
+
+    >>> ProjectionHead(512, 512, 256)(torch.randn(4, 512)).shape
+    torch.Size([4, 256])
+    """
+
+    def __init__(self, in_features: int, hidden: int, out_features: int):
+        for name, value in {"in_features": in_features, "hidden": hidden}.items():
+            check_range(name, value, 1)
+        super().__init__(
+            nn.Linear(in_features, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, out_features),
+        )

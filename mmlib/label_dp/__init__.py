@@ -1,0 +1,1 @@
+"""Label differential privacy: mechanisms, what they cost, exact small worlds, and an audit."""

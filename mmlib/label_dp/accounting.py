@@ -1,0 +1,233 @@
+"""What randomized response costs: epsilon from the noise, and the noise from epsilon.
+
+One response of the label among K classes keeps it with chance a = 1 - noise + noise / K and shows
+any other given class with chance b = noise / K. Its privacy loss is L = log(a / b); the Rényi
+divergence of order alpha between its laws for two labels is, with all factors positive,
+
+    D = log(1 + b (1 - exp(-(alpha - 1) L)) (exp(alpha L) - 1)) / (alpha - 1),
+
+which is computed here from logarithms, so nothing cancels for small losses and nothing overflows
+for large ones. Independent responses of the same label add.
+
+``order`` is alpha, from 1 (the Kullback-Leibler divergence) to infinity (pure epsilon); all costs
+are in nats.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from mmlib._checks import check_choice, check_range
+
+
+def epsilon_of(
+    noise: float, n_classes: int, *, responses: int = 1, order: float = math.inf
+) -> float:
+    """Cost of ``responses`` independent randomized responses of one label among K classes.
+
+    Double randomized response is 2 responses where images count as private, see :func:`guarantee`.
+    A label drawn anew in every epoch is as many responses as there are epochs.
+
+    Args:
+        noise: lambda, chance of a uniform draw (own class included), from 0 (epsilon is infinite)
+            to 1 (epsilon is 0).
+        n_classes: K, at least 2.
+        responses: how many, at least 1.
+        order: alpha, from 1 to infinity.
+
+    Source: label-DP paper, condition on epsilon; Ghazi et al. 2021; Mironov 2017, Definition 4.
+
+    >>> round(epsilon_of(0.962372, 286, responses=2), 3)
+    5.0
+    """
+    _check(n_classes, responses, order)
+    check_range("noise", noise, 0.0, 1.0)
+    if noise == 0:
+        return math.inf
+    loss = math.log1p((n_classes - 1) * (1 - noise)) - math.log(noise)
+    return responses * _divergence(loss, n_classes, order)
+
+
+def noise_for(
+    epsilon: float, n_classes: int, *, responses: int = 1, order: float = math.inf
+) -> float:
+    """The noise at which ``responses`` responses cost ``epsilon``: inverts :func:`epsilon_of`.
+
+    >>> round(noise_for(5.0, 286), 6), round(noise_for(5.0, 286, responses=2), 6)
+    (0.659878, 0.962372)
+    """
+    _check(n_classes, responses, order)
+    check_range("epsilon", epsilon, 0.0)
+    loss = _loss_for(epsilon / responses, n_classes, order)
+    other = math.exp(-loss)  # chance of another given class over that of the own one
+    return n_classes * other / (1 + (n_classes - 1) * other)
+
+
+def inclusive_noise(noise: float, n_classes: int) -> float:
+    """Lambda of the pseudo-code, from the lambda of the paper's prose.
+
+    The prose draws one of the K - 1 *other* classes with chance ``noise``, from 0 to (K - 1) / K
+    (beyond that the own class is the least likely one, which no uniform draw gives).
+
+    >>> round(inclusive_noise(0.75, 4), 12)
+    1.0
+    """
+    check_range("n_classes", n_classes, 2)
+    check_range("noise", noise, 0.0, (n_classes - 1) / n_classes)
+    return min(1.0, noise * n_classes / (n_classes - 1))
+
+
+def keep_probability(noise: float, n_classes: int) -> float:
+    """Chance a that the released label is the true one.
+
+    >>> round(keep_probability(0.659878, 286), 4)
+    0.3424
+    """
+    check_range("n_classes", n_classes, 2)
+    return 1 - check_range("noise", noise, 0.0, 1.0) * (n_classes - 1) / n_classes
+
+
+def agreement(noise: float, n_classes: int) -> float:
+    """Chance a^2 + (K - 1) b^2 that double RR's released label is the class of its image.
+
+    >>> round(agreement(0.659878, 286), 3), round(agreement(0.962372, 286), 4)
+    (0.119, 0.0049)
+    """
+    keep = keep_probability(noise, n_classes)
+    return keep**2 + (n_classes - 1) * (noise / n_classes) ** 2
+
+
+def approximate_epsilon(rdp: float, order: float, delta: float) -> float:
+    """The epsilon of (epsilon, delta)-privacy that a Rényi cost ``rdp`` of ``order`` implies.
+
+    ``order`` above 1, ``delta`` between 0 and 1. The best order is the reader's to find: each gives
+    a valid epsilon.
+
+    Source: Canonne, Kamath, Steinke 2020, Proposition 12 (never above Mironov 2017, Proposition 3).
+
+    >>> order, delta = 8.0, 1e-5
+    >>> approximate_epsilon(1.0, order, delta) < 1.0 + math.log(1 / delta) / (order - 1)
+    True
+    """
+    check_range("rdp", rdp, 0.0)
+    check_range("order", order, 1.0, open_low=True)
+    check_range("delta", delta, 0.0, 1.0, open_low=True, open_high=True)
+    if order == math.inf:
+        return rdp
+    saved = math.log1p(-1 / order) - (math.log(delta) + math.log(order)) / (order - 1)
+    return max(0.0, rdp + saved)
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """What a mechanism promises: ``epsilon`` at ``order`` (infinite: nothing), and why."""
+
+    epsilon: float
+    order: float
+    reason: str
+
+
+def guarantee(
+    mechanism: str,
+    noise: float,
+    n_classes: int,
+    *,
+    notion: str,
+    draw: str = "uniform",
+    pools: str = "given",
+    order: float = math.inf,
+) -> Guarantee:
+    """The bound on what a mechanism tells of a record's label, for any data.
+
+    Args:
+        mechanism: "label_rr" (the label is randomised, its image released as it is) or "double_rr".
+        noise: lambda of each coin, from 0 to 1.
+        n_classes: K, at least 2.
+        notion: "standard" (the image is known anyway; neighbours differ in the label alone) or
+            "population" (the image is private too; a neighbour has another label and the image
+            that goes with it).
+        draw: how double RR draws images, "uniform" or "knn".
+        pools: "given" (the images to draw from are given beforehand and owe nothing to the record;
+            for the population notion they follow the classes' own distributions) or "records"
+            (they are the records themselves, grouped by their true labels).
+        order: alpha, from 1 to infinity.
+
+    Source: label-DP paper, Theorem; Busa-Fekete et al. 2023; this book's chapter 4.
+
+    >>> guarantee("double_rr", 0.5, 2, notion="population", draw="knn").epsilon
+    inf
+    """
+    check_choice("mechanism", mechanism, ("label_rr", "double_rr"))
+    check_choice("notion", notion, ("standard", "population"))
+    check_choice("draw", draw, ("uniform", "knn"))
+    check_choice("pools", pools, ("given", "records"))
+    once = epsilon_of(noise, n_classes, order=order)
+    twice = epsilon_of(noise, n_classes, responses=2, order=order)
+    if mechanism == "label_rr":
+        if notion == "standard":
+            return Guarantee(once, order, "the released label is all that depends on the label")
+        return Guarantee(math.inf, order, "the image is released as it is and may tell the label")
+    if draw == "knn" and notion == "population":
+        return Guarantee(
+            math.inf,
+            order,
+            "an image of the own class that is near to no image of another class comes out only if "
+            "the own class is the true one",
+        )
+    if pools == "records":
+        reason = (
+            "the label decides whom the image is near to in its class, and with that whether "
+            "another record can show it at all"
+            if draw == "knn"
+            else "every other record's draw tells a little, and with the number of records it adds "
+            "up without limit"
+        )
+        return Guarantee(math.inf, order, reason)
+    if notion == "standard":
+        return Guarantee(
+            once, order, "the released image owes nothing to the label; the released label does"
+        )
+    return Guarantee(
+        twice,
+        order,
+        "two independent randomized responses of the label, one of them shown as an image",
+    )
+
+
+def _check(n_classes: int, responses: int, order: float) -> None:
+    check_range("n_classes", n_classes, 2)
+    check_range("responses", responses, 1)
+    check_range("order", order, 1.0)
+
+
+def _divergence(loss: float, n_classes: int, order: float) -> float:
+    """Rényi divergence of one response whose pure loss is ``loss``."""
+    if loss == 0 or order == math.inf:
+        return loss
+    share = 1 + (n_classes - 1) * math.exp(-loss)  # 1 / a
+    if order == 1:
+        return -math.expm1(-loss) / share * loss  # (a - b) L
+    log_b = -loss - math.log(share)
+    log_first = math.log(-math.expm1(-(order - 1) * loss))
+    log_second = order * loss + math.log(-math.expm1(-order * loss))
+    return _softplus(log_b + log_first + log_second) / (order - 1)
+
+
+def _loss_for(epsilon: float, n_classes: int, order: float) -> float:
+    """The pure loss at which one response costs ``epsilon`` at ``order``, by bisection."""
+    if epsilon == 0 or order == math.inf:
+        return epsilon
+    low, high = epsilon, 2 * epsilon  # the divergence never exceeds the pure loss
+    while _divergence(high, n_classes, order) < epsilon:
+        low, high = high, 2 * high
+    while low < (middle := (low + high) / 2) < high:
+        if _divergence(middle, n_classes, order) <= epsilon:
+            low = middle
+        else:
+            high = middle
+    return low  # from below: the noise never costs more than asked for
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))

@@ -1,0 +1,250 @@
+"""Randomized response on labels, and double randomized response on labels and images.
+
+``noise`` is always the paper's lambda as its Algorithm 1 prints it: the chance that the label is
+drawn anew, uniformly from all K classes *with the own one*. The paper's prose draws one of the
+*other* classes instead; that is the same mechanism with another parameter, which
+:func:`mmlib.label_dp.accounting.inclusive_noise` converts.
+
+Coins and draws come from 53 random bits, and a coin falls with at least its stated chance, so
+rounding never takes privacy away. What is drawn is drawn once: to draw again, for example in every
+epoch, releases the labels again and costs as much again.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmlib._checks import check_choice, check_range, check_shape
+from mmlib.label_dp.neighbours import nearest
+
+_BLOCK = 2**25  # distances held at once
+
+
+def randomized_response(
+    labels: Tensor, noise: float, n_classes: int, *, generator: torch.Generator
+) -> Tensor:
+    """Released labels: each is kept, or with chance ``noise`` drawn uniformly from all classes.
+
+    Args:
+        labels: integers (N,) from 0 to K - 1.
+        noise: lambda, from 0 (nothing changes) to 1 (nothing of the label is left).
+        n_classes: K, at least 2.
+        generator: the privacy noise's own, on the device of ``labels``.
+
+    Returns released labels (N,). Raises ``ValueError`` for a label, K or ``noise`` out of range.
+
+    Source: Warner 1965; label-DP paper, Algorithm 1, step 2.
+
+    >>> g = torch.Generator().manual_seed(0)
+    >>> released = randomized_response(torch.full((100_000,), 3), 0.8, 4, generator=g)
+    >>> [round(share, 2) for share in (released.bincount() / 1e5).tolist()]  # 0.2 + 0.8 / 4 kept
+    [0.2, 0.2, 0.2, 0.4]
+    """
+    _check_labels(labels, n_classes)
+    fallen = _coins(noise, labels, generator)
+    return torch.where(fallen, _uniform(n_classes, labels, generator), labels)
+
+
+def swap_images(
+    labels: Tensor,
+    noise: float,
+    n_classes: int,
+    *,
+    draw: str = "uniform",
+    features: Tensor | None = None,
+    neighbours: int | None = None,
+    include_self: bool = False,
+    records: Tensor | None = None,
+    generator: torch.Generator,
+) -> Tensor:
+    """Whose image each record shows: its own, or with chance ``noise`` one of a random class.
+
+    That class is uniform over all K and does not look at the record's own label; labels only form
+    the pools, one a class, from which images are drawn. Pass released labels, and the pools tell
+    nothing more than these do.
+
+    Args:
+        labels: integers (N,) from 0 to K - 1, of the N records that make the pools.
+        noise: lambda of the image, from 0 to 1.
+        n_classes: K, at least 2.
+        draw: "uniform" over the class's pool, or "knn": uniform over its ``neighbours`` members
+            nearest to the record, by Euclidean distance of ``features``, exactly, ties by index.
+        features: (N, D), only for "knn". They must not have been learned from private labels.
+        neighbours: k, only for "knn"; a pool with fewer members is used whole.
+        include_self: whether a record may be drawn from its own class's pool in place of itself.
+            By default it may not: then, with the other records' labels fixed, its own label has no
+            influence on its image.
+        records: indices (Q,) of the records to draw for, each as often as it is listed.
+            Default: all N, each once.
+        generator: the privacy noise's own, on the device of ``labels``.
+
+    Returns indices (Q,) into the N records. Raises ``ValueError`` for values out of range, for
+    arguments that do not fit ``draw``, and for a class whose pool is empty.
+
+    Source: label-DP paper, Algorithm 1, step 3.
+
+    >>> g = torch.Generator().manual_seed(0)
+    >>> labels = torch.arange(100_000) % 4
+    >>> source = swap_images(labels, 0.8, 4, generator=g)
+    >>> round((labels[source] == labels).double().mean().item(), 2)  # 0.2 + 0.8 / 4
+    0.4
+    """
+    sizes = _check_pools(labels, n_classes, draw, features, neighbours, include_self)
+    records = _all_records(labels, records)
+    swapped = _coins(noise, records, generator)
+    record = records[swapped]
+    drawn = _uniform(n_classes, record, generator)  # y', whatever the own label is
+
+    members = labels.argsort(stable=True)  # the pools, one after the other
+    starts = sizes.cumsum(0) - sizes
+    place = torch.empty_like(members)  # of a record in its class's pool
+    place[members] = _all_records(labels) - starts.repeat_interleave(sizes)
+    own = (labels[record] == drawn) & (not include_self)  # its own place is left out
+
+    eligible = sizes[drawn] - own.long()
+    if draw == "uniform":
+        pick = _uniform(eligible, record, generator)
+        pick += own & (pick >= place[record])
+    else:
+        eligible = eligible.clamp(max=neighbours)
+        pick = _uniform(eligible, record, generator)
+        own_place = torch.where(own, place[record], -1)
+        pools = members.split(sizes.tolist())
+        pick = _nearest_place(pick, eligible, own_place, features, record, drawn, pools)
+    source = records.clone()
+    source[swapped] = members[starts[drawn] + pick]
+    return source
+
+
+def double_rr(
+    labels: Tensor,
+    noise: float,
+    n_classes: int,
+    *,
+    draw: str = "uniform",
+    features: Tensor | None = None,
+    neighbours: int | None = None,
+    include_self: bool = False,
+    records: Tensor | None = None,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Double randomized response: released labels, and whose image each record shows.
+
+    The label goes through :func:`randomized_response` and, by coins of its own, the image through
+    :func:`swap_images`, which documents the arguments. Pools are formed by the true ``labels``.
+    What this guarantees, and that draw "knn" guarantees nothing, says
+    :func:`mmlib.label_dp.accounting.guarantee`.
+
+    Returns labels (Q,) and indices (Q,) into the N records; Q = N unless ``records`` says else.
+
+    Source: label-DP paper, Algorithm 1; Busa-Fekete et al. 2023.
+
+    >>> g = torch.Generator().manual_seed(0)
+    >>> labels = torch.arange(100_000) % 4
+    >>> released, source = double_rr(labels, 0.8, 4, generator=g)
+    >>> round((labels[source] == released).double().mean().item(), 2)  # 0.4^2 + 3 * 0.2^2
+    0.28
+    """
+    records = _all_records(labels, records)
+    released = randomized_response(labels[records], noise, n_classes, generator=generator)
+    source = swap_images(
+        labels,
+        noise,
+        n_classes,
+        draw=draw,
+        features=features,
+        neighbours=neighbours,
+        include_self=include_self,
+        records=records,
+        generator=generator,
+    )
+    return released, source
+
+
+def _nearest_place(
+    pick: Tensor,
+    eligible: Tensor,
+    own_place: Tensor,
+    features: Tensor,
+    record: Tensor,
+    drawn: Tensor,
+    pools: tuple[Tensor, ...],
+) -> Tensor:
+    """Places in the drawn classes' pools: of each record's nearest ones, the ``pick``-th by index.
+
+    One matrix product a class, for all records that drew it.
+    """
+    places = torch.empty_like(pick)
+    groups = drawn.argsort(stable=True).split(drawn.bincount(minlength=len(pools)).tolist())
+    for group, pool in zip(groups, pools, strict=True):
+        if not len(group):  # nobody drew this class
+            continue
+        for rows in group.split(max(1, _BLOCK // len(pool))):
+            near = nearest(features[record[rows]], features[pool], eligible[rows], own_place[rows])
+            places[rows] = (near.cumsum(1) > pick[rows, None]).int().argmax(1)
+    return places
+
+
+def _check_labels(labels: Tensor, n_classes: int) -> None:
+    check_range("n_classes", n_classes, 2)
+    _check_integers("label", labels, n_classes)
+
+
+def _all_records(labels: Tensor, records: Tensor | None = None) -> Tensor:
+    """The records (Q,) that are asked for, by default each once."""
+    if records is None:
+        return torch.arange(len(labels), device=labels.device)
+    _check_integers("record", records, len(labels))
+    return records
+
+
+def _check_integers(name: str, values: Tensor, count: int) -> None:
+    """Raise unless ``values`` are integers (N,) from 0 to ``count`` - 1."""
+    check_shape(f"{name}s", values, "N")
+    if values.is_floating_point() or values.dtype == torch.bool:
+        raise ValueError(f"{name}s have dtype {values.dtype}; allowed: integers")
+    if len(values):
+        check_range(f"smallest {name}", values.min().item(), 0, count - 1)
+        check_range(f"largest {name}", values.max().item(), 0, count - 1)
+
+
+def _check_pools(
+    labels: Tensor,
+    n_classes: int,
+    draw: str,
+    features: Tensor | None,
+    neighbours: int | None,
+    include_self: bool,
+) -> Tensor:
+    """Sizes of the pools (K,), if what is asked for can be drawn from each."""
+    _check_labels(labels, n_classes)
+    check_choice("draw", draw, ("uniform", "knn"))
+    if (draw == "knn") != (features is not None) or (draw == "knn") != (neighbours is not None):
+        raise ValueError(f"draw is {draw!r}; features and neighbours go with 'knn', and only there")
+    if draw == "knn":
+        check_shape("features", features, "N D", N=len(labels))
+        check_range("neighbours", neighbours, 1)
+    sizes = labels.bincount(minlength=n_classes)
+    least = 1 if include_self else 2
+    if sizes.min() < least:
+        raise ValueError(
+            f"class {sizes.argmin().item()} has {sizes.min().item()} records; allowed: at least "
+            f"{least} when include_self is {include_self}"
+        )
+    return sizes
+
+
+def _coins(noise: float, like: Tensor, generator: torch.Generator) -> Tensor:
+    """Whether each coin falls, so that something is drawn."""
+    check_range("noise", noise, 0.0, 1.0)
+    return _random(like, generator) < noise
+
+
+def _uniform(count: int | Tensor, like: Tensor, generator: torch.Generator) -> Tensor:
+    """Integers from 0 to ``count`` - 1."""
+    return (_random(like, generator) * count).to(like.dtype)
+
+
+def _random(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.rand(like.shape, dtype=torch.float64, device=like.device, generator=generator)

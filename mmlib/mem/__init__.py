@@ -1,0 +1,1 @@
+"""Unlearnable image-caption pairs: image noise, text triggers and their alternation."""

@@ -1,0 +1,30 @@
+"""Pre-training methods, all with one interface.
+
+A method is a module with ``loss(batch, generator) -> dict`` (the entry ``"loss"`` is minimised, the
+others are logged) and ``embed(batch) -> (B, E)``, the features that a probe sees. A batch is one
+raw tensor per modality. Each method holds, for each modality, a random transform that makes views
+for training and one without chance that makes the encoder's input for everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Transform = Callable[[Tensor, torch.Generator | None], Tensor]
+
+
+def transformed(
+    transforms: Sequence[Transform], batch: Sequence[Tensor], generator: torch.Generator | None
+) -> list[Tensor]:
+    """Each modality of ``batch`` through its own transform."""
+    return [t(x, generator) for t, x in zip(transforms, batch, strict=True)]
+
+
+def check_lengths(n_modalities: int, **parts: Sequence) -> None:
+    """Raise ``ValueError`` unless each of ``parts`` has one entry per modality."""
+    for name, entries in parts.items():
+        if len(entries) != n_modalities:
+            raise ValueError(f"{name} has {len(entries)} entries for {n_modalities} modalities")

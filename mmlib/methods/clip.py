@@ -1,0 +1,78 @@
+"""Two encoders with aligned outputs: CLIP for image and text, "Cross" in the CoMM paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmlib import losses
+from mmlib._checks import check_range
+from mmlib.methods import Transform, check_lengths, transformed
+
+MAX_SCALE = 100.0
+
+
+class DualEncoder(nn.Module):
+    """One encoder and one projection per modality; a pair's two vectors are to match.
+
+    Args:
+        encoders, projections: one of each for both modalities.
+        augment: one random transform per modality, for training.
+        prepare: one transform per modality that makes the encoder's input without chance.
+        temperature: of the loss; where it is learned, its start.
+        learn_temperature: learn the scale 1 / temperature, kept between 1 and 100 after each step.
+        weight: of the direction in which the first modality picks its partner among the second,
+            from 0 to 1; the other direction has the rest.
+
+    Source: CLIP, section 2.3; released code of CoMM and MEM; label-DP paper (weight lambda).
+    """
+
+    def __init__(
+        self,
+        encoders: Sequence[nn.Module],
+        projections: Sequence[nn.Module],
+        *,
+        augment: Sequence[Transform],
+        prepare: Sequence[Transform],
+        temperature: float = 0.07,
+        learn_temperature: bool = True,
+        weight: float = 0.5,
+    ):
+        super().__init__()
+        check_lengths(2, encoders=encoders, projections=projections)
+        check_lengths(2, augment=augment, prepare=prepare)
+        check_range("temperature", temperature, 1 / MAX_SCALE, 1)
+        self.weight = check_range("weight", weight, 0, 1)
+        self.encoders = nn.ModuleList(encoders)
+        self.projections = nn.ModuleList(projections)
+        self.augment = augment
+        self.prepare = prepare
+        log_scale = torch.tensor(-math.log(temperature))
+        self.log_scale = nn.Parameter(log_scale, requires_grad=learn_temperature)
+
+    @property
+    def scale(self) -> Tensor:
+        """1 / temperature, what cosines are multiplied with."""
+        return self.log_scale.exp()
+
+    def loss(self, batch: Sequence[Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Cross-entropy of a view of each pair in both directions, and its matches (percent)."""
+        with torch.no_grad():  # undoes what the step before did too much
+            self.log_scale.clamp_(0, math.log(MAX_SCALE))
+        z1, z2 = self.project(transformed(self.augment, batch, generator))
+        temperature = 1 / self.scale
+        loss = self.weight * losses.info_nce(z1, z2, temperature=temperature)
+        loss = loss + (1 - self.weight) * losses.info_nce(z2, z1, temperature=temperature)
+        return {"loss": loss, "match": losses.match_accuracy(z1, z2), "scale": self.scale.detach()}
+
+    def project(self, view: Sequence[Tensor]) -> list[Tensor]:
+        """Both projected vectors (B, D) of modalities that are transformed already."""
+        parts = zip(self.projections, self.encoders, view, strict=True)
+        return [projection(encoder(x)) for projection, encoder, x in parts]
+
+    def embed(self, batch: Sequence[Tensor]) -> Tensor:
+        """Both projected vectors side by side (B, 2 D), of the samples as they are."""
+        return torch.cat(self.project(transformed(self.prepare, batch, None)), dim=1)

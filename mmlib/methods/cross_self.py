@@ -1,0 +1,66 @@
+"""Cross+Self: align two modalities with each other and each with its own augmentations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmlib import losses
+from mmlib.methods import Transform, check_lengths, transformed
+
+
+class CrossSelf(nn.Module):
+    """One encoder and one head per modality; no fusion.
+
+    Args:
+        encoders, heads: one of each for both modalities; a head serves both kinds of term.
+        align: one transform per modality that makes the views aligned across modalities.
+        augment: one random transform per modality, drawn twice for alignment with itself.
+        prepare: one transform per modality that makes the encoder's input without chance.
+        temperature: of all terms.
+
+    Each step makes three views of each modality. Source: CoMM, released code, baseline Cross+Self.
+    """
+
+    def __init__(
+        self,
+        encoders: Sequence[nn.Module],
+        heads: Sequence[nn.Module],
+        *,
+        align: Sequence[Transform],
+        augment: Sequence[Transform],
+        prepare: Sequence[Transform],
+        temperature: float = 0.1,
+    ):
+        super().__init__()
+        check_lengths(2, encoders=encoders, heads=heads)
+        check_lengths(2, align=align, augment=augment, prepare=prepare)
+        self.encoders = nn.ModuleList(encoders)
+        self.heads = nn.ModuleList(heads)
+        self.align = align
+        self.augment = augment
+        self.prepare = prepare
+        self.temperature = temperature
+
+    def loss(self, batch: Sequence[Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss across plus mean loss within modalities, and matches across them (percent)."""
+        cross, view1, view2 = (
+            self.project(transformed(transforms, batch, generator))
+            for transforms in (self.align, self.augment, self.augment)
+        )
+        loss = losses.cross_self(
+            *cross, self_pairs=list(zip(view1, view2, strict=True)), temperature=self.temperature
+        )
+        return {"loss": loss, "match": losses.match_accuracy(*cross)}
+
+    def project(self, view: Sequence[Tensor]) -> list[Tensor]:
+        """Both heads' outputs (B, D) of modalities that are transformed already."""
+        parts = zip(self.heads, self.encoders, view, strict=True)
+        return [head(encoder(x)) for head, encoder, x in parts]
+
+    def embed(self, batch: Sequence[Tensor]) -> Tensor:
+        """Both encoders' outputs side by side (B, C1 + C2), of the samples as they are."""
+        view = transformed(self.prepare, batch, None)
+        return torch.cat([f(x) for f, x in zip(self.encoders, view, strict=True)], dim=1)

@@ -1,0 +1,176 @@
+"""One plot style, and figures whose alternative text is made from the data they show.
+
+Colours are Okabe and Ito's colour-blind safe ones; curves also differ by marker and dash, bars by
+hatch, so no figure speaks by colour alone. Figures have a white ground, which the book keeps in
+its dark mode.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLORS = {
+    "blue": "#0072B2",
+    "orange": "#D55E00",
+    "green": "#009E73",
+    "pink": "#CC79A7",
+    "sky": "#56B4E9",
+    "amber": "#E69F00",
+    "black": "#222222",
+    "grey": "#777777",
+}
+CYCLE = [COLORS[name] for name in ("blue", "orange", "green", "pink", "sky", "amber", "black")]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))]
+HATCHES = ["", "//", "..", "\\\\", "xx", "--", "++"]
+
+
+def style() -> None:
+    """Set the book's matplotlib style."""
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (6.4, 3.6),
+            "figure.facecolor": "white",
+            "savefig.facecolor": "white",
+            "savefig.dpi": 200,
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": "#dddddd",
+            "axes.prop_cycle": mpl.cycler(color=CYCLE, linestyle=DASHES),
+            "legend.frameon": False,
+            "lines.markersize": 4.5,
+        }
+    )
+
+
+def curves(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    hue: str,
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    reference: dict[str, float] | None = None,
+    logx: bool = False,
+    logy: bool = False,
+    ax: Axes | None = None,
+) -> tuple[Figure, str]:
+    """Mean curves of ``y`` over ``x``, one for each value of ``hue``, and their alternative text.
+
+    Rows that share ``x`` and ``hue`` are repeats: the line is their mean, the band their range.
+    ``reference`` adds named horizontal lines (chance, a bound). Returns the figure and the text.
+    """
+    figure, ax = _axes(ax)
+    sentences = []
+    for i, (name, rows) in enumerate(frame.groupby(hue, sort=False)):
+        points = rows.groupby(x)[y].agg(["mean", "min", "max"])
+        every = max(1, len(points) // 10)
+        ax.plot(
+            points.index,
+            points["mean"],
+            label=str(name),
+            color=CYCLE[i % len(CYCLE)],
+            linestyle=DASHES[i % len(DASHES)],
+            marker=MARKERS[i % len(MARKERS)],
+            markevery=every,
+        )
+        if len(rows) > len(points):
+            ax.fill_between(
+                points.index, points["min"], points["max"], color=CYCLE[i % len(CYCLE)], alpha=0.15
+            )
+        first, last = points["mean"].iloc[0], points["mean"].iloc[-1]
+        sentences.append(f"{name} goes from {number(first)} to {number(last)}")
+    for i, (name, value) in enumerate((reference or {}).items()):
+        ax.axhline(
+            value, color=COLORS["grey"], linewidth=1, linestyle=(0, (2 + 3 * i, 2)), label=name
+        )
+        sentences.append(f"{name} is {number(value)}")
+    if logx:
+        ax.set_xscale("log")
+    if logy:
+        ax.set_yscale("log")
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.legend()
+    span = f"{number(frame[x].min())} to {number(frame[x].max())}"
+    return figure, f"{_opening('Curves', ylabel, title)} over {xlabel}, {span}: " + "; ".join(
+        sentences
+    ) + "."
+
+
+def bars(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    hue: str,
+    *,
+    ylabel: str,
+    title: str = "",
+    reference: dict[str, float] | None = None,
+    ax: Axes | None = None,
+) -> tuple[Figure, str]:
+    """Grouped bars of mean ``y``: a group for each ``x``, a bar for each ``hue``; and the text.
+
+    Rows that share ``x`` and ``hue`` are repeats: the bar is their mean, the whisker their range.
+    """
+    figure, ax = _axes(ax)
+    groups, series = list(dict.fromkeys(frame[x])), list(dict.fromkeys(frame[hue]))
+    width = 0.8 / len(series)
+    sentences = []
+    for i, name in enumerate(series):
+        rows = frame[frame[hue] == name].groupby(x)[y].agg(["mean", "min", "max"]).reindex(groups)
+        at = [g + (i - (len(series) - 1) / 2) * width for g in range(len(groups))]
+        whiskers = [rows["mean"] - rows["min"], rows["max"] - rows["mean"]]
+        ax.bar(
+            at,
+            rows["mean"],
+            width * 0.92,
+            label=str(name),
+            color=CYCLE[i % len(CYCLE)],
+            hatch=HATCHES[i % len(HATCHES)],
+            edgecolor="white",
+            yerr=whiskers if (rows["max"] > rows["min"]).any() else None,
+            ecolor=COLORS["black"],
+        )
+        values = ", ".join(f"{g} {number(v)}" for g, v in zip(groups, rows["mean"], strict=True))
+        sentences.append(f"{name}: {values}")
+    for name, value in (reference or {}).items():
+        ax.axhline(value, color=COLORS["grey"], linewidth=1, linestyle="--", label=name)
+        sentences.append(f"{name} is {number(value)}")
+    ax.set_xticks(range(len(groups)), [str(g) for g in groups])
+    ax.grid(axis="x", visible=False)
+    ax.set(ylabel=ylabel, title=title)
+    ax.legend()
+    return figure, f"{_opening('Bars', ylabel, title)}. " + "; ".join(sentences) + "."
+
+
+def number(value: Any) -> str:
+    """A number as a person would say it.
+
+    >>> number(0.123456), number(1234.5), number(12.0)
+    ('0.123', '1234', '12')
+    """
+    value = float(value)
+    if abs(value) >= 1000:
+        return f"{value:.0f}"
+    return f"{value:.3g}"
+
+
+def _axes(ax: Axes | None) -> tuple[Figure, Axes]:
+    if ax is not None:
+        return ax.figure, ax
+    return plt.subplots(layout="constrained")
+
+
+def _opening(kind: str, ylabel: str, title: str) -> str:
+    return f"{kind} of {ylabel}" + (f" ({title})" if title else "")

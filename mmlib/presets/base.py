@@ -1,0 +1,105 @@
+"""What every chapter's settings share, and how a notebook's parameters become settings.
+
+A chapter's module in this package defines one subclass of :class:`Settings`, whose fields are the
+chapter's parameters with their types, ranges and meanings, and ``PRESETS``, which gives every field
+a value for each of the four presets. A notebook or papermill may then change single fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+__all__ = ["CHAPTERS", "NAMES", "Field", "Settings", "chapter_settings", "resolve"]
+
+NAMES = ("smoke", "quick", "desk", "paper")
+
+CHAPTERS = {  # chapter -> its notebook, in reading order
+    "contrastive": "01_contrastive",
+    "information": "02_information",
+    "comm": "03_comm",
+    "label_dp": "04_label_dp",
+    "image_table": "05_image_table",
+    "unlearnable": "06_unlearnable",
+}
+
+# What IPython puts beside the parameters in a notebook's namespace, as far as it is plain data.
+_IPYTHON = {"In", "Out", "exit", "quit"}
+_PLAIN = (bool, int, float, str, list, tuple, dict, type(None))
+
+
+class Settings(BaseModel):
+    """Checked, frozen settings of one run of one chapter."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    preset: Literal["smoke", "quick", "desk", "paper"] = Field(description="size of the run")
+    seed: int = Field(default=0, ge=0, description="seeds model, data order and augmentations")
+    experiment: str = Field(
+        default="overview", pattern=r"^[a-z0-9-]+$", description="name the record is kept under"
+    )
+    folder: str | None = Field(default=None, description="where the record goes")
+
+
+def chapter_settings(chapter: str) -> tuple[type[Settings], dict[str, dict[str, Any]]]:
+    """The settings class of a chapter and its presets. Raises ``ValueError`` if there is none."""
+    if chapter not in CHAPTERS:
+        raise ValueError(f"chapter is {chapter!r}; allowed: {', '.join(CHAPTERS)}")
+    module = importlib.import_module(f"mmlib.presets.{chapter}")
+    (settings,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Settings) and value is not Settings
+    )
+    return settings, module.PRESETS
+
+
+def resolve(chapter: str, given: Mapping[str, Any]) -> Settings:
+    """Settings of ``chapter``: the preset's values, changed by those ``given`` that are not None.
+
+    ``given`` may be a notebook's ``globals()``: of these only plain data (numbers, strings,
+    sequences, mappings) count as parameters. A name that the chapter does not have, a wrong type
+    or a value out of range raises ``ValueError``, which names the valid ones.
+    """
+    given = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in given.items()
+        if not name.startswith("_") and name not in _IPYTHON and isinstance(value, _PLAIN)
+    }
+    settings, presets = chapter_settings(chapter)
+    fields = settings.model_fields
+    unknown = [name for name in given if name not in fields]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], fields, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"unknown parameter {unknown[0]!r}.{hint} Chapter {chapter!r} has:\n{_list(settings)}"
+        )
+    preset = given.get("preset", "quick")
+    if preset not in NAMES:
+        raise ValueError(f"preset is {preset!r}; allowed: {', '.join(NAMES)}")
+    changes = {name: value for name, value in given.items() if value is not None}
+    try:
+        return settings(**{**presets[preset], **changes, "preset": preset})
+    except ValidationError as error:
+        wrong = "\n".join(
+            f"  {'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}"
+            for e in error.errors()
+        )
+        raise ValueError(
+            f"wrong parameters:\n{wrong}\nChapter {chapter!r} has:\n{_list(settings)}"
+        ) from None
+
+
+def _list(settings: type[Settings]) -> str:
+    lines = []
+    for name, field in settings.model_fields.items():
+        limits = ", ".join(map(str, field.metadata))
+        kind = str(field.annotation).removeprefix("<class '").removesuffix("'>")
+        note = f" [{limits}]" if limits else ""
+        lines.append(f"  {name}: {kind}{note}  {field.description or ''}".rstrip())
+    return "\n".join(lines)

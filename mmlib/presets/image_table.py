@@ -1,0 +1,68 @@
+"""Settings of chapter 5: image-table contrastive learning under label-DP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from mmlib.presets.base import Field, Settings
+
+
+class ImageTableSettings(Settings):
+    """What one run of the chapter trains, on which noise, and how it measures."""
+
+    epsilon: float = Field(gt=0, description="the privacy loss that is looked at closely")
+    epsilons: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        min_length=1, description="the privacy losses that are compared"
+    )
+    noise_draws: int = Field(ge=1, description="independent noise draws of every private condition")
+    neighbours: int = Field(ge=1, description="k of the nearest-neighbour draw")
+
+    trunk: Literal["small", "resnet50"] = Field(description="image encoder")
+    width: int = Field(ge=1, description="channels of the small trunk's first layer")
+    image_size: int = Field(ge=8, description="side of the images in pixels")
+    views: Literal["digits", "dvm"] = Field(description="recipe of the image views")
+
+    steps: int = Field(ge=1, description="optimiser steps of each pre-training")
+    batch_size: int = Field(ge=2, le=720, description="pairs a step")
+    learning_rate: float = Field(gt=0, description="peak of Adam's learning rate")
+    weight_decay: float = Field(ge=0, description="of the pre-training")
+    warmup_steps: int = Field(ge=0, description="steps of linear warm-up before the cosine")
+    precision: Literal["float32", "bfloat16"] = Field(description="of autocast in pre-training")
+
+    match_batch: int = Field(ge=2, le=897, description="test pairs among which one is to be found")
+    points: int = Field(ge=1, description="points of the pre-training curve")
+    head_epochs: int = Field(ge=1, description="epochs of the linear head of Figure 2")
+    head_learning_rate: float = Field(gt=0, description="of that head")
+
+
+PRESETS = {
+    "smoke": {
+        "epsilon": 5.0, "epsilons": (1.0, 5.0), "noise_draws": 1, "neighbours": 10,
+        "trunk": "small", "width": 4, "image_size": 8, "views": "digits",
+        "steps": 2, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
+        "warmup_steps": 1, "precision": "float32",
+        "match_batch": 128, "points": 2, "head_epochs": 2, "head_learning_rate": 1e-2,
+    },
+    "quick": {
+        "epsilon": 5.0, "epsilons": (1.0, 2.0, 5.0), "noise_draws": 3, "neighbours": 10,
+        "trunk": "small", "width": 16, "image_size": 16, "views": "digits",
+        "steps": 160, "batch_size": 128, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
+        "warmup_steps": 10, "precision": "float32",
+        "match_batch": 128, "points": 10, "head_epochs": 60, "head_learning_rate": 1e-2,
+    },
+    "desk": {
+        "epsilon": 5.0, "epsilons": (1.0, 2.0, 3.0, 5.0, 8.0), "noise_draws": 5, "neighbours": 10,
+        "trunk": "small", "width": 32, "image_size": 16, "views": "digits",
+        "steps": 600, "batch_size": 256, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
+        "warmup_steps": 50, "precision": "float32",
+        "match_batch": 128, "points": 20, "head_epochs": 100, "head_learning_rate": 1e-2,
+    },
+    # Trunk, views, batch, learning rate and decay of the paper; the data stay the digits.
+    "paper": {
+        "epsilon": 5.0, "epsilons": (1.0, 2.0, 3.0, 5.0, 8.0), "noise_draws": 5, "neighbours": 10,
+        "trunk": "resnet50", "width": 64, "image_size": 64, "views": "dvm",
+        "steps": 3000, "batch_size": 512, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
+        "warmup_steps": 60, "precision": "bfloat16",
+        "match_batch": 512, "points": 20, "head_epochs": 500, "head_learning_rate": 1e-3,
+    },
+}  # fmt: skip

@@ -1,0 +1,328 @@
+"""One run, one folder, one record.
+
+``start`` checks the parameters and opens a run; the run collects metrics, curves and figures;
+``finish`` writes them, and ``record.json`` last and atomically: a folder without it is an
+unfinished run and nothing reads it. The workflow then runs ``seal``, which adds the executed
+notebook and publishes the whole folder by one rename.
+
+Finished runs land in ``build/runs``. ``keep`` copies one to ``results``, where the records lie that
+are committed and that the book shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import mmlib
+from mmlib._checks import check_choice
+from mmlib.device import pick_device
+from mmlib.presets.base import Settings, resolve
+
+SCHEMA_VERSION = 1
+ROOT = Path(mmlib.__file__).resolve().parents[1]
+RUNS = ROOT / "build" / "runs"
+RESULTS = ROOT / "results"
+
+
+class Run:
+    """An open run: what the notebook of a chapter writes to."""
+
+    def __init__(self, chapter: str, settings: Settings):
+        self.chapter = chapter
+        self.settings = settings
+        self.seed = settings.seed
+        self.device = pick_device()
+        self.folder = Path(settings.folder or RUNS / self.place).resolve()
+        self._started = datetime.now(UTC)
+        self._clock = time.perf_counter()
+        self._metrics: dict[str, dict[str, Any]] = {}
+        self._curves: list[dict[str, Any]] = []
+        self._data: dict[str, str] = {}
+        self._files: list[str] = []
+        self._git = _git()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # What an earlier run left is of that run; papermill writes the notebook after each cell.
+        for name in ("record.json", "notebook.ipynb"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    @property
+    def place(self) -> Path:
+        """Where the record lies below ``build/runs`` and ``results``."""
+        s = self.settings
+        return Path(self.chapter, s.experiment, s.preset, f"seed-{s.seed}")
+
+    def generator(self, offset: int = 0) -> torch.Generator:
+        """A new generator on the run's device; another ``offset`` is another stream."""
+        return torch.Generator(self.device).manual_seed(1_000_003 * offset + self.seed)
+
+    def data(self, name: str, *tensors: torch.Tensor) -> None:
+        """Note a data set the run uses, with the sha256 of its shapes, types and values."""
+        digest = hashlib.sha256()
+        for tensor in tensors:
+            tensor = tensor.detach().cpu().contiguous()
+            digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        self._data[name] = digest.hexdigest()
+
+    def metric(self, name: str, value: float | torch.Tensor, definition: str) -> None:
+        """Note a final number: a dotted lower-case name, its value, and what exactly it is."""
+        if name in self._metrics:
+            raise ValueError(f"metric {name!r} is noted already")
+        if not definition:
+            raise ValueError(f"metric {name!r} has no definition")
+        self._metrics[name] = {"value": float(value), "definition": definition}
+
+    def curve(self, name: str, step: float, value: float, **labels: Any) -> None:
+        """Note a point of a curve, a row of ``metrics.csv``; ``labels`` tell curves apart."""
+        self._curves.append({"curve": name, "step": step, "value": float(value), **labels})
+
+    def curves(self, name: str | None = None):
+        """The points noted so far (of one curve) as a pandas frame: curve, step, value, labels."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self._curves)
+        return frame if name is None else frame[frame["curve"] == name].dropna(axis=1, how="all")
+
+    def figure(self, figure, name: str, alt: str) -> None:
+        """Save a matplotlib figure in the record and show it with its alternative text."""
+        import matplotlib.pyplot as plt
+        from IPython.display import Image, display
+
+        if not alt.strip():
+            raise ValueError(f"figure {name!r} has no alternative text")
+        file = f"{name}.png"
+        figure.savefig(self.folder / file, bbox_inches="tight")
+        plt.close(figure)
+        self._files.append(file)
+        image = Image(filename=str(self.folder / file), width=_shown_width(self.folder / file))
+        # The book's staging step turns this metadata into the page's alt attribute.
+        display(image, metadata={"image/png": {"alt": " ".join(alt.split())}})
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics noted so far, name to value."""
+        return {name: metric["value"] for name, metric in self._metrics.items()}
+
+    def describe(self) -> str:
+        """What made this run's numbers, for captions: preset, data, seed, device, commit."""
+        commit = (self._git["commit"] or "no commit")[:9] + ("" if self._git["clean"] else "+")
+        return (
+            f"preset {self.settings.preset}, data {', '.join(self._data) or 'none'}, seed "
+            f"{self.seed}, {_device_name(self.device)}, commit {commit}"
+        )
+
+    def so_far(self) -> dict[str, Any]:
+        """What a verdict asks of a record, of this unfinished run."""
+        return {
+            "chapter": self.chapter,
+            "experiment": self.settings.experiment,
+            "preset": self.settings.preset,
+            "seed": self.seed,
+            "metrics": self._metrics,
+            "files": dict.fromkeys(self._files, ""),
+            "path": self.folder,
+        }
+
+    def finish(self) -> None:
+        """Write ``metrics.csv`` and then, last and atomically, ``record.json``."""
+        if not self._metrics or not self._data:
+            raise ValueError("a record needs at least one metric and one data set")
+        if self._curves:
+            self.curves().to_csv(self.folder / "metrics.csv", index=False)
+            self._files.append("metrics.csv")
+        record = {
+            "schema_version": SCHEMA_VERSION,
+            "chapter": self.chapter,
+            "experiment": self.settings.experiment,
+            "preset": self.settings.preset,
+            "seed": self.seed,
+            "parameters": self.settings.model_dump(mode="json", exclude={"folder"}),
+            "data": self._data,
+            "git": self._git,
+            "versions": _versions(),
+            "device": _device_name(self.device),
+            "dtype": getattr(self.settings, "precision", "float32"),
+            "started": self._started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - self._clock, 2),
+            "metrics": self._metrics,
+            "files": {name: _sha256(self.folder / name) for name in self._files},
+        }
+        _write_atomically(self.folder / "record.json", json.dumps(record, indent=1) + "\n")
+        print(
+            f"{self.place}: {len(self._metrics)} metrics in {record['seconds']:.0f} s on "
+            f"{record['device']}"
+        )
+
+
+def start(chapter: str, parameters: Mapping[str, Any]) -> Run:
+    """Check a notebook's parameters (its ``globals()``) and open the run.
+
+    Raises ``ValueError`` naming the valid parameters if a name, type or value is wrong, before
+    anything is computed or written.
+    """
+    settings = resolve(chapter, parameters)
+    from mmlib import plots
+
+    plots.style()
+    return Run(chapter, settings)
+
+
+def show_source(obj: Any) -> None:
+    """Show a function's or class's own source, without its docstring, in a notebook."""
+    import ast
+    import inspect
+    import textwrap
+
+    from IPython.display import Markdown, display
+
+    source = textwrap.dedent(inspect.getsource(obj))
+    lines = source.splitlines()
+    for node in reversed(list(ast.walk(ast.parse(source)))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+            del lines[node.body[0].lineno - 1 : node.body[0].end_lineno]
+    name = f"{obj.__module__}.{obj.__qualname__}"
+    code = "\n".join(lines).replace("\n\n\n", "\n\n").strip()
+    display(Markdown(f"`{name}`\n```python\n{code}\n```"))
+
+
+def load(*roots: Path) -> list[dict[str, Any]]:
+    """All finished records below ``roots`` (default: ``build/runs`` and ``results``).
+
+    Each is the content of its ``record.json`` with its ``path``. Folders without one, and scratch
+    folders of runs in progress, are passed over.
+    """
+    return [
+        {**json.loads(path.read_text()), "path": path.parent}
+        for root in roots or (RUNS, RESULTS)
+        for path in sorted(_record_files(root))
+    ]
+
+
+def verify(folder: Path) -> None:
+    """Raise ``ValueError`` unless ``folder`` holds a record whose files are all unchanged."""
+    record = json.loads((folder / "record.json").read_text())
+    for name, digest in record["files"].items():
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder}: {name} is missing")
+        if _sha256(folder / name) != digest:
+            raise ValueError(f"{folder}: {name} is not what the run wrote")
+
+
+def seal(scratch: Path, final: Path) -> None:
+    """Add the executed ``notebook.ipynb`` to a finished run and publish it at ``final``."""
+    path = scratch / "record.json"
+    record = json.loads(path.read_text())
+    record["files"]["notebook.ipynb"] = _sha256(scratch / "notebook.ipynb")
+    _write_atomically(path, json.dumps(record, indent=1) + "\n")
+    verify(scratch)
+    if final.exists():
+        (final / "record.json").unlink(missing_ok=True)  # from here on an unfinished run
+        shutil.rmtree(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(scratch, final)
+
+
+def keep(folder: Path, results: Path = RESULTS) -> Path:
+    """Copy a finished run of ``desk`` or ``paper`` size to ``results``; return its new place.
+
+    Raises ``ValueError`` if files changed since, or if the run was not made from committed code.
+    """
+    verify(folder)
+    record = json.loads((folder / "record.json").read_text())
+    check_choice("preset", record["preset"], ("desk", "paper"))
+    if not record["git"]["clean"]:
+        raise ValueError(f"{folder} was not made from a clean checkout; run it again from one")
+    place = Path(record["chapter"], record["experiment"], record["preset"])
+    final = results / place / f"seed-{record['seed']}"
+    if final.exists():
+        shutil.rmtree(final)
+    scratch = final.with_name(final.name + ".running")
+    shutil.copytree(folder, scratch, dirs_exist_ok=True)
+    os.replace(scratch, final)
+    return final
+
+
+def _record_files(root: Path) -> Iterator[Path]:
+    for path in root.glob("**/record.json"):
+        if not any(part.endswith(".running") for part in path.relative_to(root).parts):
+            yield path
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(text)
+    os.replace(scratch, path)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _git() -> dict[str, Any]:
+    def ask(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    # What a run depends on; prose may be in the middle of an edit.
+    changed = ask("status", "--porcelain", "--", "mmlib", "notebooks", "requirements.txt")
+    return {"commit": ask("rev-parse", "HEAD"), "clean": changed == ""}
+
+
+def _versions() -> dict[str, str]:
+    import torchvision
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "mmlib": mmlib.__version__,
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def _shown_width(png: Path) -> int:
+    """Width in CSS pixels of a figure saved at twice the screen's resolution."""
+    from PIL import Image
+
+    with Image.open(png) as image:
+        return image.width // 2
+
+
+def main(arguments: list[str]) -> None:
+    """``python -m mmlib.records seal SCRATCH FINAL | keep FOLDER ... | verify FOLDER ...``"""
+    command, *folders = arguments or ["help"]
+    paths = [Path(folder) for folder in folders]
+    if command == "seal" and len(paths) == 2:
+        seal(*paths)
+    elif command in ("keep", "verify") and paths:
+        for path in paths:
+            print(globals()[command](path) or f"{path}: unchanged")
+    else:
+        sys.exit(main.__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

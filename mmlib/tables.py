@@ -1,0 +1,281 @@
+"""Our numbers beside the paper's, and a verdict by one rule; from records only.
+
+The rule (:func:`verdict`), applied to the largest preset of which there are records:
+
+* **not run here**: no record, or fewer than three runs where chance plays a part;
+* **not reproduced**: one of the item's claims (orderings of its metrics) fails: the mean difference
+  over runs is not above zero with its whole 95 % interval;
+* **reproduced**: all claims hold, the runs are of the preset ``paper``, and every number that the
+  paper gives lies within two of its standard deviations of ours (one unit where it gives none).
+  Theorems and algorithms, checked exactly, need only their claims, at any preset, in one run;
+* **partly**: all claims hold, but the runs are smaller than the paper's or a number is off.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import yaml
+
+from mmlib import records
+
+COVERAGE = records.ROOT / "book" / "coverage.yml"
+EXACT = ("theorem", "algorithm")  # kinds that need no repetition
+PRESETS = ("paper", "desk", "quick")  # by weight of evidence; smoke is never evidence
+
+
+@dataclass(frozen=True)
+class Item:
+    """A figure, table, algorithm or theorem of a paper: an entry of ``book/coverage.yml``."""
+
+    id: str
+    title: str
+    paper: str
+    kind: str
+    page: str
+    chapter: str
+    experiment: str = "overview"
+    figure: str | None = None
+    unit: str = ""
+    source: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    reference: dict[str, float] = field(default_factory=dict)
+    reference_source: str = ""
+    claims: tuple[str, ...] = ()
+    note: str = ""
+    missing: str = ""
+
+    def paper_value(self, metric: str) -> tuple[float | None, float | None]:
+        """The paper's number and its standard deviation over runs, None where not available."""
+        value = self.values.get(metric)
+        mean, deviation = value if isinstance(value, list) else (value, None)
+        return mean, deviation
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics of the item's values and claims, in order, each once."""
+        sides = [side for claim in self.claims for side in _sides(claim)]
+        return list(dict.fromkeys([*self.values, *sides]))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean of ``n`` runs and the half width of its 95 % interval (nan for a single run)."""
+
+    mean: float
+    half_width: float
+    n: int
+
+    def __str__(self) -> str:
+        if self.n == 1:
+            return _digits(self.mean)
+        return f"{_digits(self.mean)} ± {_digits(self.half_width)} ({self.n} runs)"
+
+
+@cache
+def items() -> dict[str, Item]:
+    """All items of ``book/coverage.yml``, by id, in its order."""
+    entries = yaml.safe_load(COVERAGE.read_text())
+    made = [Item(**{**entry, "claims": tuple(entry.get("claims", ()))}) for entry in entries]
+    return {item.id: item for item in made}
+
+
+def estimate(values: list[float]) -> Estimate:
+    """Mean and 95 % t interval of independent runs.
+
+    >>> estimate([1.0, 2.0, 3.0])
+    Estimate(mean=2.0, half_width=2.484..., n=3)
+    """
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Estimate(mean, math.nan, 1)
+    from scipy.stats import t
+
+    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
+    return Estimate(mean, float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n), n)
+
+
+def runs_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, float]]:
+    """Metrics of each of the item's records of one preset, one for each seed.
+
+    Where ``results`` and ``build/runs`` both hold a seed, the kept record in ``results`` counts.
+    """
+    by_seed = {}
+    for record in sorted(loaded, key=lambda r: records.RESULTS in r["path"].parents):
+        place = (record["chapter"], record["experiment"], record["preset"])
+        if place == (item.chapter, item.experiment, preset):
+            by_seed[record["seed"]] = {k: m["value"] for k, m in record["metrics"].items()}
+    return [by_seed[seed] for seed in sorted(by_seed)]
+
+
+def claim_holds(claim: str, runs: list[dict[str, float]]) -> bool | None:
+    """Whether ``a > b`` (or ``a < b``) holds over runs; None where a metric is missing.
+
+    With several runs the 95 % interval of the mean paired difference must exclude zero; with one
+    the difference must have the sign.
+    """
+    large, small = _sides(claim)
+    if any(large not in run or small not in run for run in runs):
+        return None
+    difference = estimate([run[large] - run[small] for run in runs])
+    return difference.mean > (0.0 if difference.n == 1 else difference.half_width)
+
+
+def verdict(item: Item, loaded: list[dict]) -> str:
+    """Verdict on an item by the rule at the top of this module."""
+    if item.kind == "concept":
+        return "drawn" if _has_drawing(item, loaded) else "not run here"
+    for preset in PRESETS:
+        runs = runs_of(item, preset, loaded)
+        if runs and (item.kind in EXACT or len(runs) >= 3):
+            break
+    else:
+        return "not run here"
+    held = [claim_holds(claim, runs) for claim in item.claims]
+    if False in held:
+        return "not reproduced"
+    if item.kind in EXACT:
+        return "reproduced" if held and None not in held else "not run here"
+    if preset == "paper" and None not in held and all(
+        _agrees(item, metric, runs) for metric in item.values if item.paper_value(metric)[0]
+    ):  # fmt: skip
+        return "reproduced"
+    return "partly" if True in held else "not run here"
+
+
+def beside(item_id: str, run: records.Run | None = None):
+    """A styled table of an item: this run, recorded runs, the paper's numbers, and the verdict.
+
+    Args:
+        item_id: an id of ``book/coverage.yml``.
+        run: the open run whose metrics make the first column.
+
+    Returns a pandas Styler, one row for each metric; its caption states unit, device, sources and
+    the command that makes what has not run here. Raises ``ValueError`` for an unknown id.
+    """
+    import pandas as pd
+
+    if item_id not in items():
+        raise ValueError(f"item is {item_id!r}; allowed: {', '.join(items())}")
+    item = items()[item_id]
+    loaded = records.load() + ([run.so_far()] if run is not None else [])
+    columns: dict[str, list[str]] = {}
+    if run is not None:
+        live = run.metrics
+        label = f"this run ({run.settings.preset}, seed {run.seed})"
+        columns[label] = [_digits(live[m]) if m in live else "–" for m in item.metrics]
+    absent = []
+    for preset in ("desk", "paper"):
+        if runs := runs_of(item, preset, loaded):
+            columns[f"ours, {preset}"] = [_ours(metric, runs) for metric in item.metrics]
+        else:
+            absent.append(f"{preset} (make {preset} CHAPTER={item.chapter})")
+    known = any(item.paper_value(metric)[0] is not None for metric in item.values)
+    if known:
+        columns["the paper"] = [_theirs(item, metric) for metric in item.metrics]
+    if item.reference:
+        columns["rerun by others"] = [
+            _digits(item.reference[m]) if m in item.reference else "–" for m in item.metrics
+        ]
+    frame = pd.DataFrame(columns, index=pd.Index(item.metrics, name="metric"))
+    caption = [f"{item.title}. Verdict: {verdict(item, loaded)}."]
+    caption += [f"Unit: {item.unit}."] if item.unit else []
+    caption += [f"This run: {run.describe()}."] if run is not None else []
+    caption += [f"Not run here: {', '.join(absent)}."] if absent else []
+    caption += [f"The paper's numbers: {item.source}."] if item.source else []
+    caption += [f"Rerun: {' '.join(item.reference_source.split())}."] if item.reference else []
+    caption += [" ".join(item.note.split())] if item.note else []
+    return frame.style.set_caption(" ".join(caption)).set_table_attributes('class="beside"')
+
+
+def scorecard(loaded: list[dict] | None = None) -> str:
+    """The scorecard as Markdown: one table a paper, one row an item."""
+    loaded = records.load() if loaded is None else loaded
+    parts = []
+    for paper in dict.fromkeys(item.paper for item in items().values()):
+        mine = [item for item in items().values() if item.paper == paper]
+        rows = ["| item | page | evidence | verdict |", "| --- | --- | --- | --- |"]
+        for item in mine:
+            rows.append(
+                f"| {item.title} | {{doc}}`/{item.page}` | {_evidence(item, loaded)} | "
+                f"**{verdict(item, loaded)}** |"
+            )
+        parts.append(f"## {paper}\n\n" + "\n".join(rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def not_run() -> str:
+    """The items that no chapter shows yet, as Markdown: what they wait for, the paper's numbers."""
+    parts = []
+    for item in items().values():
+        if not item.missing:
+            continue
+        parts.append(f"## {item.paper}: {item.title}\n\nWaits for {item.missing}.")
+        if item.values:
+            unit = f" ({item.unit})" if item.unit else ""
+            rows = ["| metric | ours | the paper |", "| --- | --- | --- |"]
+            rows += [f"| `{m}` | not run here | {_theirs(item, m)} |" for m in item.values]
+            source = f"The paper's numbers{unit}: {item.source}."
+            parts.append("\n".join(rows) + f"\n\n{source}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _evidence(item: Item, loaded: list[dict]) -> str:
+    """The largest runs of an item and how its claims fare in them."""
+    if item.kind == "concept":
+        return "our own drawing" if _has_drawing(item, loaded) else "–"
+    for preset in PRESETS:
+        runs = runs_of(item, preset, loaded)
+        if not runs:
+            continue
+        held = [claim_holds(claim, runs) for claim in item.claims]
+        count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+        return f"{preset}, {count}: {sum(h is True for h in held)} of {len(held)} claims hold"
+    return "–"
+
+
+def _sides(claim: str) -> tuple[str, str]:
+    """The two metrics of ``a > b`` or ``b < a``, the larger first."""
+    left, sign, right = claim.split()
+    if sign not in "<>":
+        raise ValueError(f"claim is {claim!r}; allowed: 'a > b', 'a < b'")
+    return (left, right) if sign == ">" else (right, left)
+
+
+def _agrees(item: Item, metric: str, runs: list[dict[str, float]]) -> bool:
+    paper, deviation = item.paper_value(metric)
+    if any(metric not in run for run in runs):
+        return False
+    return abs(estimate([r[metric] for r in runs]).mean - paper) <= 2 * (deviation or 0.5)
+
+
+def _has_drawing(item: Item, loaded: list[dict]) -> bool:
+    return any(
+        record["chapter"] == item.chapter and f"{item.figure}.png" in record["files"]
+        for record in loaded
+    )
+
+
+def _ours(metric: str, runs: list[dict[str, float]]) -> str:
+    values = [run[metric] for run in runs if metric in run]
+    return str(estimate(values)) if values else "not run here"
+
+
+def _theirs(item: Item, metric: str) -> str:
+    if metric not in item.values:
+        return "–"
+    mean, deviation = item.paper_value(metric)
+    if mean is None:
+        return "not available to us"
+    return f"{mean:g}" + (f" ± {deviation:g} (sd)" if deviation else "")
+
+
+def _digits(value: float) -> str:
+    """Two decimals, or more where the number is small."""
+    if value == 0 or not math.isfinite(value) or abs(value) >= 0.1:
+        return f"{value:.2f}"
+    return f"{value:.2g}"
