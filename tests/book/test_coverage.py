@@ -1,0 +1,99 @@
+"""Every item of the papers has a place, and the book's configuration holds together."""
+
+import re
+import sys
+
+import pytest
+import yaml
+
+from mmlib import tables
+from mmlib.presets.base import CHAPTERS
+from mmlib.records import ROOT
+
+sys.path.insert(0, str(ROOT / "workflow"))
+import book
+
+ITEMS = """
+labeldp-algorithm1 labeldp-theorem labeldp-fig1 labeldp-fig2 labeldp-table1
+comm-fig1 comm-lemma2 comm-lemma3 comm-fig2 comm-fig3 comm-fig4 comm-fig5
+comm-table1 comm-table2 comm-table3 comm-table4 comm-table5
+mem-fig-threat mem-fig-limitation mem-fig-framework mem-algorithm mem-fig-loss mem-fig-medr
+mem-fig-visual mem-fig-tsne-clean mem-fig-tsne-mem3 mem-table-main mem-table-transfer
+mem-table-ablation mem-table-partial mem-table-finetune mem-table-words mem-table-identity
+""".split()
+
+
+def toc_files():
+    return re.findall(r"(?:file|root): (\S+)", (ROOT / "book/_toc.yml").read_text())
+
+
+def test_every_item_of_the_papers_has_a_place():
+    assert set(tables.items()) == set(ITEMS)
+    for item in tables.items().values():
+        assert item.page in toc_files(), item.id
+        assert item.chapter in CHAPTERS, item.id
+        assert item.kind in ("figure", "table", "algorithm", "theorem", "concept"), item.id
+        assert (item.page == "book/not_run") == bool(item.missing), item.id
+        assert bool(item.figure) == (item.kind == "concept"), item.id
+        if not item.missing and not item.figure:
+            assert item.claims, item.id  # else no verdict could ever be reached
+
+
+def test_every_page_is_in_the_table_of_contents():
+    pages = {p.relative_to(ROOT).with_suffix("") for p in (ROOT / "book").rglob("*.md")}
+    pages |= {p.relative_to(ROOT).with_suffix("") for p in (ROOT / "notebooks").glob("*.ipynb")}
+    assert {str(p) for p in pages} == set(toc_files())
+
+
+def test_launch_buttons_point_at_files_that_exist(monkeypatch):
+    monkeypatch.setenv("GITHUB_REPOSITORY", "owner/name")
+    settings = book.config()
+    assert settings["repository"]["url"] == "https://github.com/owner/name"
+    assert settings["repository"]["path_to_book"] == ""  # paths in the stage are the repository's
+    assert settings["launch_buttons"]
+    for name in toc_files():
+        assert any((ROOT / f"{name}{suffix}").is_file() for suffix in (".md", ".ipynb")), name
+
+
+def test_without_an_address_there_are_no_launch_buttons(monkeypatch):
+    monkeypatch.setattr(book, "_repository", lambda: None)
+    assert "launch_buttons" not in book.config()
+
+
+@pytest.mark.parametrize("name", ["README.md", "book/rerun.md", "book/inside.md"])
+def test_files_named_in_the_prose_exist(name):
+    text = (ROOT / name).read_text()
+    named = re.findall(r"\b(?:book|mmlib|workflow|notebooks|benchmarks)/[\w/]+\.\w+", text)
+    assert named
+    for path in named:
+        assert (ROOT / path).is_file(), path
+
+
+def test_make_targets_named_in_the_prose_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()
+    for name in ("README.md", "book/rerun.md", "book/index.md"):
+        for target in re.findall(r"(?:`|\$ )make ([a-z]+)", (ROOT / name).read_text()):
+            assert target in phony, (name, target)
+
+
+def test_each_figure_has_a_cell_with_its_own_alt_text():
+    def output(**metadata):
+        return {"data": {"image/png": ""}, "metadata": {"image/png": metadata}}
+
+    text = {"data": {"text/plain": "1"}, "metadata": {}}
+    shown = [text, output(alt="A"), text, output(alt="B"), text]
+    cells = book._one_figure_each({"source": ["x"], "metadata": {}, "outputs": list(shown)})
+    assert [c["metadata"].get("mystnb", {}).get("image") for c in cells] == [
+        {"alt": "A"}, {"alt": "B"}, None,
+    ]  # fmt: skip
+    assert [o for c in cells for o in c["outputs"]] == shown
+    assert [c["source"] for c in cells] == [["x"], [], []]
+    with pytest.raises(SystemExit, match="no alt text"):
+        book._one_figure_each({"source": ["x"], "metadata": {}, "outputs": [output()]})
+
+
+def test_configuration_keeps_the_book_offline_and_unexecuted():
+    settings = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert settings["execute"]["execute_notebooks"] == "off"
+    assert "sphinx-mathjax-offline" in settings["sphinx"]["config"]["extensions"]

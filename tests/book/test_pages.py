@@ -1,0 +1,143 @@
+"""The built book in headless Chromium: `make book`, then `make pages`."""
+
+import functools
+import http.server
+import os
+import re
+import shutil
+import threading
+
+import pytest
+import yaml
+
+from mmlib.presets.base import CHAPTERS
+from mmlib.records import ROOT
+
+HTML = ROOT / "build" / "book" / "_build" / "html"
+WORDS = {  # a word of each chapter that the search must find
+    "contrastive": "InfoNCE",
+    "information": "synergy",
+    "comm": "Trifeature",
+    "label_dp": "randomized",
+    "image_table": "digits",
+    "unlearnable": "trigger",
+}
+
+
+def toc_pages():
+    toc = yaml.safe_load((ROOT / "book/_toc.yml").read_text())
+    return [toc["root"], *(c["file"] for part in toc["parts"] for c in part["chapters"])]
+
+
+@pytest.fixture(scope="module")
+def site(pages_wanted):
+    """The address at which the built book is served on this machine."""
+    if not (HTML / "index.html").is_file():
+        assert not pages_wanted, "the book is not built"
+        pytest.skip("the book is not built: make book")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=HTML)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser(pages_wanted):
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if executable is None:
+        assert not pages_wanted, "no Chromium on this machine"
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    if os.name == "posix" and os.getuid() == 0:
+        flags.append("--no-sandbox")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, site):
+    """A page that fails the test on a console error or a request that leaves the machine."""
+    complaints = []
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda r: complaints.append(f"failed: {r.url}"))
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith((site, "data:", "blob:")) else complaints.append(r.url),
+    )
+    yield page
+    context.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_a_page_renders_whole(name, page, site):
+    page.goto(f"{site}/{name}.html", wait_until="networkidle")
+    assert page.locator("article h1").count() == 1
+    for image in page.locator("main img, article img").all():
+        assert (image.get_attribute("alt") or "").strip(), image.get_attribute("src")
+        assert image.evaluate("i => i.complete && i.naturalWidth > 0"), image.get_attribute("src")
+    formulas = page.locator(".math").count()
+    if formulas:
+        page.wait_for_selector("mjx-container")
+        assert page.locator(".math mjx-container").count() >= formulas
+        assert page.locator("mjx-merror").count() == 0
+    text = page.locator("main").first.inner_text()
+    assert "Traceback (most recent call last)" not in text
+    assert not re.search(r"\{(doc|eq|ref|footcite|cite|numref)", text)  # a role that did not render
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_a_page_fits_a_phone(name, page, site):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{site}/{name}.html", wait_until="networkidle")
+    overflow = page.evaluate(
+        "document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
+    )
+    assert overflow <= 1
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_search_finds_a_word_of_each_chapter(chapter, page, site):
+    page.goto(f"{site}/search.html?q={WORDS[chapter]}", wait_until="networkidle")
+    page.wait_for_selector("#search-results li a")
+    found = [a.get_attribute("href") for a in page.locator("#search-results li a").all()]
+    assert any(CHAPTERS[chapter] in href for href in found)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_figures_are_legible_in_dark_mode(chapter, page, site):
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{site}/notebooks/{CHAPTERS[chapter]}.html", wait_until="networkidle")
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    image = page.locator("main .cell_output img").first
+    # Figures are drawn in dark ink: they must bring their own white ground along.
+    corner = image.evaluate(
+        """i => { const c = document.createElement('canvas'); c.width = c.height = 1;
+        const x = c.getContext('2d'); x.drawImage(i, 0, 0, 1, 1, 0, 0, 1, 1);
+        return Array.from(x.getImageData(0, 0, 1, 1).data); }"""
+    )
+    assert corner == [255, 255, 255, 255]
+
+
+def test_launch_and_download_buttons_point_at_files_that_exist(page, site):
+    for name in CHAPTERS.values():
+        page.goto(f"{site}/notebooks/{name}.html", wait_until="networkidle")
+        links = [a.get_attribute("href") for a in page.locator("header a, .article-header-buttons a").all()]  # fmt: skip # noqa: E501
+        notebooks = [link for link in links if link and link.split("#")[0].endswith(".ipynb")]
+        assert notebooks, links
+        for link in notebooks:
+            inside = re.search(r"(notebooks/[\w.]+\.ipynb|[\w.]+\.ipynb)$", link.split("#")[0])
+            assert (ROOT / "notebooks" / inside[1].split("/")[-1]).is_file(), link

@@ -1,0 +1,371 @@
+"""Trifeature against the released generator's numbers and against plain loops over pixels."""
+
+import hashlib
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import ndimage
+
+from mmlib.data import _trifeature_render as rendering
+from mmlib.data import trifeature
+from mmlib.data.trifeature import SEED, area_resize, load
+
+CIRCLES = {"shapes": ("circle",), "textures": ("grid", "dots"), "colors": ("blue", "white")}
+MAPPING = "cyan purple red ocean yellow blue pink white green orange".split()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        root = tmp_path_factory.mktemp("data")
+        patch.setenv("MMLIB_DATA", str(root))
+        yield root
+
+
+@pytest.fixture(scope="module")
+def world(folder):
+    return load()
+
+
+def image(part, name):
+    return part.images[part.names.index(name)].permute(1, 2, 0).contiguous().numpy()
+
+
+def channels(part):
+    return part.images.unbind(dim=1)
+
+
+# --- the released numbers -------------------------------------------------------------------------
+
+
+def test_split_is_the_released_one(world):
+    assert world.train.images.shape == (2400, 3, 224, 224)
+    assert world.test.images.shape == (200, 3, 224, 224)
+    assert list(world.train.names) == sorted(world.train.names)
+    first = "circle_grid_blue circle_grid_ocean circle_grid_orange circle_grid_purple"
+    assert world.test.names[:5] == (*first.split(), "circle_noise_ocean")
+    files = "\n".join(f"{name}.png" for name in world.test.names)
+    digest = "e25e193fb3419c7e5406e3d7bfcaaed2605d05a9e3d63b739acfd46797ce08e9"
+    assert hashlib.sha256(files.encode()).hexdigest() == digest
+
+
+def test_no_combination_is_on_both_sides(world):
+    train = Counter(map(tuple, world.train.labels.tolist()))
+    assert set(train.values()) == {3}
+    assert len(train) == 800
+    assert not train.keys() & set(map(tuple, world.test.labels.tolist()))
+
+
+def test_pixels_are_the_released_ones(world):
+    levels = torch.arange(256).double() / 255
+    share = torch.stack([torch.bincount(x.flatten(), minlength=256) for x in channels(world.train)])
+    share = share.double() / share.sum(dim=1, keepdim=True)
+    mean = share @ levels
+    std = (share @ levels.square() - mean.square()).sqrt()
+    assert [f"{x:.5f}" for x in mean] == ["0.50207", "0.50258", "0.49869"]
+    assert [f"{x:.5f}" for x in std] == ["0.14160", "0.12897", "0.13533"]
+    for part, name, mean, start in (
+        (world.test, "circle_grid_blue", 121.48800, "f69e6344ec016bc6"),
+        (world.train, "circle_dots_blue_0", 122.14304, "d201ffe4abab021f"),
+    ):
+        pixels = image(part, name)
+        assert pixels.mean() == pytest.approx(mean, abs=5e-6)
+        assert hashlib.sha256(pixels.tobytes()).hexdigest().startswith(start)
+
+
+def test_map_is_the_released_one(world):
+    assert world.mapping.tolist() == [5, 6, 0, 7, 3, 2, 4, 9, 1, 8]
+    assert [world.colors[color] for color in world.mapping] == MAPPING
+
+
+@pytest.mark.parametrize(
+    ("split", "n", "biased", "count", "first"),
+    [
+        ("train", 10_000, False, 576_846, [(1051, 1117), (521, 604), (2307, 2232)]),
+        ("train", 10_000, True, 57_636, [(2290, 2181), (2214, 2304), (1277, 1232)]),
+        ("test", None, False, 4_094, [(6, 13), (174, 165), (137, 148)]),
+        ("test", None, True, 404, None),
+    ],
+)
+def test_pairs_are_the_released_ones(world, split, n, biased, count, first):
+    pairs = world.pairs(split, n, biased=biased, seed=SEED)
+    drawn = list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+    assert len(pairs) == len(set(drawn)) == (n or count)
+    if first is not None:
+        assert drawn[:3] == first
+    with pytest.raises(ValueError, match=rf"n is {count + 1}; allowed: \[1, {count}\]"):
+        world.pairs(split, count + 1, biased=biased, seed=SEED)
+
+
+def test_shares_of_the_released_pairs(world):
+    train = world.pairs("train", 10_000, biased=False, seed=SEED)
+    test = world.pairs("test", biased=False, seed=SEED)
+    assert int(train.labels["S"].sum()) == 1026  # 10.26 %
+    assert 100 * test.labels["S"].double().mean() == pytest.approx(9.87, abs=0.005)
+    same = [(pairs.labels["U1"] == pairs.labels["U2"]).double().mean() for pairs in (train, test)]
+    assert 100 * same[0] == pytest.approx(9.7, abs=0.05)
+    assert 100 * same[1] == pytest.approx(13.7, abs=0.05)
+    assert int((train.first == train.second).sum()) == 39
+    assert int((test.first == test.second).sum()) == 200
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_labels_of_pairs_say_what_the_names_say(world, biased):
+    partner = dict(zip(world.textures, MAPPING, strict=True))
+    pairs = world.pairs("train", 500, biased=biased, seed=1)
+    for k in range(len(pairs)):
+        shape1, texture1, _, _ = world.train.names[pairs.first[k]].split("_")
+        shape2, texture2, color2, _ = world.train.names[pairs.second[k]].split("_")
+        assert shape1 == shape2 == world.shapes[pairs.labels["R"][k]]
+        assert texture1 == world.textures[pairs.labels["U1"][k]]
+        assert texture2 == world.textures[pairs.labels["U2"][k]]
+        assert (partner[texture1] == color2) == bool(pairs.labels["S"][k])
+    assert not biased or bool((pairs.labels["S"] == 1).all())
+
+
+def test_seed_changes_the_pairs_and_not_the_map(world):
+    one, other = (world.pairs("test", 50, biased=True, seed=seed) for seed in (1, 2))
+    assert not torch.equal(one.first, other.first)
+    assert bool((other.labels["S"] == 1).all())
+
+
+# --- plain loops over pixels ----------------------------------------------------------------------
+
+
+def plain_shape(shape, i, j):
+    """Whether pixel (i, j) of the upright shape is on: the sheet's sentence, for one pixel."""
+    cut = lambda k: (k >= 42) + (k >= 85)  # noqa: E731
+    leg = lambda k, r: 42.24 - 0.43 * r < k < 79.36 - 1.05 * r  # noqa: E731
+    if shape == "triangle":
+        return abs(j - 64) < math.floor(i / 2) + 1
+    if shape == "square":
+        return True
+    if shape == "plus":
+        return 43 <= j <= 85 or 43 <= i <= 85
+    if shape == "circle":
+        return math.dist((i + 0.5, j + 0.5), (64, 64)) < 64
+    if shape == "tee":
+        return 43 <= j <= 85 or i <= 41
+    if shape == "rhombus":
+        return 0 < j - 64 + math.floor(i / 2) < 64
+    if shape == "pentagon" and i > 50:
+        return (i - 51) // 3.1 < j < 128 - (i - 51) // 3.1
+    if shape == "pentagon":
+        return abs(j - 64) < 1.25 * i + 1
+    if shape == "star":
+        on = i <= 50 and abs(j - 64) < math.floor(i / 4) + 1
+        on |= 51 <= i <= 75 and 2.4 * (i - 51) < j < 128 - 2.4 * (i - 51)
+        return on or (i >= 70 and (leg(j, i - 70) or leg(128 - j, i - 70)))
+    if shape == "fivesquare":
+        return (cut(i) + cut(j)) % 2 == 0
+    return i // 3.1 < j < 128 - i // 3.1
+
+
+def plain_texture(texture, y, x):
+    """Whether pixel (y, x) of a periodic texture is on: the sheet's sentence, for one pixel."""
+    v, u, odd = y % 10, x % 10, (y // 10) % 2 == 1
+    if texture == "solid":
+        return True
+    if texture == "stripes":
+        return v < 3
+    if texture == "grid":
+        return v < 3 or u < 3
+    if texture == "hexgrid":
+        return (x + int(1.73 * y)) % 10 < 2 or (x - int(1.73 * y)) % 10 < 2 or v < 2
+    if texture == "dots":
+        return (u - 5) ** 2 + (v - 5) ** 2 < 16
+    if texture == "triangles":
+        return math.floor(v / 2) > abs(u - 5)
+    if texture == "zigzags":
+        return math.floor(v / 2) < (9 - u if odd else u) < 5 + math.floor(v / 2)
+    if odd:
+        return u < 1.5 or 10 - u < 1.5 or (abs(v - 5) < 1.5 and abs(u - 5) > 1.5)
+    return abs(u - 5) < 1.5 or abs(v - 5) < 1.5
+
+
+def plain_image(rng, shape, texture, color):
+    """One image as the released generator draws it: scalar draws, loops, full rotations."""
+    mask = np.array([[plain_shape(shape, i, j) for j in range(128)] for i in range(128)], float)
+    mask = ndimage.rotate(mask, rng.integers(-45, 45), order=1)
+    top = rng.integers(0, 224 - mask.shape[0])
+    left = rng.integers(0, 224 - mask.shape[1])
+    alpha = np.zeros((224, 224))
+    alpha[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+    ox, oy = rng.integers(0, 10), rng.integers(0, 10)
+    field = np.zeros((448, 448))
+    if texture == "noise":
+        field = rng.binomial(1, 0.5, (448, 448)).astype(float)
+    elif texture == "rain":
+        rng.integers(0, 10)
+        for i in range(448):
+            for j in range(448):
+                if rng.binomial(1, 0.05):
+                    field[i : i + 7, j] = 1
+    else:
+        for i in range(448):
+            for j in range(448):
+                field[i, j] = plain_texture(texture, i + oy, j + ox)
+    field = ndimage.rotate(field, rng.integers(-45, 45), reshape=False, order=0)
+    alpha = (alpha * field[112:336, 112:336])[..., None]
+    pixels = alpha * np.array(rendering.COLORS[color]) + (1 - alpha) * 0.5
+    return (pixels * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_images_are_those_of_plain_loops(seed):
+    shape, texture = rendering.SHAPES[seed], rendering.TEXTURES[(3 * seed + 2) % 10]
+    color = list(rendering.COLORS)[seed]
+    rng, plain = np.random.default_rng(seed), np.random.default_rng(seed)
+    pixels = rendering.render(shape, texture, color, rendering.draw(rng, texture))
+    assert np.array_equal(pixels.transpose(1, 2, 0), plain_image(plain, shape, texture, color))
+    assert rng.bit_generator.state == plain.bit_generator.state  # so the next is right too
+
+
+@pytest.mark.parametrize("angle", [-45, -30, 0, 44])  # the first has pixels that tie
+def test_one_look_up_turns_as_the_rotation_does(angle):
+    field = np.random.default_rng(0).integers(0, 2, (448, 448)).astype(float)
+    turned = ndimage.rotate(field, angle, reshape=False, order=0)[112:336, 112:336]
+    assert np.array_equal(field.ravel()[rendering._source(angle, 1)], turned)
+
+
+# --- beyond the released images -------------------------------------------------------------------
+
+
+def test_a_smaller_world_holds_images_of_the_whole_one(world):
+    textures, colors = ("rain", "grid", "solid"), ("blue", "cyan", "ocean", "white")
+    small = load(shapes=("star", "circle"), textures=textures, colors=colors)
+    for name in ("train", "test"):
+        part, whole = getattr(small, name), getattr(world, name)
+        wanted = [
+            n
+            for n in whole.names
+            if all(map(tuple.__contains__, (small.shapes, textures, colors), n.split("_")))
+        ]
+        assert list(part.names) == wanted
+        assert len(wanted) > 0
+        rows = [whole.names.index(n) for n in wanted]
+        assert torch.equal(part.images, whole.images[rows])
+        for n, (shape, texture, color) in zip(wanted, part.labels.tolist(), strict=True):
+            named = (small.shapes[shape], small.textures[texture], small.colors[color])
+            assert n.startswith("_".join(named))
+    assert len(set(small.mapping.tolist())) == 3  # no colour for two textures
+    pairs = small.pairs("train", biased=True, seed=0)
+    first, second = small.train.labels[pairs.first], small.train.labels[pairs.second]
+    assert torch.equal(small.mapping[first[:, 1]], second[:, 2])
+
+
+def test_more_renderings_leave_the_first_as_they_are():
+    few = {"shapes": ("plus",), "textures": ("noise", "dots"), "colors": ("red", "green", "blue")}
+    base, more = load(32, **few), load(32, **few, renderings=(5, 3))
+    for name, before, after in (("train", 3, 5), ("test", 1, 3)):
+        part, larger = getattr(base, name), getattr(more, name)
+        n = len(part)
+        assert len(larger) == n // before * after
+        assert larger.names[:n] == part.names
+        assert torch.equal(larger.images[:n], part.images)
+        assert torch.equal(larger.labels[:n], part.labels)
+        assert len(set(larger.names)) == len(larger)
+        assert len(larger.images.unique(dim=0)) == len(larger)
+    assert load(32, **few, renderings=(1, 1)).train.names == base.train.names[::3]
+
+
+def test_a_rendering_does_not_depend_on_how_many_there_are_or_what_else_is_drawn():
+    many = load(16, shapes=("tee",), textures=("rain",), renderings=(5, 4))
+    one = load(16, shapes=("tee",), textures=("rain",), colors=("red", "blue"), renderings=(4, 6))
+    common = [name for name in one.train.names if name in many.train.names]
+    assert [name[-1] for name in common].count("3") > 0
+    for name in common:
+        assert np.array_equal(image(one.train, name), image(many.train, name))
+
+
+def test_textures_can_be_enlarged():
+    upright = rendering.draw(np.random.default_rng(0), "stripes")._replace(
+        shape_angle=0, texture_angle=0, top=48, left=48, texture_y=0
+    )
+    plain, large = (
+        rendering.render("square", "stripes", "white", upright, zoom)[0, 48:176, 112] == 255
+        for zoom in (1, 3)
+    )
+    rows = np.arange(48, 176) + 112
+    assert np.array_equal(plain, rows % 10 < 3)
+    assert np.array_equal(large, rows // 3 % 10 < 3)
+
+
+@pytest.mark.parametrize("size", [1, 4, 7, 12, 20])
+def test_area_resampling_is_the_mean_of_what_a_pixel_covers(size):
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (2, 3, 12, 9), generator=generator, dtype=torch.uint8)
+    fine = pixels.repeat_interleave(size, dim=2).repeat_interleave(size, dim=3)  # common grid
+    blocks = fine.double().unflatten(3, (size, 9)).unflatten(2, (size, 12)).mean(dim=(3, 5))
+    assert (area_resize(pixels, size).double() - blocks).abs().max() <= 0.5 + 1e-4
+
+
+def test_a_resampled_image_is_pillows_where_pixels_divide(world):
+    pixels = image(world.test, "circle_grid_blue")
+    box = Image.fromarray(pixels).resize((56, 56), Image.Resampling.BOX)
+    away = image(load(56, **CIRCLES).test, "circle_grid_blue").astype(int) - np.asarray(box)
+    assert np.abs(away).max() <= 1  # Pillow rounds twice
+
+
+def test_whole_world_is_rendered_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMLIB_DATA", str(tmp_path))
+    drawn = []
+
+    def quick(shape, texture, color, chance, zoom):
+        drawn.append((shape, texture, color))
+        return np.full((3, 8, 8), len(drawn) % 256, dtype=np.uint8)
+
+    monkeypatch.setattr(trifeature, "render", quick)
+    first, again = load(8), load(8)
+    assert len(drawn) == 2600
+    assert torch.equal(again.train.images, first.train.images)
+    assert torch.equal(again.test.labels, first.test.labels)
+    (path,) = (tmp_path / "trifeature").iterdir()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    drawn.clear()
+    assert torch.equal(load(8).train.images, first.train.images)
+    assert len(drawn) == 2600  # a damaged file is not used
+    for other in ({"size": 9}, {"texture_zoom": 2}, {"renderings": (2, 1)}):
+        load(**{"size": 8, **other})
+    assert len(list(path.parent.iterdir())) == 4  # a file for each kind of world
+
+
+def test_smaller_worlds_leave_the_disk_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMLIB_DATA", str(tmp_path))
+    load(8, shapes=("plus", "star"), textures=("grid",), renderings=(1, 1))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 0}, r"size is 0; allowed: \[1, inf\)"),
+        ({"texture_zoom": 0}, r"texture_zoom is 0; allowed: \[1, inf\)"),
+        ({"shapes": ("cube",)}, "shapes is 'cube'; allowed: 'triangle', 'square'"),
+        ({"shapes": ("plus", "plus")}, "allowed: each value once"),
+        ({"colors": ("red", "blue")}, r"colors has 2 values; allowed: 10 \(textures\) up"),
+        ({"renderings": (3, 0)}, r"renderings of test is 0; allowed: \[1, inf\)"),
+        (
+            {"shapes": ("plus",), "textures": ("grid",), "colors": ("red",)},
+            "the world has no train images; allowed: more values",
+        ),
+        (
+            {"shapes": ("circle",), "textures": ("dots",), "colors": ("blue",)},
+            "the world has no test images; allowed: more values",
+        ),
+    ],
+)
+def test_errors_name_the_wrong_value(changes, message):
+    with pytest.raises(ValueError, match=message):
+        load(**{"size": 8, **changes})
+
+
+def test_error_for_an_unknown_split(world):
+    with pytest.raises(ValueError, match="split is 'val'; allowed: 'train', 'test'"):
+        world.pairs("val", 1, biased=False, seed=SEED)

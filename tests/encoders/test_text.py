@@ -1,0 +1,140 @@
+import pytest
+import torch
+
+from mmlib.encoders.text import END, MASK, PAD, SPECIAL, START, UNKNOWN
+from mmlib.encoders.text import TextTransformer as Encoder
+from mmlib.encoders.text import WordTokenizer as Tokenizer
+
+CAPTIONS = ["A red square left of a blue circle.", "a red, striped square", "Don't mix T-shapes!"]
+
+
+def test_words_stand_by_frequency_then_alphabet_in_any_order_of_captions():
+    tokenizer = Tokenizer.fit(CAPTIONS)
+    assert tokenizer.vocabulary[:8] == [*SPECIAL, "a", "red", "square"]
+    assert tokenizer.vocabulary[8:] == sorted(tokenizer.vocabulary[8:])
+    assert "don't" in tokenizer.vocabulary
+    assert "t-shapes" in tokenizer.vocabulary
+    assert Tokenizer.fit(CAPTIONS[::-1]).vocabulary == tokenizer.vocabulary
+    assert len(tokenizer) == len(tokenizer.vocabulary)
+
+
+def test_encode_and_decode_are_inverse_up_to_case_and_punctuation():
+    tokenizer = Tokenizer.fit(CAPTIONS)
+    ids = tokenizer.encode(CAPTIONS, length=12)
+    assert ids.shape == (3, 12)
+    assert ids.dtype == torch.long
+    assert [tokenizer.decode(row) for row in ids] == [
+        "a red square left of a blue circle",
+        "a red striped square",
+        "don't mix t-shapes",
+    ]
+
+
+def test_each_row_starts_ends_and_is_padded_also_when_the_caption_is_cut():
+    ids = Tokenizer.fit(CAPTIONS).encode([*CAPTIONS, ""], length=6)
+    assert (ids[:, 0] == START).all()
+    assert (ids == END).sum(dim=1).eq(1).all()
+    assert ids[0, -1] == END  # cut, but still ended
+    assert ids[3].tolist() == [START, END, PAD, PAD, PAD, PAD]
+
+
+def test_rare_and_surplus_words_become_unknown():
+    assert Tokenizer.fit(CAPTIONS, min_count=2).vocabulary[5:] == ["a", "red", "square"]
+    tokenizer = Tokenizer.fit(CAPTIONS, max_size=7)
+    assert tokenizer.vocabulary[5:] == ["a", "red"]
+    assert tokenizer.encode(["a red square"], 5).tolist() == [[START, 5, 6, UNKNOWN, END]]
+
+
+def test_a_caption_cannot_spell_a_special_token():
+    ids = Tokenizer.fit(["end mask"]).encode(["<end> <mask> <start>"], 8)[0]
+    assert (ids == END).sum() == 1
+    assert MASK not in ids
+    assert (ids == START).sum() == 1
+
+
+def test_tokenizer_errors():
+    with pytest.raises(ValueError, match="length is 2"):
+        Tokenizer.fit(CAPTIONS).encode(CAPTIONS, 2)
+    with pytest.raises(ValueError, match="max_size is 4"):
+        Tokenizer.fit(CAPTIONS, max_size=4)
+    with pytest.raises(ValueError, match="twice"):
+        Tokenizer(["a", "a"])
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    encoder = Encoder(30, width=16, depth=3, heads=4, length=20, out_features=8)
+    torch.nn.init.normal_(encoder.token_embedding.weight)  # so that every token matters
+    return encoder
+
+
+def captions(*lengths, total=20):
+    ids = torch.full((len(lengths), total), PAD)
+    for row, n in enumerate(lengths):
+        ids[row, : n + 2] = torch.tensor([START, *torch.arange(n) % 25 + 5, END])
+    return ids
+
+
+def test_later_tokens_do_not_change_the_feature_and_earlier_ones_do(encoder):
+    ids = captions(6, 9)
+    feature = encoder(ids)
+    for position in range(1, 20):
+        changed = ids.clone()
+        changed[0, position] = 29
+        if position == 7:  # the end itself: then the caption has none
+            continue
+        same = torch.allclose(encoder(changed)[0], feature[0], atol=1e-5)
+        assert same == (position > 7), position
+
+
+def test_the_first_end_token_is_read(encoder):
+    ids = captions(6, 9)
+    twice = ids.clone()
+    twice[0, 15] = END
+    torch.testing.assert_close(encoder(twice), encoder(ids), atol=1e-5, rtol=0)
+    early = ids.clone()
+    early[0, 3] = END  # an end token inside, as HotFlip may put there, cuts the caption off
+    torch.testing.assert_close(encoder(early)[0], encoder(captions(2))[0], atol=1e-5, rtol=0)
+
+
+def test_cutting_the_batch_at_its_last_end_token_changes_nothing(encoder):
+    ids = captions(3, 6)
+    seen = []
+    encoder.transformer.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape[1]))
+    uncut = torch.cat([ids, captions(18)])  # one full-length caption forbids cutting
+    torch.testing.assert_close(encoder(ids), encoder(uncut)[:2], atol=1e-5, rtol=0)
+    assert seen == [8, 20]
+
+
+def test_order_of_words_matters(encoder):
+    ids = captions(5)
+    swapped = ids[:, [0, 2, 1, *range(3, 20)]]
+    assert not torch.allclose(encoder(ids), encoder(swapped), atol=1e-2)
+
+
+def test_embedded_tokens_give_the_same_feature_and_receive_the_gradient(encoder):
+    ids = captions(4, 7)
+    embedded = encoder.token_embedding(ids).detach().requires_grad_()
+    feature = encoder.encode_embedded(embedded, ids)
+    torch.testing.assert_close(feature, encoder(ids))
+    feature.square().sum().backward()
+    moved = embedded.grad.abs().sum(dim=2) > 0
+    assert moved.sum(dim=1).tolist() == [6, 9]  # start, words and end; never the padding
+    assert moved[0, :6].all()
+
+
+def test_bfloat16_autocast(encoder):
+    ids = captions(4, 7)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        feature = encoder(ids)
+    torch.testing.assert_close(feature.float(), encoder(ids), atol=0.1, rtol=0.05)
+
+
+def test_encoder_errors(encoder):
+    with pytest.raises(ValueError, match="row without the end token 2"):
+        encoder(torch.full((2, 5), 7))
+    with pytest.raises(ValueError, match="number of tokens is 21"):
+        encoder(torch.full((2, 21), END))
+    with pytest.raises(ValueError, match=r"embedded has shape \(2, 4, 16\)"):
+        encoder.encode_embedded(torch.zeros(2, 4, 16), torch.full((2, 5), END))

@@ -1,0 +1,116 @@
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+
+from mmlib.evaluate import retrieval as module
+from mmlib.evaluate.retrieval import random_retrieval, retrieval
+
+
+def by_hand(similarity: torch.Tensor, c: int) -> dict[str, float]:
+    """The released definitions, one query at a time; right where no two values are equal."""
+    ranks: dict[str, list[int]] = {"i2t": [], "t2i": []}
+    for i, row in enumerate(similarity):
+        order = row.argsort(descending=True).tolist()
+        ranks["i2t"].append(min(order.index(j) for j in range(i * c, i * c + c)) + 1)
+    for j, column in enumerate(similarity.T):
+        ranks["t2i"].append(column.argsort(descending=True).tolist().index(j // c) + 1)
+    result = {}
+    for direction, values in ranks.items():
+        for k in (1, 5, 10):
+            result[f"recall_{k}.{direction}"] = 100 * sum(r <= k for r in values) / len(values)
+        zero_based = torch.tensor(values, dtype=torch.float64).quantile(0.5).item() - 1
+        result[f"median_rank.{direction}"] = math.floor(zero_based) + 1
+    return result
+
+
+@pytest.mark.parametrize(("n", "c"), [(1, 1), (40, 5), (41, 5), (60, 1), (30, 2)])
+def test_agrees_with_a_plain_loop(n, c):
+    g = torch.Generator().manual_seed(n)
+    noise = torch.randn(n, n * c, generator=g)
+    similarity = noise + 1.5 * torch.eye(n).repeat_interleave(c, dim=1)
+    assert retrieval(similarity, c) == pytest.approx(by_hand(similarity, c), abs=1e-9)
+
+
+def test_ties_count_as_the_mean_over_random_orders():
+    g = torch.Generator().manual_seed(0)
+    coarse = torch.randint(4, (12, 36), generator=g).double()
+    repeats = 1500
+    total = dict.fromkeys(retrieval(coarse, 3), 0.0)
+    for _ in range(repeats):
+        shuffled = coarse + 0.5 * torch.rand(coarse.shape, generator=g)  # only ties are moved
+        # The plain loop is slow; the tie-free case of the function is checked against it above.
+        for name, value in retrieval(shuffled, 3).items():
+            total[name] += value / repeats
+    exact = retrieval(coarse, 3)
+    for name, value in exact.items():
+        # Medians are of all orders together, so only near the mean of the medians of each.
+        assert value == pytest.approx(total[name], abs=1.0), name
+
+
+def test_random_reference_has_the_known_values():
+    flickr, coco = random_retrieval(1000), random_retrieval(5000)
+    rounded = {name: round(value, 2) for name, value in flickr.items()}
+    assert rounded == {
+        "recall_1.i2t": 0.10, "recall_5.i2t": 0.50, "recall_10.i2t": 1.00, "median_rank.i2t": 647,
+        "recall_1.t2i": 0.10, "recall_5.t2i": 0.50, "recall_10.t2i": 1.00, "median_rank.t2i": 500,
+    }  # fmt: skip
+    assert (coco["median_rank.i2t"], coco["median_rank.t2i"]) == (3236, 2500)
+    assert round(coco["recall_10.i2t"], 2) == 0.20
+
+
+@pytest.mark.parametrize(("n", "c"), [(7, 1), (50, 5)])
+def test_a_collapsed_model_gets_what_guessing_gets(n, c):
+    chance = random_retrieval(n, c)
+    assert retrieval(torch.full((n, n * c), 0.3), c) == pytest.approx(chance)
+    g = torch.Generator().manual_seed(4)
+    image, text = torch.randn(2, 1, 33, generator=g)
+    collapsed = image.expand(n, -1), 3 * text.expand(n * c, -1)
+    assert retrieval(collapsed, c) == pytest.approx(chance)
+
+
+def test_embeddings_mean_cosine_similarity():
+    g = torch.Generator().manual_seed(5)
+    images, texts = torch.randn(20, 8, generator=g), torch.randn(100, 8, generator=g)
+    cosine = torch.cosine_similarity(images[:, None].double(), texts[None].double(), dim=-1)
+    scaled = images * torch.rand(20, 1, generator=g) * 9, texts
+    assert retrieval(scaled) == pytest.approx(retrieval(cosine))
+
+
+def test_chunks_do_not_change_the_result(monkeypatch):
+    g = torch.Generator().manual_seed(6)
+    pair = torch.randn(23, 4, generator=g), torch.randn(46, 4, generator=g)
+    whole = retrieval(pair, 2)
+    monkeypatch.setattr(module, "_ENTRIES", 50)
+    assert retrieval(pair, 2) == whole
+
+
+def test_perfect_and_reversed_models():
+    similarity = torch.eye(10).repeat_interleave(5, dim=1)
+    assert set(retrieval(similarity).values()) == {100.0, 1.0}
+    worst = retrieval(-similarity)
+    assert worst["median_rank.i2t"] == 46  # all 45 wrong captions come first
+    assert worst["median_rank.t2i"] == 10
+
+
+def test_recall_grows_with_the_number_of_places():
+    for result in (random_retrieval(30), retrieval(torch.zeros(30, 150))):
+        for direction in ("i2t", "t2i"):
+            recalls = [result[f"recall_{k}.{direction}"] for k in (1, 5, 10)]
+            assert all(a < b for a, b in pairwise(recalls))
+
+
+def test_wrong_arguments_are_named():
+    with pytest.raises(ValueError, match="there are 9 captions of 3 images; allowed: 15"):
+        retrieval(torch.zeros(3, 9))
+    with pytest.raises(ValueError, match=r"captions has shape \(5, 2\); expected \(C, D=3\)"):
+        retrieval((torch.zeros(1, 3), torch.zeros(5, 2)))
+    with pytest.raises(ValueError, match="captions_per_image is 0"):
+        retrieval(torch.zeros(3, 3), 0)
+    broken = torch.zeros(3, 3)
+    broken[1, 1] = torch.nan  # compares as no better, so it would rank first
+    with pytest.raises(ValueError, match="nan or infinity"):
+        retrieval(broken, 1)
+    with pytest.raises(ValueError, match="nan or infinity"):
+        retrieval((broken, torch.ones(3, 3)), 1)

@@ -1,0 +1,202 @@
+"""The audit clears what is right, as often as it says, and catches what is wrong."""
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+
+from mmlib.label_dp.accounting import epsilon_of, noise_for
+from mmlib.label_dp.audit import audit, clopper_pearson
+from mmlib.label_dp.mechanisms import double_rr, randomized_response, swap_images
+
+K, SUPPORT, N = 4, 2, 8
+LABELS = torch.arange(K).repeat_interleave(SUPPORT)  # the world: 8 images, 2 of each class
+
+
+def one_response(noise):
+    def mechanism(label, n, g):
+        return randomized_response(torch.full((n,), label), noise, K, generator=g)
+
+    return mechanism
+
+
+def images_of(label, n, g):
+    """Images of a class, by the population's own law."""
+    return label * SUPPORT + torch.randint(SUPPORT, (n,), generator=g)
+
+
+def two_responses(noise):
+    def mechanism(label, n, g):
+        records = images_of(label, n, g)
+        released, source = double_rr(
+            LABELS, noise, K, include_self=True, records=records, generator=g
+        )
+        return released * N + source
+
+    return mechanism
+
+
+def bound(mechanism, inputs=range(K), n_outcomes=K * N, *, draws, seed=0, confidence=0.99):
+    g = torch.Generator().manual_seed(seed)
+    return audit(
+        mechanism, inputs, n_outcomes, draws=draws, confidence=confidence, generator=g
+    ).lower_bound
+
+
+# --- It keeps its confidence --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [0.2, 0.01, 1e-4])
+@pytest.mark.parametrize("draws", [1, 10, 200])
+def test_intervals_miss_no_chance_more_often_than_stated(draws, error):
+    counts = torch.arange(draws + 1)
+    low, high = clopper_pearson(counts, draws, error)
+    for chance in (0.0, 1e-6, 0.003, 0.1, 0.5, 0.77, 0.9999, 1.0):
+        weights = torch.from_numpy(stats.binom.pmf(counts.numpy(), draws, chance))
+        assert weights[low > chance].sum() <= error * (1 + 1e-9)
+        assert weights[high < chance].sum() <= error * (1 + 1e-9)
+
+
+def test_intervals_are_scipys():
+    counts = torch.tensor([0, 1, 7, 99, 100])
+    low, high = clopper_pearson(counts, 100, 0.025)
+    for i, count in enumerate(counts.tolist()):
+        theirs = stats.binomtest(count, 100).proportion_ci(0.95, method="exact")
+        assert (low[i].item(), high[i].item()) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "claim"),
+    [
+        (one_response(0.5), epsilon_of(0.5, K)),
+        (two_responses(0.8), epsilon_of(0.8, K, responses=2)),
+    ],
+    ids=["one", "two"],
+)
+def test_right_mechanisms_exceed_their_claim_no_more_often_than_stated(mechanism, claim):
+    audits = 300
+    found = [bound(mechanism, draws=2000, seed=seed, confidence=0.9) for seed in range(audits)]
+    assert sum(x > claim for x in found) <= 0.1 * audits
+    assert sum(x > 0 for x in found) > 0.9 * audits  # and it is no empty bound
+
+
+def test_choosing_among_many_events_is_paid_for():
+    def nothing(label, n, g):  # releases noise alone, so any positive bound is wrong
+        return torch.randint(500, (n,), generator=g)
+
+    found = [
+        bound(nothing, range(2), 500, draws=20_000, seed=s, confidence=0.9) for s in range(100)
+    ]
+    assert sum(x > 0 for x in found) <= 10
+    low, high = clopper_pearson(torch.tensor([70, 20]), 20_000, 0.1 / 4)
+    assert low[0] > high[1]  # without the payment such counts, common among 500, would convict
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "claim"),
+    [
+        (one_response(0.5), epsilon_of(0.5, K)),
+        (two_responses(0.5), epsilon_of(0.5, K, responses=2)),
+        (one_response(0.99), epsilon_of(0.99, K)),
+    ],
+    ids=["one", "two", "little"],
+)
+def test_with_enough_draws_the_bound_comes_close_to_the_claim(mechanism, claim):
+    found = bound(mechanism, draws=1_000_000)
+    assert claim - 0.1 < found <= claim
+
+
+def test_it_names_the_event_that_shows_the_loss():
+    g = torch.Generator().manual_seed(0)
+    found = audit(
+        one_response(0.3), range(K), K, draws=50_000, confidence=0.95, generator=g
+    )  # fmt: skip
+    first, second = found.pair
+    assert found.event == first != second
+    assert found.counts[0] / 50_000 == pytest.approx(1 - 0.3 + 0.3 / K, abs=0.01)
+    assert found.counts[1] / 50_000 == pytest.approx(0.3 / K, abs=0.01)
+    assert (found.draws, found.confidence) == (50_000, 0.95)
+
+
+# --- It catches what is wrong -------------------------------------------------------------------
+
+
+def test_catches_the_formula_of_the_prose_on_the_pseudocodes_mechanism():
+    noise = 0.5
+    claim = math.log((1 - noise) / (noise / (K - 1)))  # as if the own class were left out
+    assert bound(one_response(noise), n_outcomes=K, draws=20_000) > claim
+
+
+def test_catches_the_mechanism_of_the_prose_under_the_pseudocodes_formula():
+    noise = 0.95
+
+    def another_class(label, n, g):
+        shift = torch.randint(1, K, (n,), generator=g)
+        return torch.where(torch.rand(n, generator=g) < noise, (label + shift) % K, label)
+
+    assert bound(another_class, n_outcomes=K, draws=20_000) > 2 * epsilon_of(noise, K)
+
+
+def test_catches_the_noise_of_one_response_claimed_for_two():
+    claim = 2.0
+    assert bound(two_responses(noise_for(claim, K)), draws=20_000) > claim
+    assert bound(two_responses(noise_for(claim, K, responses=2)), draws=20_000) < claim
+
+
+def test_catches_a_coin_used_twice():
+    noise = 0.9
+
+    def one_coin(label, n, g):
+        record = images_of(label, n, g)
+        swapped = torch.rand(n, generator=g) < noise
+        released = torch.where(swapped, torch.randint(K, (n,), generator=g), label)
+        drawn = images_of(torch.randint(K, (n,), generator=g), n, g)
+        return released * N + torch.where(swapped, drawn, record)
+
+    assert bound(one_coin, draws=200_000) > epsilon_of(noise, K, responses=2)
+
+
+def test_catches_self_in_the_pool_of_a_nearest_neighbour_draw():
+    # Standard notion: record 0's image is known, its label is not. If it may stand in for itself it
+    # pushes another image out of the k nearest, but only of the class that it belongs to.
+    features = torch.arange(8.0)[:, None]
+
+    def image_of_record_0(include_self):
+        def mechanism(label, n, g):
+            labels = torch.tensor([label, 0, 0, 0, 1, 1, 1, 1])
+            return swap_images(
+                labels,
+                0.9,
+                2,
+                draw="knn",
+                features=features,
+                neighbours=2,
+                include_self=include_self,
+                records=torch.zeros(n, dtype=torch.long),
+                generator=g,
+            )
+
+        return mechanism
+
+    few, many = (bound(image_of_record_0(True), range(2), 8, draws=n) for n in (10_000, 1_000_000))
+    assert few > 5
+    assert many > few + 4  # no limit: it grows with the logarithm of the draws
+    assert bound(image_of_record_0(False), range(2), 8, draws=10_000) == 0
+
+
+def test_wrong_arguments_are_named():
+    right = one_response(0.5)
+
+    def call(mechanism=right, inputs=range(2), **options):
+        options = {"draws": 10, "confidence": 0.9} | options
+        return audit(mechanism, inputs, K, generator=torch.Generator(), **options)
+
+    with pytest.raises(ValueError, match="number of inputs is 1; allowed"):
+        call(inputs=range(1))
+    with pytest.raises(ValueError, match=r"largest outcome is 7; allowed: \[0, 3\]"):
+        call(mechanism=lambda label, n, g: torch.arange(n) % 8)
+    with pytest.raises(ValueError, match="mechanism returned 3 outcomes; allowed: 10"):
+        call(mechanism=lambda label, n, g: torch.zeros(3, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"confidence is 1\.0; allowed"):
+        call(confidence=1.0)

@@ -1,0 +1,104 @@
+"""Small worlds written down: the theorem's bound is reached, kept, or void, as derived."""
+
+import math
+
+import pytest
+import torch
+
+from mmlib.label_dp.accounting import epsilon_of
+from mmlib.label_dp.exact import class_images, double_rr_law, knn_draws, renyi_divergence
+
+ORDERS = [1.0, 1.5, 2.0, 4.0, 8.0, 32.0, math.inf]
+
+
+def slow_law(images, noise):
+    """Algorithm 1 followed step by step, over all its coins and draws."""
+    n_classes, n = images.shape
+    law = torch.zeros(n_classes, n_classes, n, dtype=torch.float64)
+    for y in range(n_classes):
+        for x in range(n):
+            for label in range(n_classes):
+                label_chance = noise / n_classes + (1 - noise) * (label == y)
+                law[y, label, x] += images[y, x] * label_chance * (1 - noise)
+                for drawn in range(n_classes):
+                    for new in range(n):
+                        chance = noise / n_classes * images[drawn, new]
+                        law[y, label, new] += images[y, x] * label_chance * chance
+    return law
+
+
+@pytest.mark.parametrize(("n_classes", "support", "noise"), [(4, 3, 0.5), (5, 2, 0.9), (3, 1, 0.2)])
+def test_classes_without_common_images_reach_twice_the_cost_of_one_response(
+    n_classes, support, noise
+):
+    images = class_images(torch.arange(n_classes).repeat_interleave(support), n_classes)
+    law = double_rr_law(images, noise)
+    torch.testing.assert_close(law, slow_law(images, noise), rtol=0, atol=1e-15)
+    for order in ORDERS:
+        bound = epsilon_of(noise, n_classes, responses=2, order=order)
+        for y in range(1, n_classes):
+            assert renyi_divergence(law[0], law[y], order) == pytest.approx(bound, abs=1e-13)
+
+
+def test_golden_costs_of_the_smallest_of_these_worlds():
+    law = double_rr_law(class_images(torch.arange(4).repeat_interleave(3), 4), 0.5)
+    costs = [round(renyi_divergence(law[0], law[1], order), 4) for order in ORDERS]
+    assert costs == [1.6094, 2.1306, 2.4476, 2.9077, 3.0846, 3.1886, 3.2189]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_common_images_only_help(seed):
+    g = torch.Generator().manual_seed(seed)
+    images = torch.rand(4, 6, generator=g, dtype=torch.float64)
+    images /= images.sum(1, keepdim=True)
+    law = double_rr_law(images, 0.5)
+    torch.testing.assert_close(law.sum((1, 2)), torch.ones(4, dtype=torch.float64))
+    for order in ORDERS:
+        cost = renyi_divergence(law[0], law[1], order)
+        assert epsilon_of(0.5, 4, order=order) <= cost  # the label half alone
+        assert cost < epsilon_of(0.5, 4, responses=2, order=order)
+
+
+def test_a_draw_among_the_nearest_has_no_finite_epsilon_until_it_takes_the_whole_class():
+    features = torch.tensor([0.0, 1, 2, 3, 10, 11, 12, 13])[:, None]
+    labels = torch.arange(2).repeat_interleave(4)
+    images = class_images(labels, 2)
+
+    def cost(neighbours):
+        law = double_rr_law(images, 0.5, knn_draws(labels, features, neighbours, 2))
+        return renyi_divergence(law[0], law[1], math.inf)
+
+    assert [cost(k) for k in (1, 2, 3)] == [math.inf] * 3
+    assert cost(4) == cost(100) == pytest.approx(2 * math.log(3), rel=1e-12)  # 2.197
+
+
+def test_random_worlds_have_no_finite_epsilon_either():
+    infinite = 0
+    for seed in range(100):
+        g = torch.Generator().manual_seed(seed)
+        labels = torch.arange(3).repeat_interleave(5)
+        features = torch.randn(15, 2, generator=g) + 2 * labels[:, None]
+        law = double_rr_law(class_images(labels, 3), 0.9, knn_draws(labels, features, 2, 3))
+        pairs = [(a, b) for a in range(3) for b in range(3) if a != b]
+        infinite += max(renyi_divergence(law[a], law[b], math.inf) for a, b in pairs) == math.inf
+    assert infinite == 100
+
+
+def test_draws_among_the_nearest_are_uniform_over_the_nearest():
+    features = torch.tensor([0.0, 1, 2, 10, 11])[:, None]
+    draws = knn_draws(torch.tensor([0, 0, 0, 1, 1]), features, 2, 2)
+    assert draws[0, 4].tolist() == [0, 0.5, 0.5, 0, 0]
+    assert draws[0, 0].tolist() == [0.5, 0.5, 0, 0, 0]  # itself among them
+    assert draws[1, 0].tolist() == [0, 0, 0, 0.5, 0.5]
+
+
+def test_divergence_between_plain_distributions():
+    p, q = torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.25, 0.5, 0.25])
+    assert renyi_divergence(p, q, 1) == pytest.approx(0.5 * math.log(2))
+    assert renyi_divergence(p, q, 2) == pytest.approx(math.log(1.5))
+    assert renyi_divergence(p, q, math.inf) == pytest.approx(math.log(2))
+    assert renyi_divergence(q, p, 1) == renyi_divergence(q, p, 2) == math.inf
+    assert renyi_divergence(p, p, 3) == 0
+    assert renyi_divergence(p, q, 1 + 1e-7) == pytest.approx(0.5 * math.log(2), abs=1e-6)
+    with pytest.raises(ValueError, match=r"order is 0.5; allowed: \[1.0"):
+        renyi_divergence(p, q, 0.5)

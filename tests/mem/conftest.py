@@ -1,0 +1,51 @@
+import pytest
+import torch
+from torch import nn
+
+from mmlib.encoders.image import GlobalPool, SmallConvNet
+from mmlib.encoders.text import END, PAD, SPECIAL, START, TextTransformer
+from mmlib.methods.clip import DualEncoder
+
+VOCABULARY, LENGTH = 20, 12
+
+
+def to_unit(images, _):
+    return images / 255 if images.dtype == torch.uint8 else images
+
+
+def as_it_is(ids, _):
+    return ids
+
+
+@pytest.fixture
+def make_model():
+    def make(seed=0):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            encoders = [
+                GlobalPool(SmallConvNet(width=4)),
+                TextTransformer(VOCABULARY, 16, depth=1, heads=2, length=LENGTH, out_features=8),
+            ]
+            nn.init.normal_(encoders[1].token_embedding.weight)  # words that matter
+            projections = [nn.Linear(16, 8), nn.Identity()]
+        transforms = [to_unit, as_it_is]
+        return DualEncoder(encoders, projections, augment=transforms, prepare=transforms)
+
+    return make
+
+
+@pytest.fixture
+def make_pairs():
+    def make(n, captions=1, seed=0):
+        """Images (n, 3, 16, 16) with black and white pixels among them, captions (n, C, LENGTH)."""
+        g = torch.Generator().manual_seed(seed)
+        images = torch.randint(-100, 356, (n, 3, 16, 16), generator=g).clamp(0, 255).byte()
+        ids = torch.full((n, captions, LENGTH), PAD)
+        ids[..., 0] = START
+        for row in ids.flatten(0, 1):
+            words = int(torch.randint(2, 7, (), generator=g))
+            row[1 : 1 + words] = torch.randint(len(SPECIAL), VOCABULARY, (words,), generator=g)
+            row[1 + words] = END
+        return images, ids
+
+    return make

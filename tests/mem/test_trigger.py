@@ -1,0 +1,213 @@
+import copy
+
+import pytest
+import torch
+
+from mmlib import losses
+from mmlib.encoders.text import END, PAD, SPECIAL, START
+from mmlib.mem.trigger import allowed_words, candidates, improve, prepend
+
+WORDS = 15  # of the 20 ids, 5 are special
+
+
+def start_triggers(n, k, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return torch.randint(len(SPECIAL), len(SPECIAL) + WORDS, (n, k), generator=g)
+
+
+@pytest.fixture
+def task(make_model, make_pairs):
+    """A frozen model, its captions, and its loss on features, images embedded once."""
+    images, captions = make_pairs(8)
+    model = make_model().eval()
+    with torch.no_grad():
+        vectors = model.projections[0](model.encoders[0](images / 255))
+
+    def loss(features):
+        return losses.clip(vectors, model.projections[1](features), scale=model.scale)
+
+    return model, images, captions[:, 0], loss
+
+
+def test_prepend_puts_the_trigger_after_the_start():
+    captions = torch.tensor([[START, 7, 8, END, PAD, PAD], [START, 9, END, PAD, PAD, PAD]])
+    triggers = torch.tensor([[10, 11], [12, 13]])
+    expected = [[START, 10, 11, 7, 8, END], [START, 12, 13, 9, END, PAD]]
+    assert prepend(captions, triggers).tolist() == expected
+    assert torch.equal(prepend(captions, triggers[:, :0]), captions)
+
+
+def test_prepend_never_drops_a_word():
+    captions = torch.tensor([[START, 7, 8, END, PAD, PAD]])
+    with pytest.raises(ValueError, match="more than 3 ids has no room"):
+        prepend(captions, torch.tensor([[10, 11, 12]]))
+
+
+def test_an_end_token_in_the_trigger_would_cut_the_caption_off(task):
+    model, _, captions, _ = task
+    cut = torch.full((8, 1), END)
+    features = model.encoders[1](prepend(captions, cut))
+    assert torch.allclose(features, features[:1].expand_as(features))  # all captions alike
+    assert not allowed_words(20)[END]
+
+
+def test_candidates_are_the_steepest_words_by_finite_differences(task):
+    model, _, captions, _ = task
+    encoder = copy.deepcopy(model.encoders[1]).double()
+    goal = torch.randn(1, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ids = prepend(captions[:1], start_triggers(1, 1))
+    table = encoder.token_embedding.weight.detach()
+
+    def loss(embedded):
+        return torch.cosine_similarity(encoder.encode_embedded(embedded, ids), goal).sum()
+
+    embedded = table[ids].requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(embedded), embedded)
+    ranked = candidates(gradient[:, 1], table, allowed_words(20), WORDS)[0]
+    assert sorted(ranked.tolist()) == list(range(len(SPECIAL), 20))  # every word, nothing else
+    rises = []
+    with torch.no_grad():
+        for word in ranked:  # a small step towards each word
+            moved = table[ids].clone()
+            moved[:, 1] += 1e-6 * (table[word] - moved[:, 1])
+            rises.append(float(loss(moved)))
+        assert rises == sorted(rises)
+        assert rises[0] < float(loss(table[ids])) < rises[-1]
+
+
+def test_loss_never_rises_and_is_reported_truly(task):
+    model, _, captions, loss = task
+    encoder = model.encoders[1]
+    for seed in range(5):
+        triggers = start_triggers(8, 3, seed)
+        step = improve(triggers, captions, encoder, loss, count=4)
+        with torch.no_grad():
+            before, after = (loss(encoder(prepend(captions, t))) for t in (triggers, step.triggers))
+        assert float(step.before) == pytest.approx(float(before), abs=1e-6)
+        assert float(step.after) == pytest.approx(float(after), abs=1e-6)
+        assert step.after <= step.before
+        assert (step.triggers >= len(SPECIAL)).all()
+    assert step.after < step.before  # and it does fall
+
+
+def test_present_words_stay_if_no_candidate_is_better(task):
+    model, _, captions, loss = task
+    step = improve(start_triggers(8, 2), captions, model.encoders[1], loss, count=WORDS)
+    for _ in range(20):
+        again = improve(step.triggers, captions, model.encoders[1], loss, count=WORDS)
+        if torch.equal(again.triggers, step.triggers):
+            break
+        assert again.after < step.after
+        step = again
+    assert again.after == again.before
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_with_every_word_tried_it_is_brute_force(task, length):
+    """One caption against fixed images: each position takes its best word, left to right."""
+    model, _, captions, _ = task
+    encoder = model.encoders[1]
+    vectors = torch.randn(6, 8, generator=torch.Generator().manual_seed(1))
+
+    def loss(features):
+        similarity = torch.cosine_similarity(features, vectors)
+        return torch.logsumexp(5 * similarity, dim=0) - 5 * similarity[0]
+
+    best = start_triggers(1, length)
+    found = improve(best, captions[:1], encoder, loss, count=WORDS)
+    for position in range(length):
+        tried = []
+        for word in range(len(SPECIAL), 20):
+            option = best.clone()
+            option[0, position] = word
+            with torch.no_grad():
+                tried.append((float(loss(encoder(prepend(captions[:1], option)))), word))
+        best = best.clone()
+        best[0, position] = min(tried)[1]
+    assert torch.equal(found.triggers, best)
+
+
+def test_equals_a_slow_search_by_finite_differences(make_model, make_pairs):
+    """Slopes at the first triggers; then, left to right, everybody's j-th word if it helps."""
+    images, captions = make_pairs(3)
+    captions = captions[:, 0]
+    model = make_model().double().eval()
+    encoder = model.encoders[1]
+    with torch.no_grad():
+        vectors = model.projections[0](model.encoders[0](images.double() / 255))
+
+    def loss(features):
+        return losses.clip(vectors, features, scale=model.scale)
+
+    for seed in range(3):
+        first = start_triggers(3, 2, seed)
+        found = improve(first, captions, encoder, loss, count=3)
+        with torch.no_grad():
+            ids = prepend(captions, first)
+            embedded = encoder.token_embedding(ids)
+            best, chosen = loss(encoder(ids)), first
+            for position in range(2):
+                ranked = []
+                for row in range(3):
+                    slopes = []
+                    for word in range(len(SPECIAL), 20):
+                        moved = embedded.clone()
+                        step = encoder.token_embedding.weight[word] - moved[row, 1 + position]
+                        moved[row, 1 + position] += 1e-6 * step
+                        slopes.append((float(loss(encoder.encode_embedded(moved, ids))), word))
+                    ranked.append([word for _, word in sorted(slopes)[:3]])
+                options = []
+                for words in zip(*ranked, strict=True):
+                    option = chosen.clone()
+                    option[:, position] = torch.tensor(words)
+                    options.append((float(loss(encoder(prepend(captions, option)))), option))
+                value, option = min(options, key=lambda pair: pair[0])
+                if value < best:
+                    best, chosen = value, option
+        assert torch.equal(found.triggers, chosen)
+        assert float(found.after) == pytest.approx(float(best), abs=1e-9)
+
+
+def test_same_choice_when_images_are_embedded_anew_for_every_word(task):
+    model, images, captions, loss = task
+    calls = 0
+
+    def uncached(features):
+        nonlocal calls
+        calls += 1
+        vectors = model.projections[0](model.encoders[0](images / 255))
+        return losses.clip(vectors, model.projections[1](features), scale=model.scale)
+
+    triggers = start_triggers(8, 3)
+    one = improve(triggers, captions, model.encoders[1], loss, count=6)
+    other = improve(triggers, captions, model.encoders[1], uncached, count=6)
+    assert torch.equal(one.triggers, other.triggers)
+    assert calls == 1 + 3 * 6
+
+
+def test_padding_does_not_change_the_loss(task):
+    model, _, captions, loss = task
+    ids = prepend(captions, start_triggers(8, 3))
+    end = int((ids == END).int().argmax(1).max())
+    assert end + 1 < ids.shape[1]
+    with torch.no_grad():
+        full = loss(model.encoders[1](ids))
+        cut = loss(model.encoders[1](ids[:, : end + 1]))
+    assert float(cut) == pytest.approx(float(full), abs=1e-5)
+
+
+def test_leaves_the_model_alone(task):
+    model, _, captions, loss = task
+    before = copy.deepcopy(model.state_dict())
+    triggers = start_triggers(8, 3)
+    step = improve(triggers, captions, model.encoders[1], loss, count=8)
+    assert not torch.equal(step.triggers, triggers)
+    assert torch.equal(triggers, start_triggers(8, 3))  # the given ones are not written to
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_more_candidates_than_words_is_an_error(task):
+    model, _, captions, loss = task
+    with pytest.raises(ValueError, match=r"count is 16; allowed: \[1, 15\]"):
+        improve(start_triggers(8, 1), captions, model.encoders[1], loss, count=16)

@@ -1,0 +1,185 @@
+import pytest
+import torch
+from torch import nn
+
+from mmlib import losses
+from mmlib.encoders.image import SmallConvNet
+from mmlib.fusion import FusionTransformer, IdentityAdapter, MapAdapter, ProjectionHead
+from mmlib.fusion import VectorAdapter as Tokens
+from mmlib.methods.comm import CoMM, single_masks
+
+
+def as_is(x, generator):
+    return x
+
+
+def noisy(x, generator):
+    return x + 0.1 * torch.randn(x.shape, generator=generator)
+
+
+def vectors(*sizes, width=16, **arguments):
+    """CoMM on plain vectors of the given sizes, one token per entry."""
+    torch.manual_seed(0)
+    n = len(sizes)
+    arguments = {"augment": [noisy] * n, "prepare": [as_is] * n} | arguments
+    return CoMM(
+        [nn.Linear(size, size) for size in sizes],
+        [Tokens(size, width) for size in sizes],
+        FusionTransformer(width, heads=4),
+        ProjectionHead(width, 16, 8),
+        **arguments,
+    )
+
+
+def batch(*sizes, n=6):
+    generator = torch.Generator().manual_seed(1)
+    return tuple(torch.randn(n, size, generator=generator) for size in sizes)
+
+
+def seeded():
+    return torch.Generator().manual_seed(2)
+
+
+def counted(modules):
+    """A list that grows by a module's place in ``modules`` each time it runs."""
+    calls = []
+    for i, module in enumerate(modules):
+        module.register_forward_hook(lambda *_, i=i: calls.append(i))
+    return calls
+
+
+def test_masks_are_each_modality_alone_and_then_all():
+    assert single_masks(3) == [
+        [True, False, False],
+        [False, True, False],
+        [False, False, True],
+        [True, True, True],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("convention", "passes", "head_calls"), [("released", 2, 6), ("paper", 3, 4)]
+)
+def test_encoders_run_once_per_view_and_the_head_once_per_view_and_mask(
+    convention, passes, head_calls
+):
+    model = vectors(3, 4, convention=convention)
+    calls = counted(model.encoders)
+    model.loss(batch(3, 4), seeded())
+    assert sorted(calls) == [0] * passes + [1] * passes
+    assert model.head[1].num_batches_tracked == head_calls
+
+
+def test_released_loss_is_that_of_masked_augmented_views():
+    model = vectors(3, 4, convention="released")
+    x, generator = batch(3, 4), seeded()
+    views = [[noisy(m, generator) for m in x] for _ in range(2)]
+    z1, z2 = (
+        [model.head(model.fusion(tokens(model, view), mask)) for mask in single_masks(2)]
+        for view in views
+    )
+    expected = losses.comm(z1, z2, temperature=0.1, convention="released")
+    parts = model.loss(x, seeded())
+    torch.testing.assert_close(parts["loss"], expected)
+    assert parts["match"] == losses.match_accuracy(z1[2], z2[2])
+
+
+def test_paper_loss_masks_the_samples_themselves():
+    model = vectors(3, 4)
+    x, generator = batch(3, 4), seeded()
+    view1, view2 = ([noisy(m, generator) for m in x] for _ in range(2))
+    alone = [model.head(model.fusion(tokens(model, x), m)) for m in single_masks(2)[:2]]
+    full1, full2 = (model.head(model.fusion(tokens(model, view))) for view in (view1, view2))
+
+    def nce(anchors, positives):
+        return losses.info_nce(anchors, positives, temperature=0.1)
+
+    expected = nce(full1, full2) + sum((nce(z, full1) + nce(z, full2)) / 2 for z in alone)
+    torch.testing.assert_close(model.loss(x, seeded())["loss"], expected)
+
+
+def tokens(model, view):
+    return [a(e(x)) for a, e, x in zip(model.adapters, model.encoders, view, strict=True)]
+
+
+def test_weights_choose_terms():
+    total = vectors(3, 4).loss(batch(3, 4), seeded())["loss"]
+    parts = [
+        vectors(3, 4, weights=w).loss(batch(3, 4), seeded())["loss"] for w in torch.eye(3).tolist()
+    ]
+    torch.testing.assert_close(sum(parts), total)
+
+
+def test_naming_the_modalities_the_other_way_round_changes_nothing():
+    model = vectors(3, 4, augment=[as_is, as_is])
+    other = CoMM(
+        model.encoders[::-1],
+        model.adapters[::-1],
+        model.fusion,
+        model.head,
+        augment=[as_is, as_is],
+        prepare=[as_is, as_is],
+    )
+    x = batch(3, 4)
+    torch.testing.assert_close(
+        model.loss(x, seeded())["loss"], other.loss(x[::-1], seeded())["loss"]
+    )
+    torch.testing.assert_close(model.embed(x), other.embed(x[::-1]), atol=1e-5, rtol=0)
+
+
+def test_a_masked_modality_cannot_reach_the_embedding():
+    model = vectors(3, 4)
+    x1, x2 = batch(3, 4)
+    clean = model.embed((x1, x2), mask=[True, False])
+    assert torch.equal(model.embed((x1, torch.full_like(x2, torch.nan)), [True, False]), clean)
+    assert torch.equal(model.embed((x1, None), mask=[True, False]), clean)
+    assert not torch.allclose(model.embed((x1, x2)), clean, atol=1e-3)
+    view = [x.clone().requires_grad_() for x in (x1, x2)]
+    alone, both = model.fuse(view, [[True, False], [True, True]])
+    assert torch.autograd.grad(alone.sum(), view, retain_graph=True, allow_unused=True)[1] is None
+    assert torch.autograd.grad(both.sum(), view)[1].any()
+
+
+def test_embedding_has_no_chance_no_head_and_the_fusions_width():
+    model = vectors(3, 4).eval()
+    x = batch(3, 4)
+    features = model.embed(x)
+    nn.init.zeros_(model.head[0].weight)
+    assert torch.equal(model.embed(x), features)
+    assert features.shape == (6, 16)
+
+
+def test_every_parameter_gets_a_gradient():
+    for convention in ("paper", "released"):
+        model = vectors(3, 4, 2, convention=convention)
+        model.loss(batch(3, 4, 2), seeded())["loss"].backward()
+        assert all(p.grad.any() for p in model.parameters() if p.ndim > 1)
+
+
+def test_images_with_a_sequence_in_bfloat16():
+    torch.manual_seed(0)
+    model = CoMM(
+        [SmallConvNet(8), nn.Linear(5, 16)],
+        [MapAdapter(32, 16, grid=(2, 2)), IdentityAdapter()],
+        FusionTransformer(16, heads=4),
+        ProjectionHead(16, 16, 8),
+        augment=[as_is, as_is],
+        prepare=[as_is, as_is],
+    )
+    x = (torch.rand(6, 3, 16, 16), torch.randn(6, 7, 5))
+    exact = model.loss(x, seeded())["loss"]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = model.loss(x, seeded())["loss"]
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, atol=0, rtol=0.05)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="augment has 1 entries for 2 modalities"):
+        vectors(3, 4, augment=[as_is])
+    with pytest.raises(ValueError, match="mask has 1 entries for 2 modalities"):
+        vectors(3, 4, masks=[[True], [True, True]])
+    with pytest.raises(ValueError, match=r"the last mask is \[True, False\]; allowed: all True"):
+        vectors(3, 4, masks=[[True, True], [True, False]])
+    with pytest.raises(ValueError, match="convention is 'code'; allowed: 'paper', 'released'"):
+        vectors(3, 4, convention="code")

@@ -1,0 +1,83 @@
+import pytest
+import torch
+from torch import nn
+
+from mmlib import losses
+from mmlib.fusion import ProjectionHead
+from mmlib.methods.cross_self import CrossSelf
+
+
+def as_is(x, generator):
+    return x
+
+
+def noisy(x, generator):
+    return x + 0.1 * torch.randn(x.shape, generator=generator)
+
+
+def flipped(x, generator):
+    return -x
+
+
+def make(align=flipped, augment=noisy):
+    torch.manual_seed(0)
+    return CrossSelf(
+        [nn.Linear(3, 6), nn.Linear(4, 5)],
+        [ProjectionHead(6, 16, 8), ProjectionHead(5, 16, 8)],
+        align=[align, align],
+        augment=[augment, augment],
+        prepare=[as_is, as_is],
+    )
+
+
+def batch(n=6):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(n, 3, generator=generator), torch.randn(n, 4, generator=generator)
+
+
+def seeded():
+    return torch.Generator().manual_seed(2)
+
+
+def test_loss_is_the_term_across_plus_half_of_each_term_within():
+    model = make()
+    x, generator = batch(), seeded()
+    cross = model.project([-m for m in x])
+    views = [model.project([noisy(m, generator) for m in x]) for _ in range(2)]
+
+    def nt_xent(a, b):
+        return losses.nt_xent(a, b, temperature=0.1)
+
+    within = [nt_xent(views[0][m], views[1][m]) for m in range(2)]
+    parts = model.loss(x, seeded())
+    torch.testing.assert_close(parts["loss"], nt_xent(*cross) + 0.5 * sum(within))
+    assert parts["match"] == losses.match_accuracy(*cross)
+
+
+def test_three_passes_through_each_encoder_and_gradients_everywhere():
+    model = make()
+    calls = []
+    for encoder in model.encoders:
+        encoder.register_forward_hook(lambda module, *_: calls.append(module))
+    model.loss(batch(), seeded())["loss"].backward()
+    assert [calls.count(encoder) for encoder in model.encoders] == [3, 3]
+    assert all(p.grad.any() for p in model.parameters() if p.ndim > 1)
+
+
+def test_embedding_is_the_encoders_outputs_without_heads_and_chance():
+    model = make()
+    x = batch()
+    features = [encoder(m) for encoder, m in zip(model.encoders, x, strict=True)]
+    assert torch.equal(model.embed(x), torch.cat(features, dim=1))
+
+
+def test_bfloat16_autocast():
+    exact = make().loss(batch(), seeded())["loss"]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = make().loss(batch(), seeded())["loss"]
+    torch.testing.assert_close(rough, exact, atol=0, rtol=0.05)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="heads has 1 entries for 2 modalities"):
+        CrossSelf([nn.Identity()] * 2, [nn.Identity()], align=[], augment=[], prepare=[])

@@ -1,0 +1,133 @@
+"""Every chapter runs at `smoke`, has the parts a chapter has, and stops on a wrong parameter."""
+
+import json
+import re
+import subprocess
+import sys
+
+import nbformat
+import papermill
+import pytest
+import yaml
+
+from mmlib import records, tables
+from mmlib.presets.base import CHAPTERS, chapter_settings
+from mmlib.records import ROOT
+
+every_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
+
+
+def path_of(chapter):
+    return ROOT / "notebooks" / f"{CHAPTERS[chapter]}.ipynb"
+
+
+def read(chapter):
+    return nbformat.read(path_of(chapter), as_version=4)
+
+
+def prose(chapter):
+    return "\n".join(c.source for c in read(chapter).cells if c.cell_type == "markdown")
+
+
+@every_chapter
+def test_runs_at_smoke_and_leaves_a_record(chapter, tmp_path):
+    parameters = {"preset": "smoke", "seed": 1, "folder": str(tmp_path / "run")}
+    papermill.execute_notebook(
+        path_of(chapter), tmp_path / "out.ipynb", parameters, progress_bar=False, cwd=tmp_path
+    )
+    records.verify(tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    assert (record["chapter"], record["preset"], record["seed"]) == (chapter, "smoke", 1)
+    for item in tables.items().values():  # what the book says this chapter shows, it shows
+        if item.chapter == chapter and item.experiment == "overview" and not item.missing:
+            claimed = {side for claim in item.claims for side in tables._sides(claim)}
+            assert claimed <= set(record["metrics"]), item.id
+            if item.figure:
+                assert f"{item.figure}.png" in record["files"], item.id
+    shown = [
+        output
+        for cell in nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+    assert shown
+    for output in shown:
+        assert len(output.metadata["image/png"]["alt"]) > 20
+
+
+@every_chapter
+def test_parameters_are_typed_commented_and_settings(chapter):
+    (cell,) = (c for c in read(chapter).cells if "parameters" in c.metadata.get("tags", []))
+    lines = [ln for ln in cell.source.splitlines() if ln and not ln.startswith("from ")]
+    settings, _ = chapter_settings(chapter)
+    names = []
+    for line in lines:
+        found = re.fullmatch(r"(\w+): [\w\[\]]+ = [^#]+# .+", line)
+        assert found, line
+        names.append(found[1])
+    assert names[:2] == ["preset", "seed"]
+    assert set(names) <= set(settings.model_fields)
+    inferred = papermill.inspect_notebook(path_of(chapter))
+    assert set(inferred) == set(names)  # papermill sees every one, so it warns of none
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"sede": 1}, "unknown parameter 'sede'. Did you mean 'seed'?"),
+        ({"seed": "one"}, "seed is 'one'"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_a_wrong_parameter_stops_before_anything_runs(wrong, message, tmp_path):
+    arguments = [f"-p{name} {value}".split() for name, value in wrong.items()]
+    done = subprocess.run(
+        [sys.executable, "-m", "papermill", str(path_of("label_dp")), "out.ipynb"]
+        + [word for argument in arguments for word in ("-p", *argument[0][2:].split(), argument[1])]
+        + ["-p", "folder", str(tmp_path / "run")],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@every_chapter
+def test_has_the_parts_of_a_chapter(chapter):
+    text = prose(chapter)
+    for heading in ("objectives", "What this run does not show", "Exercises", "Summary"):
+        assert re.search(rf"^##? .*{heading}", text, re.MULTILINE | re.IGNORECASE), heading
+    assert len(re.findall(r"\{dropdown\} Solution", text)) >= 3
+    assert ":label:" in text
+    assert "{footbibliography}" in text
+    code = "\n".join(c.source for c in read(chapter).cells if c.cell_type == "code")
+    assert "show_source(" in code
+    assert "run.finish()" in code
+    assert "tqdm.auto" not in code
+
+
+@every_chapter
+def test_is_committed_without_outputs(chapter):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "workflow/clean_notebooks.py"), "--check", path_of(chapter)],
+        check=False,
+    )
+    assert done.returncode == 0
+
+
+@every_chapter
+def test_cites_only_what_the_bibliography_has(chapter):
+    known = set(re.findall(r"@\w+\{(\w+),", (ROOT / "book/references.bib").read_text()))
+    cited = re.findall(r"\{(?:foot)?cite:\w\}`([^`]+)`", prose(chapter))
+    assert cited
+    assert {key.strip() for group in cited for key in group.split(",")} <= known
+
+
+def test_every_notebook_is_in_the_table_of_contents_and_the_grid():
+    toc = (ROOT / "book/_toc.yml").read_text()
+    grid = yaml.safe_load((ROOT / "workflow/grid.yml").read_text())
+    rows = {(row["chapter"], row["preset"]) for row in grid}
+    for chapter, name in CHAPTERS.items():
+        assert f"file: notebooks/{name}" in toc
+        assert {(chapter, p) for p in ("smoke", "quick", "desk", "paper")} <= rows
+    assert {p.stem for p in (ROOT / "notebooks").glob("*.ipynb")} == set(CHAPTERS.values())

@@ -1,0 +1,51 @@
+"""Parameters become settings, or stop with a message that names the valid ones."""
+
+import pytest
+
+from mmlib.presets.base import CHAPTERS, NAMES, chapter_settings, resolve
+
+every_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
+
+
+@every_chapter
+def test_each_preset_gives_every_field(chapter):
+    settings, presets = chapter_settings(chapter)
+    own = set(settings.model_fields) - {"preset", "seed", "experiment", "folder"}
+    assert set(presets) == set(NAMES)
+    for name in NAMES:
+        assert set(presets[name]) == own, name
+        assert resolve(chapter, {"preset": name}).preset == name
+
+
+@every_chapter
+def test_every_field_says_what_it_is(chapter):
+    settings, _ = chapter_settings(chapter)
+    assert all(field.description for field in settings.model_fields.values())
+
+
+@every_chapter
+def test_wrong_parameters_stop_and_name_the_valid_ones(chapter):
+    with pytest.raises(ValueError, match=r"unknown parameter 'sede'. Did you mean 'seed'") as error:
+        resolve(chapter, {"sede": 1})
+    assert "preset: " in str(error.value)
+    with pytest.raises(ValueError, match="preset is 'fast'; allowed: smoke, quick, desk, paper"):
+        resolve(chapter, {"preset": "fast"})
+    with pytest.raises(ValueError, match="seed is '1': Input should be a valid integer"):
+        resolve(chapter, {"seed": "1"})
+    with pytest.raises(ValueError, match="seed is -1: Input should be greater than or equal to 0"):
+        resolve(chapter, {"seed": -1})
+
+
+def test_of_a_namespace_only_plain_public_data_counts():
+    namespace = {"In": [], "_private": 1, "records": pytest, "seed": 3, "folder": None}
+    assert resolve("comm", namespace).seed == 3
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        resolve("comm", {}).seed = 2
+
+
+def test_unknown_chapter():
+    with pytest.raises(ValueError, match="chapter is 'com'; allowed: contrastive"):
+        resolve("com", {})

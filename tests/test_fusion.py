@@ -1,0 +1,165 @@
+import pytest
+import torch
+
+from mmlib.encoders.image import AlexNetTrunk
+from mmlib.fusion import (
+    FusionTransformer,
+    IdentityAdapter,
+    MapAdapter,
+    ProjectionHead,
+    TokenAdapter,
+    VectorAdapter,
+    sincos_2d,
+)
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_position_table_has_the_sheets_values():
+    table = sincos_2d(512, 6, 6)
+    assert table.shape == (512, 6, 6)
+    checks = {
+        (0, 1, 0): 0.841471,
+        (256, 0, 1): 0.841471,
+        (128, 0, 1): 1.0,
+        (1, 2, 3): 0.958144,
+        (127, 5, 5): 0.000537,
+    }
+    for place, value in checks.items():
+        assert table[place].item() == pytest.approx(value, abs=1e-6)
+    assert table.double().sum().item() == pytest.approx(9276.749, abs=1e-3)
+
+
+def test_rows_and_columns_of_the_positions_are_not_confused():
+    table = sincos_2d(8, 2, 5)
+    torch.testing.assert_close(table[:4, :, 0], sincos_2d(8, 2, 1)[:4, :, 0])
+    assert (table[:4] == table[:4, :, :1]).all()  # first half: the row only
+    assert (table[4:] == table[4:, :1]).all()  # second half: the column only
+
+
+def test_parameter_counts_of_the_trifeature_model():
+    parts = {
+        "trunk": count(AlexNetTrunk()),
+        "adapter": count(MapAdapter(256, 512, grid=(6, 6))),
+        "fusion": count(FusionTransformer(512)),
+        "head": count(ProjectionHead(512, 512, 256)),
+    }
+    assert parts == {
+        "trunk": 2_469_696,
+        "adapter": 131_584,
+        "fusion": 3_153_920,
+        "head": 658_688,
+    }
+    assert 2 * (parts["trunk"] + parts["adapter"]) + parts["fusion"] + parts["head"] == 9_015_168
+    assert count(FusionTransformer(40)) == 19_840  # MOSI
+    assert count(ProjectionHead(40, 512, 256)) == 417_024
+
+
+def test_map_adapter_lists_cells_row_by_row_and_adds_their_positions():
+    torch.manual_seed(0)
+    adapter = MapAdapter(3, 8, grid=(2, 4))
+    features = torch.randn(5, 3, 2, 4)
+    tokens = adapter(features)
+    assert tokens.shape == (5, 8, 8)
+    weight, bias = adapter.convolution.weight[:, :, 0, 0], adapter.convolution.bias
+    for row in range(2):
+        for column in range(4):
+            expected = features[:, :, row, column] @ weight.T + bias
+            expected += sincos_2d(8, 2, 4)[:, row, column]
+            torch.testing.assert_close(tokens[:, 4 * row + column], expected)
+
+
+def test_map_adapter_interpolates_positions_for_another_size():
+    adapter = MapAdapter(3, 8, grid=(4, 4))
+    torch.nn.init.zeros_(adapter.convolution.weight)
+    torch.nn.init.zeros_(adapter.convolution.bias)
+    tokens = adapter(torch.randn(1, 3, 8, 8))[0]
+    assert tokens.shape == (64, 8)
+    means = sincos_2d(8, 4, 4).mean(dim=(1, 2))
+    torch.testing.assert_close(tokens.mean(dim=0), means, atol=0.05, rtol=0)
+    assert [name for name in adapter.state_dict() if "positions" in name] == []
+
+
+def test_vector_adapters():
+    torch.manual_seed(0)
+    adapter = VectorAdapter(10, 512)
+    x = torch.randn(4, 10)
+    tokens = adapter(x)
+    torch.testing.assert_close(tokens[2, 7], x[2, 7] * adapter.weight[7] + adapter.bias[7])
+    assert adapter.weight.std().item() == pytest.approx(1, abs=0.05)
+    assert adapter.bias.std().item() == pytest.approx(1, abs=0.05)
+    assert torch.equal(TokenAdapter(10)(x)[:, 0], x)
+    assert IdentityAdapter()(tokens) is tokens
+
+
+@pytest.fixture
+def fusion():
+    torch.manual_seed(0)
+    return FusionTransformer(width=16, depth=2, heads=4)
+
+
+@pytest.fixture
+def tokens():
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randn(3, n, 16, generator=generator) for n in (5, 2, 4)]
+
+
+@pytest.mark.parametrize("hidden", [0, 1, 2])
+def test_a_masked_modality_cannot_matter(fusion, tokens, hidden):
+    mask = [i != hidden for i in range(3)]
+    clean = fusion(tokens, mask)
+    poisoned = [t.clone().requires_grad_() for t in tokens]
+    with torch.no_grad():
+        poisoned[hidden].fill_(torch.nan)
+    out = fusion(poisoned, mask)
+    assert torch.equal(out, clean)
+    out.square().sum().backward()
+    for i, t in enumerate(poisoned):
+        assert t.grad is None if i == hidden else t.grad.any()
+
+
+def test_masking_is_leaving_out(fusion, tokens):
+    both = fusion([tokens[0], tokens[2]])
+    assert torch.equal(fusion(tokens, [True, False, True]), both)
+    assert torch.equal(fusion([tokens[0], None, tokens[2]], [True, False, True]), both)
+    assert not torch.allclose(fusion(tokens), both, atol=1e-3)
+
+
+def test_order_of_tokens_and_of_modalities_does_not_matter(fusion, tokens):
+    shuffled = [t[:, torch.randperm(t.shape[1])] for t in (tokens[2], tokens[0], tokens[1])]
+    torch.testing.assert_close(fusion(shuffled), fusion(tokens), atol=1e-5, rtol=0)
+
+
+def test_samples_of_a_batch_do_not_meet(fusion, tokens):
+    alone = torch.cat([fusion([t[i : i + 1] for t in tokens]) for i in range(3)])
+    torch.testing.assert_close(alone, fusion(tokens), atol=1e-5, rtol=0)
+
+
+def test_the_class_token_is_a_matrix_so_that_it_is_decayed(fusion):
+    assert fusion.class_token.shape == (1, 1, 16)
+    assert FusionTransformer(512).class_token.std().item() == pytest.approx(1, abs=0.1)
+
+
+def test_bfloat16_autocast(fusion, tokens):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = fusion(tokens)
+    torch.testing.assert_close(low.float(), fusion(tokens), atol=0.1, rtol=0.05)
+
+
+def test_errors(fusion, tokens):
+    with pytest.raises(ValueError, match="mask has 2 entries for 3 modalities"):
+        fusion(tokens, [True, False])
+    with pytest.raises(ValueError, match="allowed: at least one True"):
+        fusion(tokens, [False] * 3)
+    with pytest.raises(ValueError, match=r"tokens has shape \(3, 5, 8\)"):
+        fusion([tokens[0][..., :8], tokens[1]])
+    with pytest.raises(ValueError, match=r"tokens has shape \(2, 2, 16\); expected \(B=3"):
+        fusion([tokens[0], tokens[1][:2]])
+    with pytest.raises(ValueError, match="width is 6; allowed: multiples of 4"):
+        sincos_2d(6, 2, 2)
+    with pytest.raises(ValueError, match=r"vectors has shape \(2, 3\); expected \(B, F=4\)"):
+        VectorAdapter(4, 8)(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match=r"vectors has shape \(2, 3\); expected \(B, D=4\)"):
+        TokenAdapter(4)(torch.zeros(2, 3))

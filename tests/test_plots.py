@@ -1,0 +1,46 @@
+"""Alternative texts come from the data; curves and bars differ by more than colour."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from mmlib import plots
+
+
+@pytest.fixture
+def frame():
+    rows = [
+        {"step": step, "value": slope * step + seed, "method": method, "seed": seed}
+        for method, slope in (("one", 1.0), ("two", 3.0))
+        for step in (0, 10)
+        for seed in (0, 2)
+    ]
+    yield pd.DataFrame(rows)
+    plt.close("all")
+
+
+def test_curves_show_the_mean_and_say_it(frame):
+    figure, alt = plots.curves(
+        frame, "step", "value", "method", xlabel="step", ylabel="loss", reference={"chance": 5.0}
+    )
+    lines = figure.axes[0].lines
+    assert list(lines[1].get_ydata()) == [1.0, 31.0]
+    assert "one goes from 1 to 11" in alt
+    assert "two goes from 1 to 31" in alt
+    assert "chance is 5" in alt
+    assert len({line.get_marker() for line in lines[:2]}) == 2
+    assert len({line.get_linestyle() for line in lines[:2]}) == 2
+
+
+def test_bars_show_the_mean_and_say_it(frame):
+    figure, alt = plots.bars(frame, "step", "value", "method", ylabel="loss")
+    heights = [bar.get_height() for bar in figure.axes[0].patches]
+    assert heights == [1.0, 11.0, 1.0, 31.0]
+    assert "two: 0 1, 10 31" in alt
+    assert len({bar.get_hatch() for bar in figure.axes[0].patches}) == 2
+
+
+def test_the_cycle_has_distinct_marks():
+    n = len(plots.CYCLE)
+    for marks in (plots.CYCLE, plots.MARKERS, plots.DASHES, plots.HATCHES):
+        assert len(set(marks)) == n

@@ -1,0 +1,130 @@
+"""A record is whole or it is not there."""
+
+import hashlib
+import json
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from mmlib import records
+
+
+@pytest.fixture
+def run(tmp_path):
+    return records.start(
+        "label_dp", {"preset": "smoke", "seed": 3, "folder": str(tmp_path / "run")}
+    )
+
+
+def filled(run):
+    run.data("toy", torch.arange(4))
+    run.metric("synergy.comm", 50.0, "balanced accuracy in %")
+    run.curve("loss", 1, 2.5, method="comm")
+    figure, _ = plt.subplots()
+    run.figure(figure, "empty", alt="Empty axes.")
+    return run
+
+
+def test_a_record_holds_what_the_design_asks(run):
+    filled(run).finish()
+    record = json.loads((run.folder / "record.json").read_text())
+    assert set(record) == {
+        "schema_version", "chapter", "experiment", "preset", "parameters", "seed", "data", "git",
+        "versions", "device", "dtype", "started", "seconds", "metrics", "files",
+    }  # fmt: skip
+    assert record["seed"] == record["parameters"]["seed"] == 3
+    assert record["metrics"]["synergy.comm"]["definition"] == "balanced accuracy in %"
+    assert set(record["versions"]) == {"python", "torch", "torchvision", "mmlib"}
+    digest = hashlib.sha256((run.folder / "metrics.csv").read_bytes()).hexdigest()
+    assert record["files"] == {"empty.png": record["files"]["empty.png"], "metrics.csv": digest}
+    records.verify(run.folder)
+
+
+def test_the_data_hash_sees_values_types_and_shapes(run):
+    for i, tensor in enumerate(
+        [torch.arange(4), torch.arange(4).flip(0), torch.arange(4).int(), torch.arange(4)[None]]
+    ):
+        run.data(str(i), tensor)
+    assert len(set(run._data.values())) == 4
+
+
+def test_bfloat16_and_scalars_have_a_hash(run):
+    run.data("odd", torch.tensor(1.5), torch.ones(2, dtype=torch.bfloat16))
+
+
+def test_without_a_record_there_is_no_run(run):
+    filled(run)
+    assert records.load(run.folder.parent) == []
+    run.finish()
+    (record,) = records.load(run.folder.parent)
+    assert record["path"] == run.folder
+
+
+def test_starting_again_takes_back_the_old_record(run, tmp_path):
+    filled(run).finish()
+    records.start("label_dp", {"preset": "smoke", "seed": 3, "folder": str(run.folder)})
+    assert records.load(tmp_path) == []
+
+
+def test_incomplete_runs_do_not_finish(run):
+    with pytest.raises(ValueError, match="at least one metric and one data set"):
+        run.finish()
+    with pytest.raises(ValueError, match="no alternative text"):
+        run.figure(plt.figure(), "x", alt=" ")
+    run.metric("a.b", 1, "one")
+    with pytest.raises(ValueError, match="noted already"):
+        run.metric("a.b", 2, "two")
+
+
+def test_verify_finds_a_changed_and_a_missing_file(run):
+    filled(run).finish()
+    (run.folder / "metrics.csv").write_text("curve,step,value\n")
+    with pytest.raises(ValueError, match=r"metrics\.csv is not what the run wrote"):
+        records.verify(run.folder)
+    (run.folder / "empty.png").unlink()
+    with pytest.raises(ValueError, match=r"empty\.png is missing"):
+        records.verify(run.folder)
+
+
+def test_seal_publishes_the_whole_folder_at_once(tmp_path):
+    scratch, final = tmp_path / "seed-3.running", tmp_path / "seed-3"
+    run = records.start("label_dp", {"preset": "smoke", "seed": 3, "folder": str(scratch)})
+    filled(run).finish()
+    (scratch / "notebook.ipynb").write_text("{}")
+    assert records.load(tmp_path) == []  # scratch folders are not read
+    final.mkdir()
+    (final / "old.png").write_text("from an earlier run")
+    records.seal(scratch, final)
+    records.verify(final)
+    (record,) = records.load(tmp_path)
+    assert "notebook.ipynb" in record["files"]
+    assert not (final / "old.png").exists()
+    assert not scratch.exists()
+
+
+def test_only_larger_runs_of_committed_code_are_kept(run, tmp_path):
+    filled(run).finish()
+    path = run.folder / "record.json"
+    record = json.loads(path.read_text())
+    with pytest.raises(ValueError, match="preset is 'smoke'; allowed: 'desk', 'paper'"):
+        records.keep(run.folder, tmp_path / "results")
+    record |= {"preset": "desk", "git": {"commit": "0" * 40, "clean": False}}
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="clean checkout"):
+        records.keep(run.folder, tmp_path / "results")
+    record["git"]["clean"] = True
+    path.write_text(json.dumps(record))
+    final = records.keep(run.folder, tmp_path / "results")
+    assert final == tmp_path / "results/label_dp/overview/desk/seed-3"
+    records.verify(final)
+
+
+def test_generators_differ_by_offset_and_seed(run, tmp_path):
+    def first(generator):
+        return torch.rand(1, generator=generator).item()
+
+    other = records.start("label_dp", {"preset": "smoke", "seed": 4, "folder": str(tmp_path / "b")})
+    draws = {first(run.generator()), first(run.generator(1)), first(other.generator())}
+    assert len(draws) == 3
+    assert first(run.generator()) == first(run.generator())

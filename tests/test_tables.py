@@ -1,0 +1,105 @@
+"""The verdict follows its written rule."""
+
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from mmlib import tables
+from mmlib.tables import Item, claim_holds, estimate, verdict
+
+ITEM = Item(
+    id="x", title="X", paper="P", kind="figure", page="p", chapter="comm",
+    values={"a.b": [70.0, 2.0]}, claims=("a.b > a.c",),
+)  # fmt: skip
+
+
+def record(seed, preset="paper", path="build/runs/r", **metrics):
+    named = {name.replace("_", "."): {"value": value} for name, value in metrics.items()}
+    return {
+        "chapter": "comm", "experiment": "overview", "preset": preset, "seed": seed,
+        "metrics": named, "path": Path(path), "files": {},
+    }  # fmt: skip
+
+
+def runs(values, against=50.0, preset="paper"):
+    return [record(s, preset, a_b=v, a_c=against + 0.1 * s) for s, v in enumerate(values)]
+
+
+def test_interval_is_the_t_interval():
+    values = [1.0, 2.0, 4.0, 8.0]
+    low, high = stats.t.interval(0.95, 3, loc=3.75, scale=stats.sem(values))
+    ours = estimate(values)
+    assert (ours.mean - ours.half_width, ours.mean + ours.half_width) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize(
+    ("loaded", "expected"),
+    [
+        ([], "not run here"),
+        (runs([70, 71], preset="paper"), "not run here"),  # two runs are no evidence
+        (runs([70, 71, 72]), "reproduced"),
+        (runs([75, 76, 77]), "partly"),  # the number is off, the claim holds
+        (runs([70, 71, 72], preset="desk"), "partly"),
+        (runs([70, 71, 72], preset="smoke"), "not run here"),
+        (runs([70, 71, 72], against=71), "not reproduced"),
+        (runs([40, 71, 99], against=50), "not reproduced"),  # the interval holds zero
+        (runs([70, 71, 72], against=71) + runs([70, 71, 72], preset="desk"), "not reproduced"),
+    ],
+)
+def test_verdicts(loaded, expected):
+    assert verdict(ITEM, loaded) == expected
+
+
+def test_exact_items_need_one_run_and_their_claim():
+    exact = Item(**{**vars(ITEM), "kind": "theorem", "values": {}})
+    assert verdict(exact, runs([70], preset="quick")) == "reproduced"
+    assert verdict(exact, runs([40], preset="quick")) == "not reproduced"
+    assert verdict(exact, [record(0, "quick", other=1.0)]) == "not run here"
+
+
+def test_claims_read_both_signs_and_miss_missing_metrics():
+    run = {"a": 2.0, "b": 1.0}
+    assert claim_holds("a > b", [run])
+    assert claim_holds("b < a", [run])
+    assert not claim_holds("a < b", [run])
+    assert claim_holds("a > c", [run]) is None
+    with pytest.raises(ValueError, match="claim is 'a = b'"):
+        claim_holds("a = b", [run])
+
+
+def test_equal_means_do_not_hold():
+    assert not claim_holds("a > b", [{"a": 1.0, "b": 1.0}])
+
+
+def test_a_kept_record_counts_before_a_run_of_the_same_seed():
+    kept = record(0, a_b=1.0, path=str(tables.records.RESULTS / "comm"))
+    fresh = record(0, a_b=2.0)
+    for order in ([kept, fresh], [fresh, kept]):
+        assert tables.runs_of(ITEM, "paper", order) == [{"a.b": 1.0}]
+
+
+def test_beside_names_what_has_not_run_and_what_is_unknown():
+    html = tables.beside("mem-table-words").to_html()
+    assert "Verdict: not run here" in html
+    assert "Not run here: desk (make desk CHAPTER=unlearnable)" in html
+    assert "71.9 ± 2 (sd)" in tables.beside("comm-fig4").to_html()
+    html = tables.beside("mem-table-main").to_html()
+    assert "not available to us" in html
+    assert "rerun by others" in html
+    with pytest.raises(ValueError, match="item is 'comm-fig9'; allowed: labeldp-algorithm1"):
+        tables.beside("comm-fig9")
+
+
+def test_beside_counts_the_open_run_for_exact_items(tmp_path):
+    run = tables.records.start("label_dp", {"preset": "quick", "folder": str(tmp_path / "r")})
+    run.metric("theorem.max_error", 1e-15, "nats")
+    run.metric("theorem.tolerance", 1e-9, "nats")
+    assert "Verdict: reproduced" in tables.beside("labeldp-theorem", run).to_html()
+
+
+def test_scorecard_has_every_item_once():
+    text = tables.scorecard([])
+    for item in tables.items().values():
+        assert text.count(f"| {item.title} |") == 1
+    assert "reproduced**" not in text

@@ -1,0 +1,109 @@
+"""A checkout with the real workflow around tiny chapters and a tiny library."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from mmlib.records import ROOT
+
+PARAMETERS = """
+from typing import Optional
+preset: str = "quick"
+seed: int = 0
+folder: Optional[str] = None
+"""
+# Says where it runs, then does the chapter's own thing, then writes its record.
+BODY = """
+import json, os, pathlib, time
+pathlib.Path(folder, "kernel").write_text(str(os.getpid()))
+began = time.time()
+from mmlib import {module}
+{code}
+"""
+LAST = """
+record = {"seed": seed, "attempt": os.environ.get("ATTEMPT"), "began": began, "ended": time.time()}
+pathlib.Path(folder, "record.json").write_text(json.dumps(record))
+"""
+# As mmlib.records seals, without importing torch.
+RECORDS = """
+import os, shutil, sys
+_, scratch, final = sys.argv[1:]
+assert os.path.exists(os.path.join(scratch, "notebook.ipynb"))
+shutil.rmtree(final, ignore_errors=True)
+os.replace(scratch, final)
+"""
+
+
+class Checkout:
+    def __init__(self, root):
+        self.root = root
+        shutil.copytree(ROOT / "workflow", root / "workflow")
+        self.write("requirements.txt", "torch==2.15.0\n")
+        self.write("book/coverage.yml", "[]\n")
+        self.write("mmlib/__init__.py", "")
+        self.write("mmlib/records.py", RECORDS)
+        self.write("mmlib/alone.py", "")
+        self.write("mmlib/near.py", "from mmlib import far\n")
+        self.write("mmlib/far.py", "VALUE = 1\n")
+
+    def write(self, name, text):
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def chapter(self, number, name, module, code=""):
+        sources = [(PARAMETERS, ["parameters"]), (BODY.format(module=module, code=code), [])]
+        cells = [
+            {
+                "cell_type": "code",
+                "id": f"c{index}",
+                "metadata": {"tags": tags},
+                "source": source,
+                "outputs": [],
+                "execution_count": None,
+            }
+            for index, (source, tags) in enumerate([*sources, (LAST, [])])
+        ]
+        metadata = {
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        }
+        notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": cells}
+        self.write(f"notebooks/{number:02d}_{name}.ipynb", json.dumps(notebook))
+
+    def grid(self, *rows):
+        whole = [{"experiment": "overview", "preset": "quick", "seeds": [0]} | row for row in rows]
+        self.write("workflow/grid.yml", json.dumps(whole))  # JSON is YAML
+
+    def start(self, *arguments, profile="local", **environment):
+        command = [sys.executable, "-m", "snakemake", "--nocolor"]
+        command += ["--profile", f"workflow/profiles/{profile}", *arguments]
+        return subprocess.Popen(
+            command, cwd=self.root, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment,
+        )  # fmt: skip
+
+    def call(self, *arguments, fails=False, **options):
+        """Everything that a call of the workflow prints."""
+        process = self.start(*arguments, **options)
+        output, _ = process.communicate()
+        assert bool(process.returncode) == fails, output
+        return output
+
+    def run_folder(self, chapter, preset="quick", seed=0):
+        return self.root / "build" / "runs" / chapter / "overview" / preset / f"seed-{seed}"
+
+    def record(self, chapter, **place):
+        return json.loads((self.run_folder(chapter, **place) / "record.json").read_text())
+
+    def unfinished(self):
+        return sorted(self.root.glob("build/runs/**/*.running"))
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return Checkout(tmp_path)

@@ -1,0 +1,156 @@
+"""The workflow on tiny chapters: runs, reruns with reasons, failures, kills, clusters."""
+
+import os
+import re
+import shutil
+import signal
+import time
+
+import nbformat
+
+from mmlib.records import ROOT
+
+
+def jobs(output):
+    """Chapter, preset and seed of each run announced, with its reason."""
+    found = re.findall(r"chapter (\w+), (\w+), seed (\d+) .*\nReason: (.*)", output)
+    return {(chapter, preset, int(seed)): reason for chapter, preset, seed, reason in found}
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+    return value
+
+
+def test_runs_what_is_missing_or_changed_and_says_why(checkout):
+    checkout.chapter(1, "alpha", "alone")
+    checkout.chapter(2, "beta", "near", "print('beta says', seed)")
+    checkout.grid({"chapter": "alpha"}, {"chapter": "beta", "seeds": [3]})
+
+    output = checkout.call("quick")
+    assert set(jobs(output)) == {("alpha", "quick", 0), ("beta", "quick", 3)}
+    assert "1 of 3 steps (33%) done" in output
+    assert "says" not in output  # a notebook's own noise goes to the log
+    log = checkout.root / "build/logs/beta/overview/quick/seed-3.log"
+    assert "beta says 3" in log.read_text()
+    one, other = checkout.record("alpha"), checkout.record("beta", seed=3)
+    assert one["ended"] < other["began"] or other["ended"] < one["began"]  # one at a time
+    executed = nbformat.read(checkout.run_folder("beta", seed=3) / "notebook.ipynb", as_version=4)
+    assert "beta says 3" in str(executed.cells)
+    assert str(checkout.root) not in str(executed)  # no place on this machine in a kept record
+    assert not checkout.unfinished()
+
+    (checkout.root / "mmlib/far.py").touch()  # as git does; the content is the same
+    checkout.write("mmlib/unrelated.py", "")
+    assert "Nothing to be done" in checkout.call("quick")
+
+    checkout.write("mmlib/far.py", "VALUE = 2\n")
+    checkout.write("mmlib/alone.py", "from mmlib import unrelated\n")
+    reasons = jobs(checkout.call("quick", "--dry-run"))
+    assert reasons["beta", "quick", 3] == "Updated input files: mmlib/far.py"
+    for name in ("mmlib/alone.py", "mmlib/unrelated.py"):
+        assert name in reasons["alpha", "quick", 0]
+
+    checkout.write("mmlib/far.py", "VALUE = 1\n")  # as it was
+    checkout.write("mmlib/alone.py", "")
+    checkout.grid({"chapter": "alpha", "parameters": {"x": 1}}, {"chapter": "beta", "seeds": [3]})
+    checkout.chapter(2, "beta", "near", "print('beta says more', seed)")
+    reasons = jobs(checkout.call("quick", "--dry-run"))
+    assert reasons["alpha", "quick", 0].startswith("Params have changed since last execution")
+    assert reasons["beta", "quick", 3] == "Updated input files: notebooks/02_beta.ipynb"
+
+    checkout.write("requirements.txt", "torch==2.16.0\n")
+    reasons = jobs(checkout.call("quick", "--dry-run", "--config", "chapter=alpha"))
+    assert list(reasons) == [("alpha", "quick", 0)]
+    assert "Updated input files: requirements.txt" in reasons["alpha", "quick", 0]
+
+
+def test_a_run_that_fails_shows_why_and_leaves_no_record(checkout):
+    checkout.chapter(1, "alpha", "alone")
+    checkout.chapter(2, "beta", "near", "raise RuntimeError('the planted error')")
+    # Its own run changes a file that it depends on, as an author in the middle of an edit does.
+    change = "pathlib.Path('mmlib/far.py').write_text('VALUE = 2')"
+    checkout.chapter(3, "gamma", "near", f"time.sleep(0.01); {change}")
+    checkout.grid(*({"chapter": name} for name in ("beta", "gamma", "alpha")))
+
+    output = checkout.call("quick", fails=True)
+    end = output[output.index("Exiting because a job execution failed") :]
+    assert "RuntimeError: the planted error" in end
+    assert "all of it: build/logs/beta/overview/quick/seed-0.log" in end
+    assert "changed meanwhile, so run it again: mmlib/far.py" in end
+    assert checkout.record("alpha")["seed"] == 0  # the others ran all the same
+    for name in ("beta", "gamma"):
+        assert not checkout.run_folder(name).exists()
+    assert len(checkout.unfinished()) == 2
+
+
+def test_a_wrong_name_stops_before_anything_runs(checkout):
+    checkout.chapter(1, "alpha", "alone")
+    checkout.grid({"chapter": "alpha"}, {"chapter": "beta"})
+    output = checkout.call("quick", "--config", "chapter=alfa", fails=True)
+    assert "chapter is 'alfa'; allowed: 'alpha', 'beta'" in output
+    checkout.grid({"chapter": "alpha", "presets": "quick"})
+    output = checkout.call("quick", fails=True)
+    assert "'presets': 'quick'" in output
+    assert "has not the keys ['chapter', 'experiment', 'preset', 'seeds']" in output
+    assert not (checkout.root / "build").exists()
+
+
+def test_killed_in_the_middle_the_rest_completes(checkout):
+    checkout.chapter(1, "alpha", "alone")
+    # The first attempt's kernel outlives the kill for a moment and then would write a record.
+    checkout.chapter(2, "beta", "near", "time.sleep(3 if os.environ['ATTEMPT'] == '1' else 0)")
+    checkout.grid({"chapter": "alpha"}, {"chapter": "beta"})
+    checkout.call("quick", "--config", "chapter=alpha", ATTEMPT="0")
+    done = (checkout.run_folder("alpha") / "record.json").stat()
+
+    process = checkout.start("quick", ATTEMPT="1")
+    kernel = wait_for(lambda: list(checkout.root.glob("build/runs/beta/**/*.running/kernel")))[0]
+    pid = int(wait_for(kernel.read_text))
+    second = checkout.call("quick", ATTEMPT="2", fails=True)
+    assert "the workflow is running already" in second
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not list(checkout.root.glob("build/runs/beta/overview/quick/seed-0/record.json"))
+
+    output = checkout.call("quick", ATTEMPT="2")
+    assert set(jobs(output)) == {("beta", "quick", 0)}
+    assert (checkout.run_folder("alpha") / "record.json").stat() == done
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}") or is_zombie(pid), 15)
+    assert checkout.record("beta")["attempt"] == "2"
+    assert not checkout.unfinished()
+    assert "Nothing to be done" in checkout.call("quick")
+
+
+def is_zombie(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_runs_through_a_submit_command(checkout):
+    """The generic cluster executor; its submit command runs the job at once."""
+    checkout.chapter(1, "alpha", "alone")
+    checkout.grid({"chapter": "alpha"})
+    output = checkout.call(
+        "quick", "--executor", "cluster-generic", "--cluster-generic-submit-cmd", "bash >&2",
+        "--jobs", "1", "--seconds-between-status-checks", "1",
+    )  # fmt: skip
+    assert "run:chapter=alpha" in output  # another Snakemake got the one job
+    assert checkout.record("alpha")["seed"] == 0
+
+
+def test_the_grid_of_this_book_is_complete(checkout):
+    for name in ("mmlib", "notebooks", "book", "results"):
+        shutil.rmtree(checkout.root / name, ignore_errors=True)
+        shutil.copytree(ROOT / name, checkout.root / name)
+    shutil.copy(ROOT / "workflow/grid.yml", checkout.root / "workflow")
+    output = checkout.call("smoke", "quick", "desk", "paper", "--dry-run")
+    runs = {(chapter, preset): 0 for chapter, preset, _ in jobs(output)}
+    for chapter, preset, _ in jobs(output):
+        runs[chapter, preset] += 1
+    assert len(runs) == 6 * 4
+    for (_, preset), count in runs.items():
+        assert count == {"smoke": 1, "quick": 1, "desk": 3, "paper": 5}[preset]
