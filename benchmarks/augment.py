@@ -1,0 +1,62 @@
+"""The SimCLR views of a batch of images: mmlib at once, torchvision v2 one sample after another.
+
+python benchmarks/augment.py [--threads 2] [--device cpu]: 256 images of 128 pixels, uint8, with the
+same parameters; ratios measured side by side. torchvision runs on uint8 until the normalisation and
+on floats from the start; the quicker of the two is what counts (at least 3 times is wanted on two
+cores).
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from _interleave import ratios
+from torch import Tensor
+from torchvision.transforms import v2
+
+from mmlib.augment import image
+
+SIZE, BATCH = 128, 256
+
+
+def torchvision_simclr(floats_first: bool) -> v2.Compose:
+    to_float = v2.ToDtype(torch.float32, scale=True)
+    change = [
+        v2.RandomResizedCrop(SIZE, antialias=True),
+        v2.RandomApply([v2.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
+        v2.RandomGrayscale(p=0.2),
+        v2.RandomApply([v2.GaussianBlur(13, (0.1, 2.0))], p=0.5),
+        v2.RandomHorizontalFlip(p=0.5),
+    ]
+    change = [to_float, *change] if floats_first else [*change, to_float]
+    return v2.Compose([*change, v2.Normalize(image.IMAGENET_MEAN, image.IMAGENET_STD)])
+
+
+def one_by_one(batch: Tensor, transform: v2.Compose) -> Tensor:
+    return torch.stack([transform(sample) for sample in batch])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    generator = torch.Generator(args.device).manual_seed(0)
+    batch = torch.randint(
+        256, (BATCH, 3, SIZE, SIZE), generator=generator, dtype=torch.uint8, device=args.device
+    )
+    ours = image.simclr(SIZE)
+    for name, floats_first in (("uint8", False), ("floats", True)):
+        theirs = torchvision_simclr(floats_first)
+        r = ratios(lambda t=theirs: one_by_one(batch, t), lambda: ours(batch, generator))
+        print(
+            f"torchvision v2 on {name}, one by one: {1e3 * r['a']:.0f} ms a batch,"
+            f" mmlib {1e3 * r['b']:.0f} ms: {r['ratio']:.1f} times as fast"
+            f" ({r['low']:.1f} to {r['high']:.1f})"
+        )
+
+
+if __name__ == "__main__":
+    main()
