@@ -91,7 +91,7 @@ def test_a_page_renders_whole(name, page, site):
         assert image.evaluate("i => i.complete && i.naturalWidth > 0"), image.get_attribute("src")
     formulas = page.locator(".math").count()
     if formulas:
-        page.wait_for_selector("mjx-container")
+        page.evaluate("MathJax.startup.promise")
         assert page.locator(".math mjx-container").count() >= formulas
         assert page.locator("mjx-merror").count() == 0
     text = page.locator("main").first.inner_text()
