@@ -4,7 +4,7 @@ The rule (:func:`verdict`), applied to the largest preset of which there are rec
 
 * **not run here**: no record, or fewer than three runs where chance plays a part;
 * **not reproduced**: one of the item's claims (orderings of its metrics) fails: the mean difference
-  over runs is not above zero with its whole 95 % interval;
+  over runs is not above zero with its whole 95 % interval, or a bound is broken in some run;
 * **reproduced**: all claims hold, the runs are of the preset ``paper``, and every number that the
   paper gives lies within two of its standard deviations of ours (one unit where it gives none).
   Theorems and algorithms, checked exactly, need only their claims, at any preset, in one run;
@@ -113,14 +113,16 @@ def runs_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, float
 
 
 def claim_holds(claim: str, runs: list[dict[str, float]]) -> bool | None:
-    """Whether ``a > b`` (or ``a < b``) holds over runs; None where a metric is missing.
+    """Whether ``a > b`` (or ``b < a``) holds over runs; None where a metric is missing.
 
     With several runs the 95 % interval of the mean paired difference must exclude zero; with one
-    the difference must have the sign.
+    the difference must have the sign. ``a >= b`` (or ``b <= a``), a bound, must hold in every run.
     """
     large, small = _sides(claim)
     if any(large not in run or small not in run for run in runs):
         return None
+    if "=" in claim:
+        return all(run[large] >= run[small] for run in runs)
     difference = estimate([run[large] - run[small] for run in runs])
     return difference.mean > (0.0 if difference.n == 1 else difference.half_width)
 
@@ -239,11 +241,11 @@ def _evidence(item: Item, loaded: list[dict]) -> str:
 
 
 def _sides(claim: str) -> tuple[str, str]:
-    """The two metrics of ``a > b`` or ``b < a``, the larger first."""
+    """The two metrics of ``a > b``, ``b < a``, ``a >= b`` or ``b <= a``, the larger first."""
     left, sign, right = claim.split()
-    if sign not in "<>":
-        raise ValueError(f"claim is {claim!r}; allowed: 'a > b', 'a < b'")
-    return (left, right) if sign == ">" else (right, left)
+    if sign not in ("<", ">", "<=", ">="):
+        raise ValueError(f"claim is {claim!r}; allowed: 'a > b', 'a < b', 'a >= b', 'a <= b'")
+    return (left, right) if sign[0] == ">" else (right, left)
 
 
 def _agrees(item: Item, metric: str, runs: list[dict[str, float]]) -> bool:

@@ -64,12 +64,19 @@ def test_claims_read_both_signs_and_miss_missing_metrics():
     assert claim_holds("b < a", [run])
     assert not claim_holds("a < b", [run])
     assert claim_holds("a > c", [run]) is None
-    with pytest.raises(ValueError, match="claim is 'a = b'"):
+    with pytest.raises(ValueError, match=r"claim is 'a = b'; allowed: 'a > b'"):
         claim_holds("a = b", [run])
 
 
 def test_equal_means_do_not_hold():
     assert not claim_holds("a > b", [{"a": 1.0, "b": 1.0}])
+
+
+def test_a_bound_may_be_reached_and_must_hold_in_every_run():
+    kept, broken = {"a": 8.0, "b": 8.0}, {"a": 9.0, "b": 8.0}
+    assert claim_holds("a <= b", [kept, kept])
+    assert claim_holds("b >= a", [kept])
+    assert not claim_holds("a <= b", [kept] * 99 + [broken])
 
 
 def test_a_kept_record_counts_before_a_run_of_the_same_seed():
