@@ -21,8 +21,9 @@ def cached(path: Path, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tens
     """What ``build()`` gives, read from ``path`` if an earlier call wrote it there.
 
     The file holds a sha256 of its tensors. One that does not agree with it, or cannot be read, is
-    built anew, with a warning in the log. Several processes may call this at once: each then builds
-    and the last to finish replaces the file as a whole.
+    built anew, with a warning in the log. Where nothing can be written, each call builds. Several
+    processes may call this at once: each then builds and the last to finish replaces the file as a
+    whole.
     """
     if path.exists():
         try:
@@ -30,8 +31,12 @@ def cached(path: Path, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tens
         except (SafetensorError, ValueError, OSError) as error:
             _log.warning("%s is damaged (%s) and is made anew", path, error)
     tensors = build()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    except OSError as error:  # a shared folder, perhaps, that may only be read
+        _log.warning("%s cannot be kept (%s)", path, error)
+        return tensors
     os.close(handle)
     try:
         save_file(tensors, part, metadata={"sha256": _digest(tensors)})

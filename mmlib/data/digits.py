@@ -12,16 +12,13 @@ writer's digits lie on all sides of it, so it says nothing about new writers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
-from mmlib.encoders.table import TableSchema
+from mmlib.data.image_table import ImageTable, split
 
-N_CLASSES = 10
 CONTINUOUS = {  # lengths in units of the image's side
     "width": "extent of the inked columns",
     "height": "extent of the inked rows",
@@ -44,36 +41,12 @@ CATEGORICAL = {
     "darkest_quarter": ("upper left", "upper right", "lower left", "lower right"),
 }
 COLUMNS = (*CONTINUOUS, *CATEGORICAL)
-SCHEMA = TableSchema(len(CONTINUOUS), tuple(len(codes) for codes in CATEGORICAL.values()))
 
 _RULER = 32  # side in pixels at which images are measured, so that lengths are finer than a pixel
 _INK = 0.4  # grey level from which a pixel counts as ink: keeps strokes whole and holes open
 
 
-@dataclass(frozen=True)
-class Part:
-    """One part of the split: N images, their table rows and their labels."""
-
-    images: Tensor  # uint8 (N, 3, S, S)
-    table: Tensor  # float (N, C), continuous columns standardised
-    labels: Tensor  # long (N,), the digit
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass(frozen=True)
-class Digits:
-    """The digits, split; ``mean`` and ``sd`` (13,) undo the standardisation of the table."""
-
-    train: Part
-    validation: Part
-    test: Part
-    mean: Tensor
-    sd: Tensor
-
-
-def load(size: int, *, device: torch.device | str = "cpu") -> Digits:
+def load(size: int, *, device: torch.device | str = "cpu") -> ImageTable:
     """All digits at ``size`` x ``size`` pixels (bilinear), with their measured table.
 
     The table is measured on the original images, so it does not depend on ``size``; continuous
@@ -94,14 +67,16 @@ def load(size: int, *, device: torch.device | str = "cpu") -> Digits:
 
     tens = torch.arange(len(labels)) % 100 // 10
     rules = {"train": tens < 4, "validation": tens == 4, "test": tens > 4}
-    n = SCHEMA.n_continuous
-    sd, mean = torch.std_mean(table[rules["train"], :n], dim=0)
-    table[:, :n] = (table[:, :n] - mean) / sd
-    parts = {
-        name: Part(*(t[rows].contiguous().to(device) for t in (images, table, labels)))
-        for name, rows in rules.items()
-    }
-    return Digits(**parts, mean=mean.to(device), sd=sd.to(device))
+    return split(
+        images,
+        table,
+        labels,
+        rules,
+        columns=COLUMNS,
+        categories=CATEGORICAL,
+        classes=tuple(map(str, range(10))),
+        device=device,
+    )
 
 
 def measure(images: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from mmlib.presets.base import Field, Settings
 class ImageTableSettings(Settings):
     """What one run of the chapter trains, on which noise, and how it measures."""
 
+    data: Literal["digits", "products"] = Field(description="image-table pairs")
     epsilon: float = Field(gt=0, description="the privacy loss that is looked at closely")
     epsilons: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         min_length=1, description="the privacy losses that are compared"
@@ -37,6 +38,7 @@ class ImageTableSettings(Settings):
 
 PRESETS = {
     "smoke": {
+        "data": "digits",
         "epsilon": 5.0, "epsilons": (1.0, 5.0), "noise_draws": 1, "neighbours": 10,
         "trunk": "small", "width": 4, "image_size": 8, "views": "digits",
         "steps": 2, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
@@ -44,6 +46,7 @@ PRESETS = {
         "match_batch": 128, "points": 2, "head_epochs": 2, "head_learning_rate": 1e-2,
     },
     "quick": {
+        "data": "digits",
         "epsilon": 5.0, "epsilons": (1.0, 2.0, 5.0), "noise_draws": 3, "neighbours": 10,
         "trunk": "small", "width": 16, "image_size": 16, "views": "digits",
         "steps": 160, "batch_size": 128, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
@@ -51,6 +54,7 @@ PRESETS = {
         "match_batch": 128, "points": 10, "head_epochs": 60, "head_learning_rate": 1e-2,
     },
     "desk": {
+        "data": "digits",
         "epsilon": 5.0, "epsilons": (1.0, 2.0, 3.0, 5.0, 8.0), "noise_draws": 5, "neighbours": 10,
         "trunk": "small", "width": 32, "image_size": 16, "views": "digits",
         "steps": 600, "batch_size": 256, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
@@ -59,6 +63,7 @@ PRESETS = {
     },
     # Trunk, views, batch, learning rate and decay of the paper; the data stay the digits.
     "paper": {
+        "data": "digits",
         "epsilon": 5.0, "epsilons": (1.0, 2.0, 3.0, 5.0, 8.0), "noise_draws": 5, "neighbours": 10,
         "trunk": "resnet50", "width": 64, "image_size": 64, "views": "dvm",
         "steps": 3000, "batch_size": 512, "learning_rate": 3e-3, "weight_decay": 1.5e-6,

@@ -92,6 +92,13 @@ def test_many_at_once(path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_folder_that_may_only_be_read_is_no_hindrance(tmp_path, caplog):
+    (tmp_path / "closed").write_text("no folder can be made here")
+    for _ in range(2):
+        assert same(cached(tmp_path / "closed" / "world.safetensors", example))
+        assert "cannot be kept" in caplog.text
+
+
 def test_a_failed_write_leaves_nothing(path, monkeypatch):
     def full(*_):
         raise OSError("no space left")

@@ -9,7 +9,7 @@ from scipy import ndimage
 from sklearn.datasets import load_digits
 
 from mmlib.data import digits
-from mmlib.data.digits import CATEGORICAL, COLUMNS, CONTINUOUS, SCHEMA, holes, measure
+from mmlib.data.digits import CATEGORICAL, COLUMNS, CONTINUOUS, holes, measure
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_images_keep_their_grey_levels(data, grey):
 
 
 def test_standardised_by_training_rows_only(data, grey):
-    n = SCHEMA.n_continuous
+    n = data.schema.n_continuous
     assert torch.allclose(data.train.table[:, :n].mean(0), torch.zeros(n), atol=1e-5)
     assert torch.allclose(data.train.table[:, :n].std(0), torch.ones(n), atol=1e-5)
     assert (data.test.table[:, :n].mean(0).abs() > 1e-3).all()  # not standardised by its own
@@ -63,7 +63,7 @@ def test_schema_takes_every_row_and_every_code_occurs(data):
     table = torch.cat([data.train.table, data.validation.table, data.test.table])
     assert table.shape == (1797, 17)
     assert table.isfinite().all()
-    assert SCHEMA.one_hot(table).shape == (1797, SCHEMA.n_features)
+    assert data.schema.one_hot(table).shape == (1797, data.schema.n_features)
     for name, codes in CATEGORICAL.items():
         counts = column(table, name).long().bincount(minlength=len(codes))
         assert len(counts) == len(codes)

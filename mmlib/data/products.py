@@ -1,0 +1,189 @@
+"""Fashion products: a photo, a row of catalogue attributes, an article type.
+
+Real, unbalanced and fine-grained, and so nearer to DVM-Car than the digits are. The set is
+'Fashion Product Images (Small)' (P. Aggarwal, Kaggle 2019; shop photos and catalogue of Myntra,
+about 44,000 articles of 60 x 80 pixels). It is not part of this project.
+``python -m mmlib.data.products SOURCE`` prepares it from the publisher's folder, the one with
+``styles.csv`` and ``images/``; what it writes to ``MMLIB_DATA/fashion_products`` is
+
+* ``table.csv``: one row an article: ``id``, ``split`` (train or val), ``label``, ``articleType``,
+  the columns of :data:`CONTINUOUS` and :data:`CATEGORICAL`, and ``title``;
+* ``classes.csv``: ``label`` and ``articleType``;
+* ``images.zip``: a JPEG ``<id>.jpg`` for every row.
+
+The publisher's coarser classes follow from the article type, and titles mostly name it, so neither
+is a column of the table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mmlib._checks import check_range
+from mmlib.data._root import data_root
+from mmlib.data.image_table import ImageTable, split
+
+CONTINUOUS = ("year", "title_chars")
+CATEGORICAL = ("gender", "baseColour", "season", "usage", "brand_word")
+
+_WIDTH, _HEIGHT = 60, 80  # of the publisher's photos
+_FEWEST = 40  # articles of a class, for it to be kept
+_FEWEST_BRAND = 10  # articles of a brand, for it to have a code of its own
+
+
+def load(size: int, *, root: Path | None = None, device: torch.device | str = "cpu") -> ImageTable:
+    """All products at ``size`` x ``size`` pixels, padded with white to a square, resized bilinear.
+
+    The set's ``val`` rows are the test part; of its ``train`` rows, in order of id, every fifth is
+    for validation. ``root`` is the folder with the three files, by default ``fashion_products`` in
+    ``MMLIB_DATA``. Empty attributes are a category of their own.
+
+    Raises ``FileNotFoundError``, saying how to get it, where the set is absent; ``ValueError`` for
+    a missing, unreadable or double article, an unknown split, and a label without a class.
+    """
+    check_range("size", size, 8)
+    folder = data_root() / "fashion_products" if root is None else Path(root)
+    absent = [n for n in ("table.csv", "classes.csv", "images.zip") if not (folder / n).is_file()]
+    if absent:
+        raise FileNotFoundError(
+            f"{folder} has no {', '.join(absent)}. Fetch 'Fashion Product Images (Small)' from "
+            "Kaggle (paramaggarwal/fashion-product-images-small), then run "
+            "`python -m mmlib.data.products FOLDER` on the folder with its styles.csv"
+        )
+    rows = pd.read_csv(folder / "table.csv", keep_default_na=False).sort_values("id")
+    classes = pd.read_csv(folder / "classes.csv", keep_default_na=False).sort_values("label")
+    _check(rows, classes)
+
+    parts = rows["split"].to_numpy()
+    fifth = np.zeros(len(rows), dtype=bool)
+    fifth[np.flatnonzero(parts == "train")[4::5]] = True
+    rules = {
+        "train": (parts == "train") & ~fifth,
+        "validation": fifth,
+        "test": parts == "val",
+    }
+    categories = {c: tuple(sorted(rows[c].astype(str).unique())) for c in CATEGORICAL}
+    codes = [
+        pd.Categorical(rows[c].astype(str), categories=names).codes
+        for c, names in categories.items()
+    ]
+    table = np.column_stack([*(rows[c].astype(float) for c in CONTINUOUS), *codes])
+    return split(
+        _images(folder / "images.zip", rows["id"].tolist(), size),
+        torch.tensor(table, dtype=torch.float32),
+        torch.tensor(rows["label"].to_numpy(), dtype=torch.long),
+        {name: torch.from_numpy(rule) for name, rule in rules.items()},
+        columns=(*CONTINUOUS, *CATEGORICAL),
+        categories=categories,
+        classes=tuple(classes["articleType"]),
+        device=device,
+    )
+
+
+def _check(rows: pd.DataFrame, classes: pd.DataFrame) -> None:
+    twice = rows["id"][rows["id"].duplicated()]
+    if len(twice):
+        raise ValueError(f"table.csv has id {twice.iloc[0]} twice")
+    for name in rows["split"].unique():
+        if name not in ("train", "val"):
+            raise ValueError(f"split is {name!r} in table.csv; allowed: 'train', 'val'")
+    if classes["label"].tolist() != list(range(len(classes))):
+        raise ValueError(f"classes.csv has not the labels 0 to {len(classes) - 1}, each once")
+    unknown = rows[~rows["label"].isin(classes["label"])]
+    if len(unknown):
+        raise ValueError(
+            f"article {unknown['id'].iloc[0]} has the label {unknown['label'].iloc[0]}; "
+            f"allowed: 0 to {len(classes) - 1}"
+        )
+
+
+def _images(path: Path, ids: list[int], size: int) -> Tensor:
+    """uint8 (N, 3, size, size), in the order of ``ids``."""
+    images = np.empty((len(ids), size, size, 3), dtype=np.uint8)
+    with zipfile.ZipFile(path) as archive:
+        for row, number in enumerate(ids):
+            try:
+                with Image.open(io.BytesIO(archive.read(f"{number}.jpg"))) as image:
+                    photo = image.convert("RGB")
+            except (KeyError, OSError) as error:
+                raise ValueError(f"article {number} has no readable photo ({error})") from error
+            side = max(photo.size)
+            square = Image.new("RGB", (side, side), "white")
+            square.paste(photo, ((side - photo.width) // 2, (side - photo.height) // 2))
+            images[row] = square.resize((size, size), Image.Resampling.BILINEAR)
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
+def prepare(source: Path, target: Path) -> None:
+    """Write the three files to ``target`` from the publisher's ``styles.csv`` and ``images/``.
+
+    Kept are articles with a photo, of classes with at least 40 of them. Photos of the same
+    difference hash are one group, and a fifth of the groups of each class, by a hash of their
+    smallest id, become ``val``: no photo is on both sides, and no draw is involved.
+    """
+    source, target = Path(source), Path(target)
+    rows = pd.read_csv(source / "styles.csv", keep_default_na=False, on_bad_lines="skip")
+    rows = rows.drop_duplicates("id").sort_values("id")
+    rows = rows[[(source / "images" / f"{number}.jpg").is_file() for number in rows["id"]]]
+    rows = rows[rows.groupby("articleType")["id"].transform("size") >= _FEWEST].copy()
+    if rows.empty:
+        raise ValueError(f"{source} has no class of {_FEWEST} articles with photos")
+
+    title = rows.pop("productDisplayName").astype(str)
+    words = title.str.split().str[0].fillna("").str.lower()
+    common = {word for word, count in Counter(words).items() if count >= _FEWEST_BRAND}
+    names = sorted(rows["articleType"].unique())
+    rows["label"] = rows["articleType"].map(names.index)
+    rows["year"] = pd.to_numeric(rows["year"], errors="coerce")
+    rows["year"] = rows["year"].fillna(rows["year"].median()).astype(int)
+    rows["brand_word"] = [word if word in common else "other" for word in words]
+    rows["title_chars"] = title.str.len()
+    rows["title"] = title
+
+    target.mkdir(parents=True, exist_ok=True)
+    hashes = []
+    with zipfile.ZipFile(target / "images.zip", "w") as archive:
+        for number in rows["id"]:
+            with Image.open(source / "images" / f"{number}.jpg") as image:
+                photo = image.convert("RGB")
+            if photo.size != (_WIDTH, _HEIGHT):
+                photo = photo.resize((_WIDTH, _HEIGHT), Image.Resampling.BILINEAR)
+            hashes.append(_difference_hash(photo))
+            data = io.BytesIO()
+            photo.save(data, "JPEG", quality=90)
+            archive.writestr(f"{number}.jpg", data.getvalue())
+    smallest = rows["id"].groupby([rows["label"], pd.Series(hashes, index=rows.index)])
+    rows["split"] = ["val" if _fifth(n) else "train" for n in smallest.transform("min")]
+
+    order = ["id", "split", "label", "articleType", *CATEGORICAL, *CONTINUOUS, "title"]
+    rows[order].to_csv(target / "table.csv", index=False)
+    pd.DataFrame({"label": range(len(names)), "articleType": names}).to_csv(
+        target / "classes.csv", index=False
+    )
+
+
+def _difference_hash(photo: Image.Image) -> bytes:
+    """Whether each of 16 x 16 places is brighter than its left neighbour."""
+    grey = np.asarray(photo.convert("L").resize((17, 16), Image.Resampling.BILINEAR), dtype=int)
+    return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes()
+
+
+def _fifth(number: int) -> bool:
+    return hashlib.sha256(str(number).encode()).digest()[0] % 5 == 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("python -m mmlib.data.products FOLDER   the folder with styles.csv and images/")
+    prepare(Path(sys.argv[1]), data_root() / "fashion_products")

@@ -1,0 +1,164 @@
+"""Files made in the exact format, good and bad, and the set itself where it is there."""
+
+import io
+import shutil
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from mmlib.data import products
+from mmlib.data._root import data_root
+
+COLOURS = {"Belts": (250, 0, 0), "Caps": (0, 0, 250)}
+YEARS = (2010, 2011, 2012)
+
+
+def photo(number, colour):
+    """A photo of one colour with a mark that differs from article to article."""
+    pixels = np.full((80, 60, 3), 255, dtype=np.uint8)
+    pixels[10:70, 5:55] = colour
+    generator = np.random.default_rng(number)
+    pixels[20:52, 14:46] = np.kron(generator.integers(0, 256, (4, 4, 1)), np.ones((8, 8, 3)))
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """The publisher's folder: 50 belts, 45 caps, and 3 of a class too small to be kept."""
+    folder = tmp_path_factory.mktemp("published")
+    (folder / "images").mkdir()
+    rows = []
+    for k, name in enumerate(["Belts"] * 50 + ["Caps"] * 45 + ["Socks"] * 3):
+        number = 2000 - k  # not in order
+        brand = "Acme" if k % 2 else f"Rare{k}"
+        rows.append(
+            {
+                "id": number, "gender": ("Men", "Women")[k % 2], "masterCategory": "All",
+                "subCategory": name, "articleType": name, "baseColour": "" if k == 3 else "Red",
+                "season": "Fall", "year": YEARS[k % 3], "usage": "Casual",
+                "productDisplayName": f"{brand} thing {k}",
+            }
+        )  # fmt: skip
+        image = photo(7 if k in (10, 11) else number, COLOURS.get(name, (0, 250, 0)))
+        image.save(folder / "images" / f"{number}.jpg", quality=95)
+    (folder / "images" / "1995.jpg").unlink()  # one row has no photo
+    pd.DataFrame(rows).to_csv(folder / "styles.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(source, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    products.prepare(source, folder)
+    return folder
+
+
+def test_preparation_keeps_what_it_says(prepared):
+    rows = pd.read_csv(prepared / "table.csv", keep_default_na=False)
+    assert set(rows["articleType"]) == {"Belts", "Caps"}
+    assert len(rows) == 50 + 45 - 1
+    assert 1995 not in set(rows["id"])
+    assert set(rows["brand_word"]) == {"acme", "other"}
+    assert (rows["title_chars"] == rows["title"].str.len()).all()
+    assert 0.08 < (rows["split"] == "val").mean() < 0.35
+    twins = rows.set_index("id").loc[[1990, 1989]]  # the same photo
+    assert twins["split"].nunique() == 1
+    assert not {"masterCategory", "subCategory"} & set(rows.columns)  # they tell the class
+
+
+def test_an_article_keeps_its_photo_its_row_and_its_class(prepared):
+    data = products.load(20, root=prepared)
+    rows = pd.read_csv(prepared / "table.csv", keep_default_na=False).sort_values("id")
+    assert data.columns == (*products.CONTINUOUS, *products.CATEGORICAL)
+    assert data.classes == ("Belts", "Caps")
+    assert [len(data.train) + len(data.validation), len(data.test)] == [
+        (rows["split"] == name).sum() for name in ("train", "val")
+    ]
+    assert abs(len(data.validation) - len(data.train) / 4) < 2
+    part, mine = data.test, rows[rows["split"] == "val"]
+    assert part.labels.tolist() == mine["label"].tolist()
+    years = part.table[:, 0] * data.sd[0] + data.mean[0]
+    assert years.round().long().tolist() == mine["year"].tolist()
+    gender = [data.categories["gender"][int(code)] for code in part.table[:, 2]]
+    assert gender == mine["gender"].tolist()
+    assert part.images.shape[1:] == (3, 20, 20)
+    assert part.images[:, :, :, 0].min() > 230  # 60 x 80 is padded with white left and right
+    body = part.images[:, :, 4, 5].float()  # beside the mark: the colour of the class
+    expected = torch.tensor([COLOURS[data.classes[k]] for k in part.labels.tolist()]).float()
+    assert (body - expected).abs().max() < 40
+    assert data.schema.one_hot(data.train.table).shape == (len(data.train), data.schema.n_features)
+    assert "" in data.categories["baseColour"]  # unknown is a category
+
+
+def damaged(prepared, tmp_path, change):
+    folder = tmp_path / "set"
+    shutil.copytree(prepared, folder)
+    rows = pd.read_csv(folder / "table.csv", keep_default_na=False)
+    change(rows, folder).to_csv(folder / "table.csv", index=False)
+    return folder
+
+
+def again(prepared, folder, replaced):
+    """images.zip with the one photo left out (None) or cut off."""
+    with (
+        zipfile.ZipFile(prepared / "images.zip") as old,
+        zipfile.ZipFile(folder / "images.zip", "w") as new,
+    ):
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "1999.jpg":
+                if replaced is None:
+                    continue
+                data = data[: len(data) // 2]
+            new.writestr(name, data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows, _: pd.concat([rows, rows.tail(1)]), "twice"),
+        (lambda rows, _: rows.assign(split="dev"), "split is 'dev'"),
+        (lambda rows, _: rows.assign(label=rows["label"] + 1), "has the label 2; allowed: 0 to 1"),
+    ],
+)
+def test_a_bad_table_is_an_error(prepared, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        products.load(16, root=damaged(prepared, tmp_path, change))
+
+
+@pytest.mark.parametrize("replaced", [None, "cut"])
+def test_a_bad_photo_is_an_error(prepared, tmp_path, replaced):
+    folder = damaged(prepared, tmp_path, lambda rows, _: rows)
+    again(prepared, folder, replaced)
+    with pytest.raises(ValueError, match="article 1999 has no readable photo"):
+        products.load(16, root=folder)
+
+
+def test_an_absent_set_says_how_to_get_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"classes.csv.*mmlib.data.products FOLDER"):
+        products.load(16, root=tmp_path)
+
+
+def test_the_set_itself():
+    if not (data_root() / "fashion_products").is_dir():
+        pytest.skip("the fashion products are not on this machine (MMLIB_DATA)")
+    data = products.load(16)
+    labels = torch.cat([data.train.labels, data.validation.labels, data.test.labels])
+    assert labels.bincount().min() >= 10
+    assert len(data.classes) == labels.max() + 1
+    # An article's photo says more of its class than chance, so rows and photos belong together.
+    flat = [part.images.flatten(1).float() for part in (data.train, data.test)]
+    nearest = torch.cdist(flat[1][:300], flat[0]).argmin(dim=1)
+    right = (data.train.labels[nearest] == data.test.labels[:300]).float().mean()
+    assert right > 0.5
+
+
+def test_bytes_of_the_zip_are_jpegs(prepared):
+    with zipfile.ZipFile(prepared / "images.zip") as archive:
+        for name in archive.namelist()[:5]:
+            with Image.open(io.BytesIO(archive.read(name))) as image:
+                assert (image.format, image.size) == ("JPEG", (60, 80))
