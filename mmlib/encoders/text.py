@@ -115,6 +115,21 @@ class TextTransformer(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         return self.encode_embedded(self.token_embedding(ids), ids)
 
+    def by_length(self, ids: Tensor) -> Tensor:
+        """The same as ``forward`` for many captions: alike long ones together, so few are padded.
+
+        A CPU takes few of them at once, so that a layer's values stay in its cache.
+
+        >>> encoder = TextTransformer(10, width=8, depth=1, heads=2, length=6, out_features=4)
+        >>> ids = torch.tensor([[1, 5, 6, 2, 0, 0], [1, 7, 2, 0, 0, 0]]).repeat(40, 1)
+        >>> torch.allclose(encoder.by_length(ids), encoder(ids), atol=1e-6)
+        True
+        """
+        at_once = 32 if ids.device.type == "cpu" else 1024
+        order = (ids == END).int().argmax(dim=1).argsort(stable=True)
+        parts = [self(ids[rows]) for rows in order.split(at_once)]
+        return torch.cat(parts)[order.argsort()]
+
     def encode_embedded(self, embedded: Tensor, ids: Tensor) -> Tensor:
         """The same from embedded tokens (B, T, D); ``ids`` (B, T) only tell where the end is.
 

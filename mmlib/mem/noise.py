@@ -50,6 +50,7 @@ def pgd(
     step_size: int = 1,
     steps: int = 8,
     maximise: bool = False,
+    owner: Tensor | None = None,
 ) -> Tensor:
     """Steps against the sign of the gradient, each projected on the bound and the pixel range.
 
@@ -58,12 +59,14 @@ def pgd(
 
     Args:
         images: (B, 3, H, W) uint8.
-        noise: (B, 3, H, W) int8.
+        noise: (B, 3, H, W) int8; with ``owner`` (G, 3, H, W).
         loss: a scalar of the noisy images as float in [0, 1].
         epsilon: bound on the noise, in levels of 1/255, 0 to 127.
         step_size: levels that a pixel moves in one step.
         steps: number of steps.
         maximise: follow the gradient instead (error-maximising noise).
+        owner: (B,) which of G noises each image has, where images share one. A noise then follows
+            the sum of its images' gradients, and keeps the bound only: each image clips for itself.
 
     Returns the int8 noise. Raises ``ValueError`` for a bound or step out of range.
     Source: MEM, Eq. 5; Huang et al. 2021 (error-minimising noise); Madry et al. 2018 (PGD).
@@ -74,14 +77,25 @@ def pgd(
             [3, 3]], dtype=torch.int8)
     """
     check_range("epsilon", epsilon, 0, 127)
-    check_shape("noise", noise, "B 3 H W", **check_shape("images", images, "B 3 H W"))
+    sizes = check_shape("images", images, "B 3 H W")
+    if owner is None:
+        check_shape("noise", noise, "B 3 H W", **sizes)
+    else:
+        check_shape("noise", noise, "G 3 H W", H=sizes["H"], W=sizes["W"])
+        check_shape("owner", owner, "B", B=sizes["B"])
     check_range("step_size", step_size, 1)
     direction = step_size if maximise else -step_size
     for _ in range(steps):
-        noisy = (add(images, noise) / LEVELS).requires_grad_()
+        worn = noise if owner is None else noise[owner]
+        noisy = (add(images, worn) / LEVELS).requires_grad_()
         (gradient,) = torch.autograd.grad(loss(noisy), noisy)
+        if owner is not None:
+            shape = len(noise), *gradient.shape[1:]
+            gradient = gradient.new_zeros(shape).index_add_(0, owner, gradient)
         noise = noise.short() + direction * gradient.sign().short()
-        noise = _in_range(images, noise.clamp_(-epsilon, epsilon))
+        noise = noise.clamp_(-epsilon, epsilon).to(torch.int8)
+        if owner is None:
+            noise = _in_range(images, noise)
     return noise
 
 

@@ -4,84 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from statistics import fmean
 
 import torch
 from torch import Tensor
 
 from mmlib import losses
-from mmlib._checks import check_choice, check_range, check_shape
-from mmlib.encoders.text import SPECIAL, WordTokenizer
+from mmlib._checks import check_range, check_shape
+from mmlib.encoders.text import SPECIAL
 from mmlib.mem import noise as noises
-from mmlib.mem.trigger import improve, prepend
+from mmlib.mem.published import Protected, fingerprint
+from mmlib.mem.settings import Protection
+from mmlib.mem.trigger import allowed_words, clip_swapped, improve, prepend
 from mmlib.methods.clip import DualEncoder
 from mmlib.train import EpochSampler, Optim, fit
-
-
-@dataclass(frozen=True)
-class Protection:
-    """What is done to text and image, and how long. Raises ``ValueError`` for a value out of range.
-
-    ``text="none"``, or no trigger words, with ``shuffle_body=False`` is error-minimising noise
-    (EM); ``image="none"`` or an ``epsilon`` of 0 is text only; ``trigger_rounds=0`` keeps random
-    triggers. Without ``"optimised"`` and ``"pgd"`` no surrogate is trained.
-
-    Source: MEM-3, released code (defaults).
-
-    >>> Protection(image="gauss")
-    Traceback (most recent call last):
-    ...
-    ValueError: image is 'gauss'; allowed: 'none', 'uniform', 'pgd'
-    """
-
-    text: str = "optimised"  # none, constant, random, optimised
-    image: str = "pgd"  # none, uniform, pgd
-    shuffle_body: bool = True  # PGD sees each trigger before the caption of another pair
-    trigger_length: int = 3  # words, K
-    epsilon: int = 8  # bound of the noise, in levels of 1/255
-    step_size: int = 1  # of PGD, in levels
-    noise_steps: int = 8  # of PGD at each visit, S
-    rounds: int = 20  # R
-    trigger_rounds: int = 5  # the first of them, in which triggers are improved
-    surrogate_steps: int = 200  # in each round, M
-    batch_size: int = 128
-    candidates: int = 16  # tried at each position, J
-    learning_rate: float = 1e-4  # of the surrogate
-    weight_decay: float = 0.2
-    precision: str = "float32"
-
-    def __post_init__(self) -> None:
-        check_choice("text", self.text, ("none", "constant", "random", "optimised"))
-        check_choice("image", self.image, ("none", "uniform", "pgd"))
-        for name in ("noise_steps", "rounds", "surrogate_steps", "candidates"):
-            check_range(name, getattr(self, name), 1)
-        check_range("trigger_length", self.trigger_length, 0)
-        check_range("trigger_rounds", self.trigger_rounds, 0, self.rounds)
-        check_range("batch_size", self.batch_size, 2)
-
-
-@dataclass(frozen=True)
-class Protected:
-    """What is published: uint8 ``images`` (N, 3, H, W) and ``triggers`` (N, K), and how it came.
-
-    ``history`` has a row for each round: ``surrogate``, the mean loss of its steps, and the mean
-    over batches of ``trigger_before`` and ``trigger_after``, ``noise_before`` and ``noise_after``
-    (the loss at the first and at the last PGD step), as far as they were made.
-    """
-
-    images: Tensor
-    triggers: Tensor
-    history: list[dict[str, float]]
-
-    def captions(self, captions: Tensor) -> Tensor:
-        """Captions (N, C, T), each with its image's trigger in front."""
-        triggers = self.triggers.repeat_interleave(captions.shape[1], dim=0)
-        return prepend(captions.flatten(0, 1), triggers).view_as(captions)
-
-    def words(self, tokenizer: WordTokenizer) -> list[str]:
-        """The triggers as text. With a tokenizer of whole words it encodes to the same ids."""
-        return [tokenizer.decode(ids) for ids in self.triggers]
 
 
 def protect(
@@ -101,13 +39,14 @@ def protect(
     Args:
         surrogate: image encoder and ``TextTransformer``, from random weights.
         images: (N, 3, H, W) uint8.
-        captions: (N, C, T) ids; each visit draws one of an image's C captions. Noise and trigger
-            belong to the image; with C = 1 to the pair, as in the paper.
-        settings: what is done, and how long.
+        captions: (N, C, T) ids; each visit draws one of an image's C captions. With the unit
+            "pair" every image is published C times, each time with one of its captions.
+        settings: what is done, and how long. :data:`mmlib.mem.settings.MODES` names what the
+            released code does otherwise.
 
-    Raises ``ValueError`` for images that are not uint8 and captions without room for a trigger.
-    Source: MEM, released code, whose slips are mended: gradients are cleared before each step, no
-    pair is left out of a visit, no special token is a trigger word.
+    Raises ``ValueError`` for images that are not uint8, captions without room for a trigger, more
+    groups than images, and a visit that would leave out every pair.
+    Source: MEM, released code.
 
     >>> from mmlib.augment.image import ToFloat
     >>> from mmlib.encoders.image import GlobalPool, SmallConvNet
@@ -127,7 +66,7 @@ def protect(
     (torch.Size([4, 3]), True)
     """
     state = Alternation(surrogate, images, captions, settings, generator)
-    visits = []
+    images, visits, used = state.images, [], []
 
     def visit_after_round(step: int) -> None:
         finished, rest = divmod(step, settings.surrogate_steps)
@@ -143,6 +82,7 @@ def protect(
             precision=settings.precision,
         )
         seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+        used.append(fingerprint(surrogate))
         trained = fit(
             surrogate,
             state.loss,
@@ -154,15 +94,33 @@ def protect(
             on_step=visit_after_round,
             progress=progress,
         )
+        used.append(fingerprint(surrogate))
     history = [
         {"round": i + 1, "surrogate": row["loss"], **means}
         for i, (row, means) in enumerate(zip(trained, visits, strict=True))
     ]
-    return Protected(noises.add(images, state.noise), state.triggers, history)
+    return Protected(
+        noises.add(images, state.noise[state.owner]),
+        state.triggers[state.owner],
+        history,
+        surrogate=tuple(used),
+    )
+
+
+def as_pairs(images: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
+    """Each image once for each of its captions: (N C, 3, H, W) and (N C, 1, T).
+
+    >>> [x.shape for x in as_pairs(torch.zeros(2, 3, 4, 4), torch.zeros(2, 5, 9))]
+    [torch.Size([10, 3, 4, 4]), torch.Size([10, 1, 9])]
+    """
+    return images.repeat_interleave(captions.shape[1], dim=0), captions.flatten(0, 1)[:, None]
 
 
 class Alternation:
-    """The noise and the triggers made so far, and the three minimisations that use each other's."""
+    """The noise and the triggers made so far, and the three minimisations that use each other's.
+
+    ``owner`` (N,) says which row of ``noise`` and ``triggers`` each image has.
+    """
 
     def __init__(
         self,
@@ -174,16 +132,28 @@ class Alternation:
     ):
         n = check_shape("images", images, "N 3 H W")["N"]
         check_shape("captions", captions, "N C T", N=n)
+        if settings.unit == "pair":
+            images, captions = as_pairs(images, captions)
+            n = len(images)
+        if settings.drop_last:
+            check_range("batch_size with drop_last", settings.batch_size, 2, n)
         self.surrogate, self.images, self.captions = surrogate, images, captions
         self.settings, self.generator, self.device = settings, generator, images.device
-        self.triggers = self._first_triggers()
-        self.noise = torch.zeros_like(images, dtype=torch.int8)
+        self.owner, worn_by = torch.arange(n, device=self.device), images
+        if settings.unit == "group":
+            groups = check_range("groups", settings.groups, 1, n)
+            self.owner = torch.randint(groups, (n,), generator=generator, device=self.device)
+            worn_by = torch.full_like(images[:groups], 128)  # shared noise is clipped by no image
+        words = len(surrogate.encoders[1].token_embedding.weight)
+        self.allowed = allowed_words(words, self.device) | settings.special_tokens
+        self.triggers = self._first_triggers(len(worn_by))
+        self.noise = torch.zeros_like(worn_by, dtype=torch.int8)
         if settings.image == "uniform":
-            self.noise = noises.uniform(images, epsilon=settings.epsilon, generator=generator)
+            self.noise = noises.uniform(worn_by, epsilon=settings.epsilon, generator=generator)
 
     def loss(self, rows: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """What the surrogate minimises: the loss of protected pairs, image and caption true."""
-        batch = self._noisy(rows), prepend(self._caption(rows), self.triggers[rows])
+        batch = self._noisy(rows), prepend(self._caption(rows), self.triggers[self.owner[rows]])
         return self.surrogate.loss(batch, generator)
 
     def visit(self, with_triggers: bool) -> dict[str, float]:
@@ -191,9 +161,13 @@ class Alternation:
         self.surrogate.eval()
         seen: dict[str, list[Tensor]] = defaultdict(list)
         order = torch.randperm(len(self.images), generator=self.generator, device=self.device)
-        bfloat16 = self.settings.precision == "bfloat16"
+        size, bfloat16 = self.settings.batch_size, self.settings.precision == "bfloat16"
+        if self.settings.drop_last:
+            batches = order[: len(order) // size * size].split(size)
+        else:
+            batches = order.tensor_split(math.ceil(len(order) / size))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
-            for rows in order.tensor_split(math.ceil(len(order) / self.settings.batch_size)):
+            for rows in batches:
                 if self.settings.text == "optimised" and with_triggers:
                     self.improve_triggers(rows, seen)
                 if self.settings.image == "pgd":
@@ -202,59 +176,96 @@ class Alternation:
 
     def improve_triggers(self, rows: Tensor, seen: dict[str, list[Tensor]]) -> None:
         """HotFlip on true pairs. The images are embedded once for all words that are tried."""
-        model = self.surrogate
+        model, project = self.surrogate, self.surrogate.projections[1]
         with torch.no_grad():
             images = model.projections[0](model.encoders[0](self._prepared(self._noisy(rows))))
+            scale = model.scale
 
         def loss(features: Tensor) -> Tensor:
-            return losses.clip(images, model.projections[1](features), scale=model.scale)
+            return losses.clip(images, project(features), scale=scale)
 
-        captions, count = self._caption(rows), self.settings.candidates
-        step = improve(self.triggers[rows], captions, model.encoders[1], loss, count=count)
-        self.triggers[rows] = step.triggers
+        def swapped(features: Tensor, options: Tensor) -> Tensor:
+            return clip_swapped(images, project(features), project(options), scale=scale)
+
+        mine, owner = self._mine(rows)
+        step = improve(
+            self.triggers[mine],
+            self._caption(rows),
+            model.encoders[1],
+            loss,
+            count=self.settings.candidates,
+            allowed=self.allowed,
+            owner=owner,
+            swapped=swapped if self.settings.selection == "sample" else None,
+        )
+        self.triggers[mine] = step.triggers
         seen["trigger_before"].append(step.before)
         seen["trigger_after"].append(step.after)
 
     def improve_noise(self, rows: Tensor, seen: dict[str, list[Tensor]]) -> None:
-        """PGD. Each step gives every trigger the caption of another pair of the batch.
+        """PGD. With shuffled bodies each step gives every trigger the caption of another pair.
 
-        So noise and trigger learn each other, and not what the caption says.
+        So noise and trigger learn each other, and not what the caption says. No gradient flows
+        into the text; where it stays the same it is encoded once.
         """
-        bodies, triggers, values = self._caption(rows), self.triggers[rows], []
+        model, bodies, values = self.surrogate, self._caption(rows), []
+        triggers, n = self.triggers[self.owner[rows]], len(rows)
+
+        @torch.no_grad()
+        def texts(order: Tensor) -> Tensor:
+            ids = prepend(bodies[order], triggers)
+            return model.projections[1](model.encoders[1].by_length(ids))
+
+        order = torch.arange(n, device=self.device)
+        fixed = None
+        if self.settings.body != "shuffled":
+            fixed = texts(order.roll(1) if self.settings.body == "other" else order)
 
         def loss(noisy: Tensor) -> Tensor:
-            texts = prepend(bodies[self._shuffled(len(rows))], triggers)
-            pairs = self.surrogate.project((self._prepared(noisy), texts))
-            value = losses.clip(*pairs, scale=self.surrogate.scale)
+            facing = texts(self._shuffled(n)) if fixed is None else fixed
+            vectors = model.projections[0](model.encoders[0](self._prepared(noisy)))
+            value = losses.clip(vectors, facing, scale=model.scale.detach())
             values.append(value.detach())
             return value
 
-        self.noise[rows] = noises.pgd(
-            self.images[rows],
-            self.noise[rows],
-            loss,
-            epsilon=self.settings.epsilon,
-            step_size=self.settings.step_size,
-            steps=self.settings.noise_steps,
-        )
+        mine, owner = self._mine(rows)
+        with _frozen(model):
+            self.noise[mine] = noises.pgd(
+                self.images[rows],
+                self.noise[mine],
+                loss,
+                epsilon=self.settings.epsilon,
+                step_size=self.settings.step_size,
+                steps=self.settings.noise_steps,
+                maximise=self.settings.maximise,
+                owner=owner,
+            )
         seen["noise_before"].append(values[0])
         seen["noise_after"].append(values[-1])
 
-    def _first_triggers(self) -> Tensor:
-        settings, first_word = self.settings, len(SPECIAL)
-        shape = len(self.images), settings.trigger_length if settings.text != "none" else 0
+    def _first_triggers(self, n: int) -> Tensor:
+        settings = self.settings
+        shape = n, settings.trigger_length if settings.text != "none" else 0
         if settings.text == "constant":  # a fitted tokenizer's most frequent word
-            return torch.full(shape, first_word, device=self.device)
-        size = len(self.surrogate.encoders[1].token_embedding.weight)
-        return torch.randint(first_word, size, shape, generator=self.generator, device=self.device)
+            return torch.full(shape, len(SPECIAL), device=self.device)
+        words = self.allowed.nonzero()[:, 0]
+        drawn = torch.randint(len(words), shape, generator=self.generator, device=self.device)
+        return words[drawn]
+
+    def _mine(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The rows of noise and triggers that a batch has, and which of them each image has.
+
+        That is None where no two images share them.
+        """
+        if self.settings.unit == "group":
+            return self.owner[rows].unique(return_inverse=True)
+        return rows, None
 
     def _shuffled(self, n: int) -> Tensor:
-        if self.settings.shuffle_body:
-            return torch.randperm(n, generator=self.generator, device=self.device)
-        return torch.arange(n, device=self.device)
+        return torch.randperm(n, generator=self.generator, device=self.device)
 
     def _noisy(self, rows: Tensor) -> Tensor:
-        return noises.add(self.images[rows], self.noise[rows])
+        return noises.add(self.images[rows], self.noise[self.owner[rows]])
 
     def _prepared(self, images: Tensor) -> Tensor:
         return self.surrogate.prepare[0](images, None)
@@ -264,3 +275,16 @@ class Alternation:
         count = self.captions.shape[1]
         which = torch.randint(count, rows.shape, generator=self.generator, device=self.device)
         return self.captions[rows, which]
+
+
+@contextmanager
+def _frozen(model: torch.nn.Module) -> Iterator[None]:
+    """No gradient is asked of the parameters, so none of what it would need is kept."""
+    learned = [p for p in model.parameters() if p.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)

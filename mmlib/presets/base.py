@@ -25,6 +25,7 @@ CHAPTERS = {  # chapter -> its notebook, in reading order
     "label_dp": "04_label_dp",
     "image_table": "05_image_table",
     "unlearnable": "06_unlearnable",
+    "unlearnable_audit": "08_unlearnable_audit",
 }
 
 # What IPython puts beside the parameters in a notebook's namespace, as far as it is plain data.

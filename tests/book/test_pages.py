@@ -21,6 +21,7 @@ WORDS = {  # a word of each chapter that the search must find
     "label_dp": "randomized",
     "image_table": "digits",
     "unlearnable": "trigger",
+    "unlearnable_audit": "survives",
 }
 
 

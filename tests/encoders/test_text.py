@@ -138,3 +138,10 @@ def test_encoder_errors(encoder):
         encoder(torch.full((2, 21), END))
     with pytest.raises(ValueError, match=r"embedded has shape \(2, 4, 16\)"):
         encoder.encode_embedded(torch.zeros(2, 4, 16), torch.full((2, 5), END))
+
+
+def test_captions_of_all_lengths_encoded_by_length_keep_their_order(encoder):
+    g = torch.Generator().manual_seed(0)
+    lengths = torch.randint(1, 18, (100,), generator=g).tolist()
+    ids = captions(*lengths)
+    assert torch.allclose(encoder.by_length(ids), encoder(ids), atol=1e-5)

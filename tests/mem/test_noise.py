@@ -67,6 +67,32 @@ def test_minimises_or_maximises(images):
     assert loss(noise.add(images, lower) / 255) < start < loss(noise.add(images, higher) / 255)
 
 
+def test_shared_noise_follows_the_sum_of_its_images_gradients(images):
+    """Against a slow loop: one noise for images 0, 2, 5, another for the rest."""
+    owner = torch.tensor([0, 1, 0, 1, 1, 0])
+    weights = torch.randn(images.shape, generator=torch.Generator().manual_seed(4))
+    start = torch.zeros(2, *images.shape[1:]).char()
+    made = noise.pgd(images, start, mixed_loss(weights), epsilon=5, steps=7, owner=owner)
+    expected = start.int()
+    for _ in range(7):
+        slopes = torch.zeros(expected.shape, dtype=torch.float64)
+        for i, group in enumerate(owner.tolist()):
+            x = (images[i].int() + expected[group]).clamp(0, 255).double() / 255
+            slopes[group] += weights[i] + 2 * x
+        expected = (expected - slopes.sign().int()).clamp(-5, 5)
+    assert (made != expected).float().mean() < 1e-3  # ties of rounding
+    assert made.abs().max() == 5
+    assert (noise.add(images, made[owner]).int() - images.int()).abs().max() == 5
+
+
+def test_noise_of_ones_own_is_noise_shared_by_one():
+    images = torch.randint(20, 230, (4, 3, 8, 8), generator=torch.Generator().manual_seed(0)).byte()
+    loss = mixed_loss(torch.randn(images.shape, generator=torch.Generator().manual_seed(1)))
+    own = noise.pgd(images, zeros(images), loss)
+    shared = noise.pgd(images, zeros(images), loss, owner=torch.arange(4))
+    assert torch.equal(own, shared)
+
+
 def test_no_budget_no_noise(images):
     made = noise.pgd(images, zeros(images), lambda x: x.sum(), epsilon=0)
     assert not made.any()

@@ -4,8 +4,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mmlib import losses
 from mmlib.encoders.text import END, SPECIAL, START, WordTokenizer
-from mmlib.mem.protect import Alternation, Protected, Protection, protect
+from mmlib.mem.protect import Alternation, as_pairs, protect
+from mmlib.mem.published import Protected
+from mmlib.mem.settings import Protection, rows
+from mmlib.mem.trigger import prepend
 
 SMALL = Protection(
     rounds=2,
@@ -67,8 +71,8 @@ def test_trigger_step_never_raises_the_loss(run):
 
 
 def test_without_trigger_words_it_is_error_minimising_noise(run):
-    none, *_ = run(replace(SMALL, text="none", shuffle_body=False))
-    zero, *_ = run(replace(SMALL, text="random", trigger_length=0, shuffle_body=False))
+    none, *_ = run(replace(SMALL, text="none", body="own"))
+    zero, *_ = run(replace(SMALL, text="random", trigger_length=0, body="own"))
     assert torch.equal(none.images, zero.images)
     assert none.history == zero.history
 
@@ -98,32 +102,48 @@ def test_same_seeds_same_protection(run):
     assert torch.equal(one.triggers, other.triggers)
 
 
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_bodies_are_shuffled_and_triggers_stay(make_model, make_pairs, shuffle, monkeypatch):
+@pytest.mark.parametrize("body", ["own", "shuffled", "other"])
+def test_bodies_move_and_triggers_stay(make_model, make_pairs, body, monkeypatch):
     images, captions = make_pairs(6)
-    settings = replace(SMALL, text="random", shuffle_body=shuffle)
+    settings = replace(SMALL, text="random", body=body)
     model = make_model().eval()
     state = Alternation(model, images, captions, settings, torch.Generator().manual_seed(0))
-    seen = []
-    project = model.project
-
-    def watched(view):
-        seen.append(view[1])
-        return project(view)
-
-    monkeypatch.setattr(model, "project", watched)
+    seen, encoder = [], model.encoders[1]
+    monkeypatch.setattr(encoder, "by_length", lambda ids: seen.append(ids) or encoder(ids))
     rows = torch.tensor([4, 1, 0, 5])
     state.improve_noise(rows, {"noise_before": [], "noise_after": []})
-    assert len(seen) == settings.noise_steps
+    assert len(seen) == (settings.noise_steps if body == "shuffled" else 1)  # encoded once
     bodies = captions[rows, 0, 1:-3]
     for ids in seen:
         assert torch.equal(ids[:, 1:4], state.triggers[rows])
         shown = sorted(ids[:, 4:].tolist())
         assert shown == sorted(bodies.tolist())  # the same captions
-    moved = [not torch.equal(ids[:, 4:], bodies) for ids in seen]
-    assert any(moved) == shuffle
-    if shuffle:
+    own = [(ids[:, 4:] == bodies).all(dim=1) for ids in seen]
+    if body == "own":
+        assert own[0].all()
+    elif body == "other":
+        assert not own[0].any()
+    else:
+        assert not all(rows.all() for rows in own)
         assert not torch.equal(seen[0], seen[1])  # anew at every step
+
+
+def test_noise_goes_to_the_image_it_was_made_for(make_model, make_pairs):
+    """A visit of rows in any order against single steps by hand."""
+    images, captions = make_pairs(6)
+    settings = replace(SMALL, text="random", body="own", noise_steps=1)
+    model = make_model().eval()
+    state = Alternation(model, images, captions, settings, torch.Generator().manual_seed(0))
+    rows = torch.tensor([4, 1, 5, 0])
+    state.improve_noise(rows, {"noise_before": [], "noise_after": []})
+    x = (images[rows] / 255).requires_grad_()
+    texts = prepend(captions[rows, 0], state.triggers[rows])
+    value = losses.clip(*model.project((x, texts)), scale=model.scale)
+    down = -torch.autograd.grad(value, x)[0].sign()
+    for row, step in zip(rows.tolist(), down, strict=True):
+        expected = (images[row] + step).clamp(0, 255) - images[row]
+        assert (state.noise[row] == expected).float().mean() > 0.99  # ties of rounding
+    assert not state.noise[[2, 3]].any()
 
 
 def test_a_visit_leaves_the_surrogate_alone(make_model, make_pairs):
@@ -135,6 +155,153 @@ def test_a_visit_leaves_the_surrogate_alone(make_model, make_pairs):
     assert set(means) == {"trigger_before", "trigger_after", "noise_before", "noise_after"}
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("unit", ["pair", "image", "group"])
+def test_a_visit_is_the_same_whatever_gradients_were_left(make_model, make_pairs, unit):
+    images, captions = make_pairs(6, captions=2)
+    settings = replace(SMALL, unit=unit, groups=3)
+    made = []
+    for left in (0.0, 1e3):
+        model = make_model()
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, left)
+        state = Alternation(model, images, captions, settings, torch.Generator().manual_seed(0))
+        state.visit(with_triggers=True)
+        made.append((state.noise, state.triggers))
+        assert all((p.grad == left).all() for p in model.parameters())  # neither read nor added to
+        assert all(p.requires_grad for p in model.parameters())
+    assert torch.equal(made[0][0], made[1][0])
+    assert torch.equal(made[0][1], made[1][1])
+
+
+def test_surrogate_gradients_do_not_pile_up(make_model, make_pairs, monkeypatch):
+    """Each optimiser step has the gradient of its own batch: a slow loop says which."""
+    images, ids = make_pairs(8)
+    settings = replace(SMALL, text="random", trigger_rounds=0, rounds=1, surrogate_steps=4)
+    stepped = []
+    step = torch.optim.AdamW.step
+
+    def watched(self, *arguments, **named):
+        stepped.append([p.grad.clone() for group in self.param_groups for p in group["params"]])
+        return step(self, *arguments, **named)
+
+    batches = []
+    loss = Alternation.loss
+
+    def noted(self, rows, generator):
+        model = copy.deepcopy(self.surrogate).train()
+        which = Alternation.__new__(Alternation)
+        which.__dict__.update(self.__dict__, surrogate=model)
+        loss(which, rows, generator)["loss"].backward()
+        batches.append(float(sum(p.grad.square().sum() for p in model.parameters())))
+        return loss(self, rows, generator)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", watched)
+    monkeypatch.setattr(Alternation, "loss", noted)
+    g = torch.Generator().manual_seed(0)
+    protect(make_model(), images, ids, settings, generator=g, progress=False)
+    assert len(stepped) == len(batches) == 4
+    for gradients, alone in zip(stepped, batches, strict=True):
+        assert float(sum(g.square().sum() for g in gradients)) == pytest.approx(alone, rel=1e-4)
+
+
+def test_one_noise_for_a_pair_for_an_image_or_for_a_group(run):
+    """Noise is told apart where no pixel can clip it."""
+    pair, images, _ = run(replace(SMALL, unit="pair"), captions=2)
+    assert len(pair.images) == len(pair.triggers) == 18
+    twice = images.repeat_interleave(2, 0)
+    noise = (pair.images.int() - twice.int()).view(9, 2, -1)
+    assert not torch.equal(noise[:, 0], noise[:, 1])
+
+    image, *_ = run(SMALL, captions=2)
+    assert len(image.images) == len(image.triggers) == 9
+
+    g = torch.Generator().manual_seed(0)
+    group, images, _ = run(replace(SMALL, unit="group", groups=1), captions=2)
+    assert len(group.triggers.unique(dim=0)) == 1
+    room = (images >= 8) & (images <= 247)
+    noise = (group.images.int() - images.int()).where(room, 99)
+    for pixel in noise.flatten(1).T[torch.randperm(768, generator=g)[:200]]:
+        assert len(set(pixel.tolist()) - {99}) <= 1  # one for all
+    assert (noise.where(room, 0) != 0).any()
+
+
+def test_pairs_are_images_published_once_for_each_caption(make_model, make_pairs):
+    images, ids = make_pairs(4, captions=3)
+    settings = replace(SMALL, unit="pair")
+    made = [
+        protect(make_model(), *pairs, s, generator=torch.Generator().manual_seed(0), progress=False)
+        for pairs, s in (
+            ((images, ids), settings),
+            (as_pairs(images, ids), replace(settings, unit="image")),
+        )
+    ]
+    assert torch.equal(made[0].images, made[1].images)
+    assert torch.equal(made[0].triggers, made[1].triggers)
+    assert made[0].captions(ids).shape == (12, 1, ids.shape[-1])
+    assert torch.equal(made[0].captions(ids)[4, 0, 4:], ids[1, 1, 1:-3])
+
+
+def test_noise_maximises_on_a_surrogate_trained_on_clean_pairs(run):
+    settings = rows(replace(SMALL, noise_steps=8))
+    worse, images, _ = run(settings["tap"])
+    (row,) = worse.history
+    assert row["noise_after"] > row["noise_before"]
+    assert (worse.images.int() - images.int()).abs().max() == 8
+    better, *_ = run(replace(settings["tap"], maximise=False))
+    assert better.history[0]["surrogate"] == row["surrogate"]
+    assert better.history[0]["noise_after"] < row["noise_before"]
+    assert better.history[0]["noise_before"] == row["noise_before"]
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_the_incomplete_batch_is_visited_or_left_out(make_model, make_pairs, drop_last):
+    images, ids = make_pairs(9)
+    settings = replace(SMALL, drop_last=drop_last)
+    model = make_model()
+    state = Alternation(model, images, ids, settings, torch.Generator().manual_seed(0))
+    state.visit(with_triggers=False)
+    assert int(state.noise.flatten(1).any(1).sum()) == (8 if drop_last else 9)
+    with pytest.raises(ValueError, match="batch_size with drop_last is 4"):
+        Alternation(
+            model, images[:3], ids[:3], replace(settings, drop_last=True), torch.Generator()
+        )
+
+
+def test_special_tokens_are_trigger_words_only_if_asked_for(run):
+    ends = 0
+    for special in (False, True):
+        settings = replace(SMALL, text="random", image="none", special_tokens=special)
+        made, *_ = run(replace(settings, trigger_length=5))
+        found = made.triggers < len(SPECIAL)
+        assert bool(found.any()) == special
+        ends += int((made.triggers == END).sum())
+    assert ends  # of 45 words each is one of 20 ids: what cuts captions off is among them
+
+
+def test_sample_selection_never_raises_the_loss_and_does_more(run):
+    by = {}
+    for selection in ("batch", "sample"):
+        made, *_ = run(replace(SMALL, rounds=1, image="none", selection=selection))
+        by[selection] = made.history[0]
+        assert made.history[0]["trigger_after"] <= made.history[0]["trigger_before"]
+    assert by["sample"]["trigger_before"] == by["batch"]["trigger_before"]
+    assert by["sample"]["trigger_after"] < by["batch"]["trigger_after"]
+
+
+def test_the_surrogate_is_no_victim(make_model, make_pairs):
+    images, ids = make_pairs(8)
+    surrogate = make_model()
+    start = copy.deepcopy(surrogate)
+    g = torch.Generator().manual_seed(0)
+    made = protect(surrogate, images, ids, SMALL, generator=g, progress=False)
+    for victim in (surrogate, start, make_model()):  # trained, untrained, and of the same seed
+        with pytest.raises(ValueError, match="has the weights of the surrogate"):
+            made.check_victim(victim)
+    made.check_victim(make_model(seed=1))
+    none = replace(SMALL, text="random", image="none")  # trains none, so there is none to be
+    protect(start, images, ids, none, generator=g).check_victim(start)
 
 
 def test_surrogate_sees_true_protected_pairs(make_model, make_pairs, monkeypatch):
@@ -174,6 +341,10 @@ def test_published_captions_carry_the_trigger_of_their_image():
         ({"trigger_length": -1}, "trigger_length is -1"),
         ({"trigger_rounds": 3}, r"trigger_rounds is 3; allowed: \[0, 2\]"),
         ({"batch_size": 1}, "batch_size is 1"),
+        ({"body": "mine"}, "body is 'mine'; allowed: 'own', 'shuffled', 'other'"),
+        ({"unit": "pixel"}, "unit is 'pixel'; allowed: 'pair', 'image', 'group'"),
+        ({"unit": "group", "selection": "sample"}, "selection is 'sample'; allowed for the unit"),
+        ({"maximise": True}, "maximise is True; allowed with optimised triggers: False"),
         ({"noise_steps": 0}, "noise_steps is 0"),
     ],
 )

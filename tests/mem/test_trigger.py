@@ -5,7 +5,14 @@ import torch
 
 from mmlib import losses
 from mmlib.encoders.text import END, PAD, SPECIAL, START
-from mmlib.mem.trigger import allowed_words, candidates, improve, prepend
+from mmlib.mem.trigger import (
+    _each_its_own,
+    allowed_words,
+    candidates,
+    clip_swapped,
+    improve,
+    prepend,
+)
 
 WORDS = 15  # of the 20 ids, 5 are special
 
@@ -183,6 +190,141 @@ def test_same_choice_when_images_are_embedded_anew_for_every_word(task):
     other = improve(triggers, captions, model.encoders[1], uncached, count=6)
     assert torch.equal(one.triggers, other.triggers)
     assert calls == 1 + 3 * 6
+
+
+@pytest.mark.parametrize("scale", [1.0, 14.3, 100.0])
+def test_swapped_losses_are_the_losses_of_swapped_batches(scale):
+    g = torch.Generator().manual_seed(0)
+    images, texts = torch.randn(2, 6, 4, generator=g, dtype=torch.float64)
+    options = torch.randn(6, 3, 4, generator=g, dtype=torch.float64)
+    options[2, 1] = images[2]  # a perfect match: sums of exponentials must not cancel
+    found = clip_swapped(images, texts, options, scale=scale)
+    for i in range(6):
+        for j in range(3):
+            changed = texts.clone()
+            changed[i] = options[i, j]
+            expected = losses.clip(images, changed, scale=scale)
+            assert float(found[i, j]) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
+
+
+def test_swapped_losses_keep_their_digits_at_a_large_scale():
+    images = torch.eye(8)
+    texts, options = images.clone(), images[:, None] + 0.01 * torch.randn(8, 4, 8)
+    found = clip_swapped(images, texts, options, scale=100.0)
+    exact = clip_swapped(images.double(), texts.double(), options.double(), scale=100.0)
+    assert torch.allclose(found.double(), exact, atol=1e-6)
+
+
+@pytest.fixture
+def swapped(task):
+    model, images, *_ = task
+    with torch.no_grad():
+        vectors = model.projections[0](model.encoders[0](images / 255))
+
+    def losses_of(features, options):
+        project = model.projections[1]
+        return clip_swapped(vectors, project(features), project(options), scale=model.scale)
+
+    return losses_of
+
+
+def test_selection_by_sample_never_raises_the_loss_and_beats_the_batch(task, swapped):
+    model, _, captions, loss = task
+    encoder = model.encoders[1]
+    for seed in range(4):
+        first = start_triggers(8, 3, seed)
+        batch = improve(first, captions, encoder, loss, count=6)
+        sample = improve(first, captions, encoder, loss, count=6, swapped=swapped)
+        with torch.no_grad():
+            after = loss(encoder(prepend(captions, sample.triggers)))
+        assert float(sample.after) == pytest.approx(float(after), abs=1e-6)
+        assert sample.after < batch.after <= batch.before
+        assert (sample.triggers >= len(SPECIAL)).all()
+
+
+def test_selection_by_sample_of_one_caption_is_brute_force(task, swapped):
+    """Where only one caption has candidates that matter, each position takes its best word."""
+    model, _, captions, loss = task
+    encoder = model.encoders[1]
+    first = start_triggers(8, 1)
+    found = improve(first, captions, encoder, loss, count=WORDS, swapped=swapped)
+    gains = []
+    with torch.no_grad():
+        start = float(loss(encoder(prepend(captions, first))))
+        for row in range(8):
+            best = min(
+                (float(loss(encoder(prepend(captions, _with(first, row, word))))), word)
+                for word in range(len(SPECIAL), 20)
+            )
+            gains.append(best)
+            if found.triggers[row, 0] != first[row, 0]:
+                assert found.triggers[row, 0] == best[1]
+    changed = (found.triggers != first).any(1)
+    assert changed.any()
+    best_row = min(range(8), key=lambda row: gains[row])
+    assert gains[best_row][0] < start
+    assert changed[best_row]  # the most useful change is always among the kept
+
+
+def test_changes_that_help_alone_and_hurt_together_are_cut_down():
+    """A row that moves from 0 to 1 brings the sum to its goal of 1; all of them overshoot it."""
+    features, tried = torch.zeros(8, 1), torch.ones(2, 8, 1)
+    tried[0] = 0.5
+
+    def loss(rows):
+        return (rows.sum() - 1).square()
+
+    def alone(rows, options):
+        return (rows.sum() - rows[:, None, 0] + options[..., 0] - 1).square()
+
+    present = loss(features)
+    change = _each_its_own(features, tried, present, loss, alone)
+    assert change.tolist().count(1) == 1  # eight, four and two overshoot or reach no less
+    assert set(change.tolist()) == {-1, 1}
+    done = torch.zeros(8, 1)
+    done[0] = 1
+    assert (_each_its_own(done, tried, loss(done), loss, alone) == -1).all()
+
+
+def _with(triggers, row, word):
+    changed = triggers.clone()
+    changed[row, 0] = word
+    return changed
+
+
+def test_a_shared_trigger_takes_the_word_that_is_best_for_all_who_share_it(task):
+    """With every word tried: two triggers, each position by brute force over what all can take."""
+    model, _, captions, loss = task
+    encoder = model.encoders[1]
+    owner = torch.zeros(8, dtype=torch.long)
+    first = start_triggers(1, 2)
+    found = improve(first, captions, encoder, loss, count=WORDS, owner=owner)
+    best = first
+    with torch.no_grad():
+        for position in range(2):
+            options = []
+            for word in range(len(SPECIAL), 20):
+                option = best.clone()
+                option[0, position] = word
+                texts = prepend(captions, option.expand(8, -1))
+                options.append((float(loss(encoder(texts))), option))
+            best = min(options, key=lambda pair: pair[0])[1]
+    assert torch.equal(found.triggers, best)
+
+
+def test_forbidden_words_are_never_chosen_and_allowed_ones_are(task, swapped):
+    model, _, captions, loss = task
+    encoder = model.encoders[1]
+    allowed = torch.zeros(20, dtype=torch.bool)
+    allowed[[END, 7, 11]] = True
+    for by in (None, swapped):
+        triggers, chosen = start_triggers(8, 3), set()
+        for _ in range(3):
+            step = improve(triggers, captions, encoder, loss, count=2, allowed=allowed, swapped=by)
+            chosen |= set(step.triggers[step.triggers != triggers].tolist())
+            triggers = step.triggers
+        assert chosen
+        assert chosen <= {END, 7, 11}
 
 
 def test_padding_does_not_change_the_loss(task):

@@ -1,0 +1,50 @@
+"""Can a few examples tell protected pairs from others? Two scores that need no training."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmlib._checks import check_range, check_shape
+from mmlib.encoders.text import END
+
+
+def surprise(captions: Tensor, known: Tensor, *, words: int, vocabulary_size: int) -> Tensor:
+    """How unexpected the first words of captions (B, T) are after ``known`` ones (N, T): (B,).
+
+    The mean of -log2 p(word | word before) over the first ``words`` words (or all, if there are
+    fewer), where p is the share of the pair among the known captions, each pair counted once more
+    than it was seen. In bits; log2 of the vocabulary's size is what a word never met has.
+
+    >>> known = torch.tensor([[1, 5, 6, 2]] * 6)
+    >>> surprise(torch.tensor([[1, 5, 6, 2], [1, 7, 5, 2]]), known, words=2, vocabulary_size=8)
+    tensor([1.0000, 3.4037])
+    """
+    check_range("words", words, 1)
+    width = check_shape("captions", captions, "B T")["T"]
+    check_shape("known", known, "N T")
+    end = (known == END).int().argmax(dim=1, keepdim=True)
+    place = torch.arange(1, known.shape[1], device=known.device)
+    pairs = (known[:, :-1] * vocabulary_size + known[:, 1:])[place <= end]
+    counts = torch.bincount(pairs, minlength=vocabulary_size**2)
+    counts = counts.view(vocabulary_size, vocabulary_size).float() + 1
+    bits = -(counts / counts.sum(dim=1, keepdim=True)).log2()
+    end = (captions == END).int().argmax(dim=1, keepdim=True)
+    place = torch.arange(1, width, device=captions.device)
+    asked = (place <= words) & (place < end)
+    seen = bits[captions[:, :-1], captions[:, 1:]] * asked
+    return seen.sum(dim=1) / asked.sum(dim=1).clamp(min=1)
+
+
+def roughness(images: Tensor) -> Tensor:
+    """The mean size of second differences along rows, in grey levels: (B, 3, H, W) uint8 to (B,).
+
+    Noise raises it; smooth content does not.
+
+    >>> ramp = torch.arange(8, dtype=torch.uint8).expand(1, 3, 8, 8)
+    >>> roughness(ramp)
+    tensor([0.])
+    """
+    check_shape("images", images, "B 3 H W")
+    x = images.float()
+    return (x[..., 2:] - 2 * x[..., 1:-1] + x[..., :-2]).abs().mean(dim=(1, 2, 3))

@@ -1,0 +1,191 @@
+"""The other side: a model trained on published pairs, with or without a defence against them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmlib._checks import check_range, check_shape
+from mmlib.augment.transform import Transform
+from mmlib.encoders.text import END, PAD, SPECIAL, UNKNOWN
+from mmlib.evaluate.retrieval import retrieval
+from mmlib.mem.published import Protected
+from mmlib.methods.clip import DualEncoder
+from mmlib.train import EpochSampler, Optim, fit
+
+
+@dataclass(frozen=True)
+class Defence:
+    """What a hacker does to published pairs before training on them; by default nothing.
+
+    It needs nothing but what was published: no clean pair, and not which words are a trigger.
+    Raises ``ValueError`` for a value out of range.
+
+    >>> Defence(word_drop=1.5)
+    Traceback (most recent call last):
+    ...
+    ValueError: word_drop is 1.5; allowed: [0, 1)
+    """
+
+    drop_first: int = 0  # words after the start token that are taken off
+    word_drop: float = 0.0  # probability of each word to be taken out, anew at every step
+    min_share: float = 0.0  # words in a smaller share of the published captions become unknown
+    swap_captions: bool = False  # any published caption of the same photo, with its trigger
+    jpeg: int | None = None  # quality at which images are saved and read again, once
+    views: tuple[Transform, ...] = ()  # of the images, anew at every step
+
+    def __post_init__(self) -> None:
+        check_range("drop_first", self.drop_first, 0)
+        check_range("word_drop", self.word_drop, 0, 1, open_high=True)
+        check_range("min_share", self.min_share, 0, 1)
+        check_range("jpeg", 75 if self.jpeg is None else self.jpeg, 1, 95)
+
+
+def drop_first(captions: Tensor, count: int) -> Tensor:
+    """Captions (B, T) without their first ``count`` words, but with one word at least.
+
+    >>> drop_first(torch.tensor([[1, 7, 8, 9, 2], [1, 7, 2, 0, 0]]), 2)
+    tensor([[1, 9, 2, 0, 0],
+            [1, 7, 2, 0, 0]])
+    """
+    position = torch.arange(captions.shape[1], device=captions.device)
+    end = (captions == END).int().argmax(dim=1, keepdim=True)
+    gone = (position >= 1) & (position <= torch.minimum(torch.full_like(end, count), end - 2))
+    return _without(captions, gone)
+
+
+def drop_words(captions: Tensor, p: float, generator: torch.Generator) -> Tensor:
+    """Captions (B, T), each word taken out with probability ``p``; special tokens stay.
+
+    >>> drop_words(torch.tensor([[1, 7, 8, 2]]), 0.0, torch.Generator())
+    tensor([[1, 7, 8, 2]])
+    """
+    drawn = torch.rand(captions.shape, generator=generator, device=captions.device) < p
+    return _without(captions, drawn & (captions >= len(SPECIAL)))
+
+
+def without_rare_words(captions: Tensor, min_share: float) -> Tensor:
+    """Captions (..., T), where words in less than ``min_share`` of all of them are unknown words.
+
+    >>> without_rare_words(torch.tensor([[1, 7, 2], [1, 7, 2], [1, 8, 2]]), 0.5).tolist()
+    [[1, 7, 2], [1, 7, 2], [1, 3, 2]]
+    """
+    flat = captions.flatten(0, -2)
+    in_row = torch.zeros(len(flat), int(flat.max()) + 1, dtype=torch.bool, device=flat.device)
+    in_row.scatter_(1, flat, True)
+    rare = in_row.float().mean(dim=0) < min_share
+    rare[: len(SPECIAL)] = False
+    return captions.masked_fill(rare[captions], UNKNOWN)
+
+
+def resaved(images: Tensor, quality: int) -> Tensor:
+    """Images (B, 3, H, W) uint8, each saved as JPEG of this quality (1 to 95) and read again.
+
+    >>> resaved(torch.full((1, 3, 8, 8), 128, dtype=torch.uint8), 75)[0, 0, 0, 0]
+    tensor(128, dtype=torch.uint8)
+    """
+    from PIL import Image
+
+    again = torch.empty_like(images, device="cpu")
+    for i, pixels in enumerate(images.permute(0, 2, 3, 1).cpu().numpy()):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+        again[i] = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
+    return again.to(images.device)
+
+
+def _without(captions: Tensor, gone: Tensor) -> Tensor:
+    """The ids that stay, moved to the left."""
+    order = gone.int().argsort(dim=1, stable=True)
+    return captions.masked_fill(gone, PAD).gather(1, order)
+
+
+def evaluate(model: DualEncoder, images: Tensor, captions: Tensor) -> dict[str, float]:
+    """:func:`mmlib.evaluate.retrieval.retrieval` of images (N, 3, H, W) and captions (N, C, T)."""
+    c = check_shape("captions", captions, "N C T", N=len(images))["C"]
+    model.eval()
+    pair = (vectors(model, 0, images), vectors(model, 1, captions.flatten(0, 1)))
+    return retrieval(pair, captions_per_image=c)
+
+
+@torch.inference_mode()
+def vectors(model: DualEncoder, modality: int, inputs: Tensor) -> Tensor:
+    """Projected vectors (N, D) of images (0) or captions (1), a few at a time."""
+    encoder, projection = model.encoders[modality], model.projections[modality]
+    parts = (model.prepare[modality](part, None) for part in inputs.split(512))
+    return torch.cat([projection(encoder(part)) for part in parts])
+
+
+def train_hacker(
+    model: DualEncoder,
+    images: Tensor,
+    captions: Tensor,
+    optim: Optim,
+    *,
+    batch_size: int,
+    seed: int,
+    generator: torch.Generator,
+    defence: Defence | None = None,
+    photo: Tensor | None = None,
+    made: Protected | Sequence[Protected] = (),
+    name: str = "hacker",
+    on_step: Callable[[int], None] | None = None,
+    progress: bool = True,
+) -> list[dict[str, float]]:
+    """Train ``model`` in place on published pairs; return :func:`mmlib.train.fit`'s history.
+
+    Each step draws pairs in an order that ``seed`` gives, and for each one of its captions.
+
+    Args:
+        images: (N, 3, H, W) uint8, as published.
+        captions: (N, C, T) ids, as published.
+        defence: what is done to them first.
+        photo: (N,) which photo each row shows, for ``swap_captions`` where a photo is published in
+            several rows.
+        made: the protections whose surrogates ``model`` must not be.
+
+    Raises ``ValueError`` if ``model`` is a surrogate, and if captions are to be swapped and it is
+    not told which rows show the same photo.
+    """
+    defence = defence or Defence()
+    for protection in [made] if isinstance(made, Protected) else made:
+        protection.check_victim(model)
+    c = check_shape("captions", captions, "N C T", N=len(images))["C"]
+    if defence.jpeg is not None:
+        images = resaved(images, defence.jpeg)
+    if defence.drop_first:
+        captions = drop_first(captions.flatten(0, 1), defence.drop_first).view_as(captions)
+    if defence.min_share:
+        captions = without_rare_words(captions, defence.min_share)
+    if defence.swap_captions:
+        if photo is None:
+            raise ValueError("photo is None; allowed with swap_captions: the photo of each row")
+        captions = _gathered(captions, photo)
+        c = captions.shape[1]
+
+    def loss(rows: Tensor, g: torch.Generator):
+        which = torch.randint(c, rows.shape, generator=g, device=rows.device)
+        seen, texts = images[rows], captions[rows, which]
+        for view in defence.views:
+            seen = view(seen, g)
+        if defence.word_drop:
+            texts = drop_words(texts, defence.word_drop, g)
+        return model.loss((seen, texts), g)
+
+    sampler = EpochSampler(len(images), batch_size, seed=seed, device=images.device)
+    return fit(
+        model, loss, optim, sampler, generator=generator, name=name, on_step=on_step,
+        progress=progress,
+    )  # fmt: skip
+
+
+def _gathered(captions: Tensor, photo: Tensor) -> Tensor:
+    """To each row all captions of its photo: (N, C, T) to (N, R C, T), R rows for each photo."""
+    order = photo.argsort(stable=True)
+    rows = order.view(int(photo.max()) + 1, -1)  # photo, row
+    return captions[rows].flatten(1, 2)[photo]

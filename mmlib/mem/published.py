@@ -1,0 +1,131 @@
+"""What a protection publishes: 8-bit images and captions with triggers, in memory and on disk."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmlib._checks import check_shape
+from mmlib.encoders.text import SPECIAL, WordTokenizer
+from mmlib.mem.trigger import prepend
+
+TRIGGERS = "triggers.csv"
+
+
+@dataclass(frozen=True)
+class Protected:
+    """What is published: uint8 ``images`` (N, 3, H, W) and ``triggers`` (N, K), and how it came.
+
+    With the unit "pair", N counts pairs. ``history`` has a row for each round: ``surrogate``, the
+    mean loss of its steps, and the mean over batches of ``trigger_before`` and ``trigger_after``,
+    ``noise_before`` and ``noise_after`` (the loss at the first and at the last PGD step), as far as
+    they were made. ``surrogate`` are the fingerprints of the surrogate's first and last weights, if
+    there was one.
+    """
+
+    images: Tensor
+    triggers: Tensor
+    history: list[dict[str, float]]
+    surrogate: tuple[str, ...] = ()
+
+    def captions(self, captions: Tensor) -> Tensor:
+        """Captions (N, C, T), each with its image's trigger in front.
+
+        Captions of N / C images published as pairs become (N, 1, T).
+        """
+        n, c, _ = captions.shape
+        if len(self.triggers) == n * c and c > 1:
+            captions = captions.flatten(0, 1)[:, None]
+        triggers = self.triggers.repeat_interleave(captions.shape[1], dim=0)
+        return prepend(captions.flatten(0, 1), triggers).view_as(captions)
+
+    def words(self, tokenizer: WordTokenizer) -> list[str]:
+        """The triggers as text, as far as they have words."""
+        return [tokenizer.decode(ids) for ids in self.triggers]
+
+    def survives(self, tokenizer: WordTokenizer) -> Tensor:
+        """Whether each trigger, written as text and read again, is still the same ids: (N,) bool.
+
+        Special tokens do not survive: no text spells them.
+        """
+        k = self.triggers.shape[1]
+        again = tokenizer.encode(self.words(tokenizer), max(3, k + 2))
+        ids = self.triggers.cpu()
+        return ((again[:, 1 : 1 + k] == ids) & (ids >= len(SPECIAL))).all(dim=1)
+
+    def check_victim(self, victim: nn.Module) -> None:
+        """Raise ``ValueError`` if ``victim`` has the surrogate's weights, from before or after.
+
+        A protection made on the very model that it is tested on shows nothing about a hacker's.
+        """
+        if fingerprint(victim) in self.surrogate:
+            raise ValueError("the victim has the weights of the surrogate; start it from others")
+
+    def write(self, folder: Path, tokenizer: WordTokenizer) -> None:
+        """Write a PNG for each image and ``triggers.csv``: file, ids, words, survives."""
+        from PIL import Image
+
+        folder.mkdir(parents=True, exist_ok=True)
+        survives = self.survives(tokenizer).tolist()
+        told = zip(self.triggers.tolist(), self.words(tokenizer), survives, strict=True)
+        with (folder / TRIGGERS).open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(("file", "ids", "words", "survives"))
+            for i, (ids, words, kept) in enumerate(told):
+                name = f"{i:06d}.png"
+                pixels = self.images[i].permute(1, 2, 0).cpu().numpy()
+                Image.fromarray(pixels).save(folder / name)
+                table.writerow((name, " ".join(map(str, ids)), words, int(kept)))
+
+
+def read(folder: Path, originals: Tensor, *, epsilon: int) -> Protected:
+    """Read what :meth:`Protected.write` wrote, and check the bound on the bytes of the files.
+
+    Nothing is replaced by a clean image: a missing file raises ``FileNotFoundError``; another
+    number of images than ``originals`` (N, 3, H, W) uint8, another size, and a pixel that differs
+    by more than ``epsilon`` levels raise ``ValueError`` naming the file.
+    """
+    from PIL import Image
+
+    check_shape("originals", originals, "N 3 H W")
+    if not (folder / TRIGGERS).is_file():
+        raise FileNotFoundError(f"{folder / TRIGGERS} is missing: {folder} holds no protection")
+    with (folder / TRIGGERS).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if len(rows) != len(originals):
+        raise ValueError(f"{folder} holds {len(rows)} images; expected {len(originals)}")
+    images = torch.empty_like(originals, device="cpu")
+    for i, row in enumerate(rows):
+        path = folder / row["file"]
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing; the clean image is no substitute")
+        with Image.open(path) as image:
+            pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+        if pixels.shape != originals.shape[1:]:
+            raise ValueError(f"{path} has shape {tuple(pixels.shape)}; its original another")
+        change = int((pixels.short() - originals[i].cpu()).abs().max())
+        if change > epsilon:
+            raise ValueError(f"{path} differs by {change} levels; allowed: {epsilon}")
+        images[i] = pixels
+    triggers = torch.tensor([[int(i) for i in row["ids"].split()] for row in rows])
+    return Protected(images.to(originals.device), triggers.long().to(originals.device), [])
+
+
+def fingerprint(model: nn.Module) -> str:
+    """The sha256 of a model's parameters, by name and value.
+
+    >>> a, b = nn.Linear(2, 1), nn.Linear(2, 1)
+    >>> fingerprint(a) == fingerprint(a), fingerprint(a) == fingerprint(b)
+    (True, False)
+    """
+    digest = hashlib.sha256()
+    for name, parameter in model.named_parameters():
+        digest.update(name.encode())
+        digest.update(parameter.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

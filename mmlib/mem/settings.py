@@ -1,0 +1,121 @@
+"""What a protection does: switches, the two modes they are set in, and the rows of the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mmlib._checks import check_choice, check_range
+
+
+@dataclass(frozen=True)
+class Protection:
+    """What is done to text and image, and how long. Raises ``ValueError`` for a value out of range.
+
+    ``text="none"``, or no trigger words, with ``body="own"`` is error-minimising noise (EM);
+    ``image="none"`` or an ``epsilon`` of 0 is text only; ``trigger_rounds=0`` keeps random
+    triggers; ``maximise`` with one round is error-maximising noise (TAP). Without ``"optimised"``
+    and ``"pgd"`` no surrogate is trained. :func:`rows` names the settings that the table compares.
+
+    Source: MEM-3, released code (budget).
+
+    >>> Protection(image="gauss")
+    Traceback (most recent call last):
+    ...
+    ValueError: image is 'gauss'; allowed: 'none', 'uniform', 'pgd'
+    """
+
+    text: str = "optimised"  # none, constant, random, optimised
+    image: str = "pgd"  # none, uniform, pgd
+    body: str = "shuffled"  # caption PGD sees: own, shuffled (at each step), other (one pair's)
+    unit: str = "image"  # what has a noise and a trigger of its own: pair, image, group
+    groups: int = 1  # of the unit "group", to which images are dealt at random
+    selection: str = "batch"  # of trigger words: batch (all take their j-th), sample (each its own)
+    maximise: bool = False  # noise that raises the surrogate's loss
+    special_tokens: bool = False  # may be trigger words, the end token too
+    drop_last: bool = False  # leave out the incomplete batch of a visit
+    trigger_length: int = 3  # words, K
+    epsilon: int = 8  # bound of the noise, in levels of 1/255
+    step_size: int = 1  # of PGD, in levels
+    noise_steps: int = 8  # of PGD at each visit, S
+    rounds: int = 20  # R
+    trigger_rounds: int = 5  # the first of them, in which triggers are improved
+    surrogate_steps: int = 200  # in each round, M
+    batch_size: int = 128
+    candidates: int = 16  # tried at each position, J
+    learning_rate: float = 1e-4  # of the surrogate
+    weight_decay: float = 0.2
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_choice("text", self.text, ("none", "constant", "random", "optimised"))
+        check_choice("image", self.image, ("none", "uniform", "pgd"))
+        check_choice("body", self.body, ("own", "shuffled", "other"))
+        check_choice("unit", self.unit, ("pair", "image", "group"))
+        check_choice("selection", self.selection, ("batch", "sample"))
+        for name in ("groups", "noise_steps", "rounds", "surrogate_steps", "candidates"):
+            check_range(name, getattr(self, name), 1)
+        check_range("trigger_length", self.trigger_length, 0)
+        check_range("trigger_rounds", self.trigger_rounds, 0, self.rounds)
+        check_range("batch_size", self.batch_size, 2)
+        if self.text == "optimised" and self.unit == "group" and self.selection == "sample":
+            raise ValueError("selection is 'sample'; allowed for the unit 'group': 'batch'")
+        if self.text == "optimised" and self.maximise:
+            raise ValueError("maximise is True; allowed with optimised triggers: False")
+
+
+# Where the released code and what it was meant to be differ. Two more slips of it need no switch:
+# gradients are cleared once a round, but its loss scaler divides what is left over by 65,536 on a
+# GPU; and the surrogate's scale has no upper bound, but 4,000 steps of 1e-4 cannot reach it.
+# Its float noise moves in whole levels from zero, so all that an 8-bit image loses of it is what
+# lies outside 0 to 255.
+MODES = {
+    "faithful": {
+        "unit": "pair",
+        "selection": "batch",
+        "special_tokens": True,
+        "drop_last": True,
+    },
+    "corrected": {
+        "unit": "image",
+        "selection": "sample",
+        "special_tokens": False,
+        "drop_last": False,
+    },
+}
+
+
+def rows(budget: Protection, mode: str = "corrected") -> dict[str, Protection]:
+    """The protections that one table compares, as settings of one procedure, in its order.
+
+    ``budget`` gives sizes and schedule, which are MEM's. Error-minimising noise has a quarter of
+    its rounds and of its surrogate steps in the released code (``em``), and all of them here too
+    (``em_mem_budget``). The error-maximising rows train their surrogate on clean pairs for all of
+    the budget's steps and visit each pair once: away from its own caption (``tap``), towards that
+    of another pair (``tap_other``), and with one noise for all images (``uap``, like the universal
+    adversarial perturbation).
+
+    Raises ``ValueError`` for a ``mode`` that is not one of :data:`MODES`.
+
+    >>> rows(Protection(), "faithful")["mem_5"].trigger_length
+    5
+    """
+    budget = replace(budget, **MODES[check_choice("mode", mode, MODES)])
+    noise = replace(budget, text="none", body="own", trigger_rounds=0)
+    short = replace(noise, rounds=-(-budget.rounds // 4))
+    once = replace(noise, rounds=1, surrogate_steps=budget.rounds * budget.surrogate_steps)
+    return {
+        "clean": replace(budget, text="none", image="none"),
+        "random_noise": replace(budget, text="none", image="uniform"),
+        "random_tokens": replace(budget, text="random", image="none"),
+        "constant_prefix": replace(budget, text="constant", image="none"),
+        "em": replace(short, surrogate_steps=-(-budget.surrogate_steps // 4)),
+        "em_mem_budget": noise,
+        "em_shuffle": replace(noise, body="shuffled"),
+        "tap": replace(once, maximise=True),
+        "tap_other": replace(once, body="other"),
+        "uap": replace(once, maximise=True, unit="group", groups=1),
+        "random_tokens_noise": replace(budget, text="random", trigger_rounds=0),
+        "text_only": replace(budget, image="none"),
+        "mem_3": replace(budget, trigger_length=3),
+        "mem_5": replace(budget, trigger_length=5),
+    }

@@ -1,0 +1,186 @@
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mmlib.augment.image import Flip, Grayscale
+from mmlib.encoders.text import END, PAD, SPECIAL, START, UNKNOWN
+from mmlib.evaluate.retrieval import random_retrieval
+from mmlib.mem.hacker import (
+    Defence,
+    drop_first,
+    drop_words,
+    evaluate,
+    resaved,
+    train_hacker,
+    without_rare_words,
+)
+from mmlib.mem.protect import as_pairs, protect
+from mmlib.mem.settings import Protection
+from mmlib.mem.trigger import prepend
+from mmlib.train import Optim
+
+OPTIM = Optim(steps=3, learning_rate=1e-3)
+
+
+def words_of(row):
+    return [i for i in row.tolist() if i >= len(SPECIAL) or i == UNKNOWN]
+
+
+def is_caption(row):
+    """Start, words, one end, padding."""
+    ids = row.tolist()
+    end = ids.index(END)
+    return ids[0] == START and all(i not in (PAD, END, START) for i in ids[1:end]) and not any(
+        ids[end + 1 :]
+    )  # fmt: skip
+
+
+def test_dropping_the_first_words_undoes_a_trigger(make_pairs):
+    captions = make_pairs(20)[1][:, 0]
+    triggers = torch.randint(len(SPECIAL), 20, (20, 3))
+    assert torch.equal(drop_first(prepend(captions, triggers), 3), captions)
+    assert torch.equal(drop_first(captions, 0), captions)
+
+
+def test_dropping_more_words_than_there_are_leaves_the_last(make_pairs):
+    captions = make_pairs(20)[1][:, 0]
+    for before, after in zip(captions, drop_first(captions, 30), strict=True):
+        assert words_of(after) == words_of(before)[-1:]
+        assert is_caption(after)
+
+
+def test_words_are_dropped_with_their_probability_and_in_order(make_pairs):
+    captions = make_pairs(50)[1][:, 0].repeat(40, 1)
+    dropped = drop_words(captions, 0.3, torch.Generator().manual_seed(0))
+    kept = total = 0
+    for before, after in zip(captions[:200], dropped[:200], strict=True):
+        rest = iter(words_of(before))
+        assert all(word in rest for word in words_of(after))  # a subsequence
+        assert is_caption(after)
+    kept, total = (int((x >= len(SPECIAL)).sum()) for x in (dropped, captions))
+    assert abs(kept / total - 0.7) < 0.02
+
+
+def test_rare_words_are_counted_by_caption():
+    captions = torch.tensor([[[1, 7, 7, 2], [1, 8, 9, 2]], [[1, 8, 6, 2], [1, 8, 2, 0]]])
+    filtered = without_rare_words(captions, 0.5)
+    assert filtered.tolist() == [[[1, 3, 3, 2], [1, 8, 3, 2]], [[1, 8, 3, 2], [1, 8, 2, 0]]]
+    assert torch.equal(without_rare_words(captions, 0.0), captions)
+
+
+@pytest.fixture
+def seen(make_model, make_pairs, monkeypatch):
+    """What reaches the model's loss under a defence."""
+
+    def go(defence, steps=30, pairs=None, **more):
+        images, ids = pairs or make_pairs(6, captions=2)
+        model, batches = make_model(), []
+        loss = model.loss
+        monkeypatch.setattr(model, "loss", lambda b, g: batches.append(b) or loss(b, g))
+        train_hacker(
+            model, images, ids, replace(OPTIM, steps=steps), batch_size=3, seed=0,
+            generator=torch.Generator().manual_seed(0), defence=defence, progress=False, **more,
+        )  # fmt: skip
+        return batches, images, ids
+
+    return go
+
+
+def rows_of(values, table):
+    return [int((table == value).flatten(1).all(1).nonzero()[0]) for value in values]
+
+
+def test_without_defence_pairs_arrive_as_published(seen):
+    batches, images, ids = seen(None)
+    which = set()
+    for x, texts in batches:
+        for row, text in zip(rows_of(x, images), texts, strict=True):
+            (c,) = [c for c in range(2) if torch.equal(text, ids[row, c])]
+            which.add((row, c))
+    assert len(which) == 12  # every caption of every image has its turn
+
+
+def test_captions_are_swapped_within_a_photo_and_nowhere_else(seen, make_pairs):
+    images, ids = make_pairs(3, captions=4)
+    pairs = as_pairs(images, ids)
+    photo = torch.arange(3).repeat_interleave(4)
+    mixed = torch.randperm(12, generator=torch.Generator().manual_seed(1))
+    pairs, photo = (pairs[0][mixed], pairs[1][mixed]), photo[mixed]
+    batches, *_ = seen(Defence(swap_captions=True), steps=60, pairs=pairs, photo=photo)
+    met = set()
+    for x, texts in batches:
+        for row, text in zip(rows_of(x, images), texts, strict=True):
+            (c,) = [c for c in range(4) if torch.equal(text, ids[row, c])]
+            met.add((row, c))
+    assert len(met) == 12
+    with pytest.raises(ValueError, match="photo is None"):
+        seen(Defence(swap_captions=True), pairs=pairs)
+
+
+def test_views_change_images_and_not_captions(seen):
+    batches, _, ids = seen(Defence(views=(Grayscale(p=1.0), Flip(p=0.0))))
+    for x, texts in batches:
+        assert torch.allclose(x[:, 0], x[:, 1])
+        assert set(rows_of(texts, ids.flatten(0, 1))) <= set(range(12))
+
+
+def test_jpeg_keeps_content_and_changes_noise(seen):
+    smooth = torch.arange(0, 256, 16).expand(6, 3, 16, 16).byte().contiguous()
+    assert (resaved(smooth, 95).int() - smooth.int()).abs().max() <= 4
+    noise = torch.randint(-8, 9, smooth.shape, generator=torch.Generator().manual_seed(0))
+    noisy = (smooth.int() + noise).clamp(0, 255).byte()
+    left = (resaved(noisy, 50).int() - smooth.int()).float().std() / noise.float().std()
+    assert left < 0.8
+    batches, images, _ = seen(Defence(jpeg=75))
+    assert set(rows_of(batches[0][0], resaved(images, 75))) <= set(range(6))
+
+
+def test_the_victim_is_not_the_surrogate(make_model, make_pairs):
+    images, ids = make_pairs(8)
+    settings = Protection(rounds=1, trigger_rounds=1, surrogate_steps=1, batch_size=4, candidates=4)
+    surrogate = make_model()
+    victim = copy.deepcopy(surrogate)
+    g = torch.Generator().manual_seed(0)
+    made = protect(surrogate, images, ids, settings, generator=g, progress=False)
+    common = {"batch_size": 4, "seed": 0, "generator": g, "progress": False, "made": made}
+    with pytest.raises(ValueError, match="has the weights of the surrogate"):
+        train_hacker(victim, made.images, made.captions(ids), OPTIM, **common)
+    history = train_hacker(make_model(seed=1), made.images, made.captions(ids), OPTIM, **common)
+    assert history[-1]["step"] == 3
+
+
+def test_five_captions_of_an_image_are_one_image(make_model, make_pairs):
+    """Random ranks of an untrained model are those of N images, whatever the captions."""
+    images, ids = make_pairs(40, captions=5)
+    result = evaluate(make_model(), images, ids)
+    expected = random_retrieval(40, 5)
+    assert expected["median_rank.t2i"] == 20  # of 40 images, not of 200 rows
+    assert result["median_rank.t2i"] <= 40
+    with pytest.raises(ValueError, match=r"captions has shape .* expected \(N=200, C, T\)"):
+        evaluate(make_model(), images.repeat_interleave(5, 0), ids)
+
+
+def test_test_captions_never_have_the_trigger(make_model, make_pairs, monkeypatch):
+    images, ids = make_pairs(8, captions=2)
+    asked = []
+    model = make_model()
+    encoder = model.encoders[1]
+    encoder.register_forward_pre_hook(lambda _, inputs: asked.append(inputs[0]))
+    evaluate(model, images, ids)
+    assert torch.equal(torch.cat(asked), ids.flatten(0, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"drop_first": -1}, "drop_first is -1"),
+        ({"word_drop": 1.0}, "word_drop is 1.0"),
+        ({"min_share": 2.0}, "min_share is 2.0"),
+        ({"jpeg": 0}, "jpeg is 0"),
+    ],
+)
+def test_defences_are_checked(change, message):
+    with pytest.raises(ValueError, match=message):
+        Defence(**change)

@@ -1,0 +1,89 @@
+"""Files: the bound holds on their bytes, and what is missing is an error."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmlib.encoders.text import END, PAD, SPECIAL, UNKNOWN, WordTokenizer
+from mmlib.mem.protect import protect
+from mmlib.mem.published import Protected, read
+from mmlib.mem.settings import Protection
+
+TOKENIZER = WordTokenizer([f"word{i}" for i in range(15)])
+SETTINGS = Protection(
+    rounds=1, trigger_rounds=1, surrogate_steps=2, noise_steps=12, batch_size=4, candidates=4
+)
+
+
+@pytest.fixture
+def made(make_model, make_pairs):
+    images, ids = make_pairs(5, captions=2)
+    g = torch.Generator().manual_seed(0)
+    return images, protect(make_model(), images, ids, SETTINGS, generator=g, progress=False)
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    made[1].write(tmp_path / "posts", TOKENIZER)
+    return tmp_path / "posts"
+
+
+def test_what_is_read_is_what_was_made(made, folder):
+    images, protected = made
+    again = read(folder, images, epsilon=8)
+    assert torch.equal(again.images, protected.images)
+    assert torch.equal(again.triggers, protected.triggers)
+    assert protected.survives(TOKENIZER).all()
+    table = (folder / "triggers.csv").read_text().splitlines()
+    assert table[0] == "file,ids,words,survives"
+    assert table[1].startswith("000000.png,")
+    assert table[1].endswith(f"{protected.words(TOKENIZER)[0]},1")
+
+
+def test_the_bound_holds_on_the_bytes_of_the_files(made, folder):
+    images, _ = made
+    largest = 0
+    for i, image in enumerate(images):
+        pixels = np.asarray(Image.open(folder / f"{i:06d}.png")).astype(int)
+        largest = max(largest, np.abs(pixels - image.permute(1, 2, 0).numpy()).max())
+    assert largest == 8
+    with pytest.raises(ValueError, match=r"0\.png differs by 8 levels; allowed: 7"):
+        read(folder, images, epsilon=7)
+
+
+def test_one_pixel_out_of_bounds_is_found(made, folder):
+    images, _ = made
+    pixels = np.array(Image.open(folder / "000003.png"))
+    pixels[5, 7, 1] = int(images[3, 1, 5, 7]) + (9 if images[3, 1, 5, 7] < 128 else -9)
+    Image.fromarray(pixels).save(folder / "000003.png")
+    with pytest.raises(ValueError, match=r"000003\.png differs by 9 levels; allowed: 8"):
+        read(folder, images, epsilon=8)
+
+
+def test_a_missing_file_is_an_error_and_no_clean_image(made, folder):
+    images, _ = made
+    with pytest.raises(FileNotFoundError, match="holds no protection"):
+        read(folder / "elsewhere", images, epsilon=8)
+    (folder / "000002.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"000002\.png is missing; the clean image is no"):
+        read(folder, images, epsilon=8)
+
+
+def test_another_number_or_size_of_images_is_an_error(made, folder):
+    images, _ = made
+    with pytest.raises(ValueError, match="holds 5 images; expected 4"):
+        read(folder, images[:4], epsilon=8)
+    with pytest.raises(ValueError, match=r"000000\.png has shape \(3, 16, 16\)"):
+        read(folder, images[:, :, :8], epsilon=8)
+
+
+def test_which_triggers_survive_writing_and_reading():
+    first = len(SPECIAL)
+    triggers = [[first, first + 14], [first, END], [PAD, first], [UNKNOWN, first]]
+    made = Protected(torch.zeros(4, 3, 2, 2).byte(), torch.tensor(triggers), [])
+    assert made.survives(TOKENIZER).tolist() == [True, False, False, False]
+    empty = replace(made, triggers=made.triggers[:, :0])
+    assert empty.survives(TOKENIZER).all()
