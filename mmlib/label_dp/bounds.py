@@ -84,7 +84,7 @@ def mismatch_cost(
         n_classes: K, at least 2.
         divergence: largest Rényi divergence, over classes and of the same order, of a class from
             its model. Infinite at infinite order if the class has an image that the model lacks.
-        order: alpha, above 1.
+        order: alpha, from 1 to infinity.
 
     Source: this book's chapter 4; after Busa-Fekete et al. 2023 ("realistic" synthetic data).
 
@@ -95,7 +95,7 @@ def mismatch_cost(
     check_range("noise", noise, 0.0, 1.0)
     check_range("n_classes", n_classes, 2)
     check_range("divergence", divergence, 0.0)
-    check_range("order", order, 1.0, open_low=True)
+    check_range("order", order, 1.0)
     if noise == 0 or (divergence == math.inf and noise < 1):
         return math.inf
     if noise == 1:
@@ -103,6 +103,8 @@ def mismatch_cost(
     odds = math.log1p(-noise) - math.log(noise) + math.log(n_classes) + divergence
     if order == math.inf:
         return math.log1p(math.exp(odds)) if odds < 0 else odds + math.log1p(math.exp(-odds))
+    if order == 1:
+        return (1 - noise) * (math.log(n_classes) + divergence) - math.log(noise)
     kept = math.log1p(-noise) + (order - 1) * (math.log(n_classes) + divergence)
     high, low = max(kept, math.log(noise)), min(kept, math.log(noise))
     return (high + math.log1p(math.exp(low - high))) / (order - 1) - math.log(noise)

@@ -55,13 +55,16 @@ def swap_images(
     floor: float = 0.0,
     include_self: bool = False,
     records: Tensor | None = None,
+    pool_labels: Tensor | None = None,
+    pool_features: Tensor | None = None,
     generator: Generator,
 ) -> Tensor:
     """Whose image each record shows: its own, or with chance ``noise`` one of a random class.
 
     That class is uniform over all K and does not look at the record's own label; labels only form
     the pools, one a class, from which images are drawn. Pass released labels, and the pools tell
-    nothing more than these do.
+    nothing more than these do. Pass ``pool_labels``, and images come from a pool of their own,
+    public or of other people, and ``labels`` are not looked at.
 
     Args:
         labels: integers (N,) from 0 to K - 1, of the N records that make the pools.
@@ -78,10 +81,12 @@ def swap_images(
             influence on its image.
         records: indices (Q,) of the records to draw for, each as often as it is listed.
             Default: all N, each once.
+        pool_labels, pool_features: classes (P,) and features (P, D) of the images to draw from in
+            place of the records; image p is index N + p.
         generator: the privacy noise's own, on the device of ``labels``.
 
-    Returns indices (Q,) into the N records. Raises ``ValueError`` for values out of range, for
-    arguments that do not fit ``draw``, and for a class whose pool is empty.
+    Returns indices (Q,) into the N records, from N on into the pool. Raises ``ValueError`` for
+    values out of range, for arguments that do not fit ``draw``, and for a class with an empty pool.
 
     Source: label-DP paper, Algorithm 1, step 3.
 
@@ -91,21 +96,26 @@ def swap_images(
     >>> round((labels[source] == labels).double().mean().item(), 2)  # 0.2 + 0.8 / 4
     0.4
     """
-    sizes = _check_pools(labels, n_classes, draw, features, neighbours, floor, include_self)
+    check_labels(labels, n_classes)
+    _check_draw(draw, labels, features, neighbours, floor, pool_labels, pool_features)
+    own_pool = pool_labels is None  # the records are the pool
+    of = labels if own_pool else pool_labels
+    check_labels(of, n_classes)
+    sizes = pool_sizes(of, n_classes, include_self or not own_pool)
     records = all_records(labels, records)
     swapped = coins(noise, records, generator)
     record = records[swapped]
     drawn = uniform(n_classes, record, generator)  # y', whatever the own label is
     source = records.clone()
-    source[swapped] = draw_members(
-        labels,
+    source[swapped] = (0 if own_pool else len(labels)) + draw_members(
+        of,
         sizes,
         drawn,
-        torch.full_like(record, -1) if include_self else record,
+        record if own_pool and not include_self else torch.full_like(record, -1),
         generator,
         queries=features,
         rows=record,
-        features=features,
+        features=features if own_pool else pool_features,
         neighbours=neighbours or 1,
         floor=floor,
     )
@@ -182,25 +192,27 @@ def _check_integers(name: str, values: Tensor, count: int) -> None:
         check_range(f"largest {name}", values.max().item(), 0, count - 1)
 
 
-def _check_pools(
-    labels: Tensor,
-    n_classes: int,
+def _check_draw(
     draw: str,
+    labels: Tensor,
     features: Tensor | None,
     neighbours: int | None,
     floor: float,
-    include_self: bool,
-) -> Tensor:
-    """Sizes of the pools (K,), if what is asked for can be drawn from each."""
-    check_labels(labels, n_classes)
+    pool_labels: Tensor | None,
+    pool_features: Tensor | None,
+) -> None:
+    """Raise unless the arguments fit ``draw`` and each other."""
     check_choice("draw", draw, ("uniform", "knn"))
     if (draw == "knn") != (features is not None) or (draw == "knn") != (neighbours is not None):
         raise ValueError(f"draw is {draw!r}; features and neighbours go with 'knn', and only there")
+    if (draw == "knn" and pool_labels is not None) != (pool_features is not None):
+        raise ValueError("pool_features go with pool_labels and draw 'knn', and only there")
     check_range("floor", floor, 0.0, 1.0 if draw == "knn" else 0.0)
     if draw == "knn":
-        check_shape("features", features, "N D", N=len(labels))
+        size = check_shape("features", features, "N D", N=len(labels))
         check_range("neighbours", neighbours, 1)
-    return pool_sizes(labels, n_classes, include_self)
+        if pool_labels is not None:
+            check_shape("pool_features", pool_features, "P D", P=len(pool_labels), D=size["D"])
 
 
 def pool_sizes(labels: Tensor, n_classes: int, include_self: bool) -> Tensor:

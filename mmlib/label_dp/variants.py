@@ -21,6 +21,7 @@ def coupled_rr(
     *,
     include_self: bool = False,
     records: Tensor | None = None,
+    pool_labels: Tensor | None = None,
     generator: Generator,
 ) -> tuple[Tensor, Tensor]:
     """One coin for label and image: keep both, or draw a class and show an image of that class.
@@ -35,10 +36,12 @@ def coupled_rr(
         n_classes: K, at least 2.
         include_self: whether a record may be drawn from its own class's pool.
         records: indices (Q,) of the records to draw for. Default: all N, each once.
+        pool_labels: classes (P,) of images to draw from in place of the records; image p is index
+            N + p.
         generator: the privacy noise's own.
 
-    Returns released labels (Q,) and indices (Q,) into the N records. Raises ``ValueError`` for
-    values out of range and for a class whose pool is empty.
+    Returns released labels (Q,) and indices (Q,) into the N records, from N on into the pool.
+    Raises ``ValueError`` for values out of range and for a class whose pool is empty.
 
     Source: this book's chapter 4; compare Busa-Fekete et al. 2023.
 
@@ -49,7 +52,10 @@ def coupled_rr(
     True
     """
     check_labels(labels, n_classes)
-    sizes = pool_sizes(labels, n_classes, include_self)
+    of = labels if pool_labels is None else pool_labels
+    check_labels(of, n_classes)
+    include_self = include_self or pool_labels is not None
+    sizes = pool_sizes(of, n_classes, include_self)
     source = all_records(labels, records).clone()
     released = labels[source]
     fallen = coins(noise, source, generator)
@@ -57,7 +63,8 @@ def coupled_rr(
     drawn = uniform(n_classes, record, generator)
     own = torch.full_like(record, -1) if include_self else record
     released[fallen] = drawn.to(labels.dtype)
-    source[fallen] = draw_members(labels, sizes, drawn, own, generator)
+    source[fallen] = draw_members(of, sizes, drawn, own, generator)
+    source[fallen] += 0 if pool_labels is None else len(labels)
     return released, source
 
 

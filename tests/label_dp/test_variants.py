@@ -97,7 +97,7 @@ def test_images_of_a_model_cost_no_more_than_the_mismatch_bound(seed):
         image = (1 - noise) * real + noise * model.mean(0)
         coupled = (1 - noise) * torch.diag_embed(real.T).permute(1, 2, 0)
         coupled = coupled + noise / n_classes * model  # keep (y, x ~ p_y), or (j, x ~ model_j)
-        for order in (1.5, 4.0, math.inf):
+        for order in (1.0, 1.5, 4.0, math.inf):
             far = max(renyi_divergence(p, q, order) for p, q in zip(real, model, strict=True))
             bound = mismatch_cost(noise, n_classes, far, order=order)
             cost = worst(image, order)
