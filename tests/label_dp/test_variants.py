@@ -16,7 +16,13 @@ from mmlib.label_dp.bounds import (
     sigma_for,
 )
 from mmlib.label_dp.coins import SystemEntropy, normal, random
-from mmlib.label_dp.exact import class_images, double_rr_law, knn_draws, renyi_divergence
+from mmlib.label_dp.exact import (
+    class_images,
+    double_rr_law,
+    knn_draws,
+    renyi_divergence,
+    response_law,
+)
 from mmlib.label_dp.mechanisms import randomized_response, swap_images
 from mmlib.label_dp.variants import coupled_rr, draw_near, privatised
 
@@ -34,11 +40,6 @@ def agrees(counts, chances):
     assert counts[chances == 0].sum() == 0
     counts, chances = counts[chances > 0], chances[chances > 0]
     return stats.chisquare(counts.numpy(), (chances * counts.sum()).numpy()).pvalue > 1e-4
-
-
-def response_law(noise, n_classes):
-    """A_y(j), (K, K)."""
-    return (1 - noise) * torch.eye(n_classes, dtype=torch.float64) + noise / n_classes
 
 
 def worst(law, order=math.inf):
