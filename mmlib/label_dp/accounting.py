@@ -121,11 +121,15 @@ def approximate_epsilon(rdp: float, order: float, delta: float) -> float:
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What a mechanism promises: ``epsilon`` at ``order`` (infinite: nothing), and why."""
+    """What a mechanism promises: ``epsilon`` at ``order`` (infinite: nothing), and why.
+
+    ``delta``, the chance of failure, is 0 unless a Rényi cost was converted.
+    """
 
     epsilon: float
     order: float
     reason: str
+    delta: float = 0.0
 
 
 def guarantee(
@@ -137,12 +141,13 @@ def guarantee(
     draw: str = "uniform",
     pools: str = "given",
     order: float = math.inf,
+    noise_image: float | None = None,
 ) -> Guarantee:
     """The bound on what a mechanism tells of a record's label, for any data.
 
     Args:
         mechanism: "label_rr" (the label is randomised, its image released as it is) or "double_rr".
-        noise: lambda of each coin, from 0 to 1.
+        noise: lambda of each coin, or of the label's, from 0 to 1.
         n_classes: K, at least 2.
         notion: "standard" (the image is known anyway; neighbours differ in the label alone) or
             "population" (the image is private too; a neighbour has another label and the image
@@ -152,6 +157,7 @@ def guarantee(
             for the population notion they follow the classes' own distributions) or "records"
             (they are the records themselves, grouped by their true labels).
         order: alpha, from 1 to infinity.
+        noise_image: lambda of the image's coin, if it is another one.
 
     Source: label-DP paper, Theorem; Busa-Fekete et al. 2023; this book's chapter 4.
 
@@ -163,7 +169,7 @@ def guarantee(
     check_choice("draw", draw, ("uniform", "knn"))
     check_choice("pools", pools, ("given", "records"))
     once = epsilon_of(noise, n_classes, order=order)
-    twice = epsilon_of(noise, n_classes, responses=2, order=order)
+    second = once if noise_image is None else epsilon_of(noise_image, n_classes, order=order)
     if mechanism == "label_rr":
         if notion == "standard":
             return Guarantee(once, order, "the released label is all that depends on the label")
@@ -189,7 +195,7 @@ def guarantee(
             once, order, "the released image owes nothing to the label; the released label does"
         )
     return Guarantee(
-        twice,
+        once + second,
         order,
         "two independent randomized responses of the label, one of them shown as an image",
     )

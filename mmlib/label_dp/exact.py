@@ -50,6 +50,16 @@ def double_rr_law(images: Tensor, noise: float, draws: Tensor | None = None) -> 
     return torch.einsum("yj,yx,xs->yjs", label, images, image)
 
 
+def response_law(noise: float, n_classes: int) -> Tensor:
+    """Chances (K, K) in float64 of the released label, given the true one.
+
+    >>> response_law(0.8, 4)[3]
+    tensor([0.2000, 0.2000, 0.2000, 0.4000], dtype=torch.float64)
+    """
+    check_range("noise", noise, 0.0, 1.0)
+    return (1 - noise) * torch.eye(n_classes, dtype=torch.float64) + noise / n_classes
+
+
 def class_images(labels: Tensor, n_classes: int) -> Tensor:
     """p(x | y) (K, N) when each class's images are equally likely; ``labels`` (N,) are theirs.
 

@@ -5,9 +5,8 @@ drawn anew, uniformly from all K classes *with the own one*. The paper's prose d
 *other* classes instead; that is the same mechanism with another parameter, which
 :func:`mmlib.label_dp.accounting.inclusive_noise` converts.
 
-Coins and draws come from 53 random bits, and a coin falls with at least its stated chance, so
-rounding never takes privacy away. What is drawn is drawn once: to draw again, for example in every
-epoch, releases the labels again and costs as much again.
+What is drawn is drawn once: to draw again, for example in every epoch, releases the labels again
+and costs as much again.
 """
 
 from __future__ import annotations
@@ -16,13 +15,12 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range, check_shape
-from mmlib.label_dp.neighbours import nearest
-
-_BLOCK = 2**25  # distances held at once
+from mmlib.label_dp.coins import Generator, coins, uniform
+from mmlib.label_dp.pools import draw_members
 
 
 def randomized_response(
-    labels: Tensor, noise: float, n_classes: int, *, generator: torch.Generator
+    labels: Tensor, noise: float, n_classes: int, *, generator: Generator
 ) -> Tensor:
     """Released labels: each is kept, or with chance ``noise`` drawn uniformly from all classes.
 
@@ -41,9 +39,9 @@ def randomized_response(
     >>> [round(share, 2) for share in (released.bincount() / 1e5).tolist()]  # 0.2 + 0.8 / 4 kept
     [0.2, 0.2, 0.2, 0.4]
     """
-    _check_labels(labels, n_classes)
-    fallen = _coins(noise, labels, generator)
-    return torch.where(fallen, _uniform(n_classes, labels, generator), labels)
+    check_labels(labels, n_classes)
+    fallen = coins(noise, labels, generator)
+    return torch.where(fallen, uniform(n_classes, labels, generator), labels)
 
 
 def swap_images(
@@ -54,15 +52,19 @@ def swap_images(
     draw: str = "uniform",
     features: Tensor | None = None,
     neighbours: int | None = None,
+    floor: float = 0.0,
     include_self: bool = False,
     records: Tensor | None = None,
-    generator: torch.Generator,
+    pool_labels: Tensor | None = None,
+    pool_features: Tensor | None = None,
+    generator: Generator,
 ) -> Tensor:
     """Whose image each record shows: its own, or with chance ``noise`` one of a random class.
 
     That class is uniform over all K and does not look at the record's own label; labels only form
     the pools, one a class, from which images are drawn. Pass released labels, and the pools tell
-    nothing more than these do.
+    nothing more than these do. Pass ``pool_labels``, and images come from a pool of their own,
+    public or of other people, and ``labels`` are not looked at.
 
     Args:
         labels: integers (N,) from 0 to K - 1, of the N records that make the pools.
@@ -72,15 +74,19 @@ def swap_images(
             nearest to the record, by Euclidean distance of ``features``, exactly, ties by index.
         features: (N, D), only for "knn". They must not have been learned from private labels.
         neighbours: k, only for "knn"; a pool with fewer members is used whole.
+        floor: gamma, only for "knn": chance that the draw is uniform after all. Without it the
+            draw has no finite epsilon, see :mod:`mmlib.label_dp.terms`.
         include_self: whether a record may be drawn from its own class's pool in place of itself.
             By default it may not: then, with the other records' labels fixed, its own label has no
             influence on its image.
         records: indices (Q,) of the records to draw for, each as often as it is listed.
             Default: all N, each once.
+        pool_labels, pool_features: classes (P,) and features (P, D) of the images to draw from in
+            place of the records; image p is index N + p.
         generator: the privacy noise's own, on the device of ``labels``.
 
-    Returns indices (Q,) into the N records. Raises ``ValueError`` for values out of range, for
-    arguments that do not fit ``draw``, and for a class whose pool is empty.
+    Returns indices (Q,) into the N records, from N on into the pool. Raises ``ValueError`` for
+    values out of range, for arguments that do not fit ``draw``, and for a class with an empty pool.
 
     Source: label-DP paper, Algorithm 1, step 3.
 
@@ -90,30 +96,29 @@ def swap_images(
     >>> round((labels[source] == labels).double().mean().item(), 2)  # 0.2 + 0.8 / 4
     0.4
     """
-    sizes = _check_pools(labels, n_classes, draw, features, neighbours, include_self)
-    records = _all_records(labels, records)
-    swapped = _coins(noise, records, generator)
+    check_labels(labels, n_classes)
+    _check_draw(draw, labels, features, neighbours, floor, pool_labels, pool_features)
+    own_pool = pool_labels is None  # the records are the pool
+    of = labels if own_pool else pool_labels
+    check_labels(of, n_classes)
+    sizes = pool_sizes(of, n_classes, include_self or not own_pool)
+    records = all_records(labels, records)
+    swapped = coins(noise, records, generator)
     record = records[swapped]
-    drawn = _uniform(n_classes, record, generator)  # y', whatever the own label is
-
-    members = labels.argsort(stable=True)  # the pools, one after the other
-    starts = sizes.cumsum(0) - sizes
-    place = torch.empty_like(members)  # of a record in its class's pool
-    place[members] = _all_records(labels) - starts.repeat_interleave(sizes)
-    own = (labels[record] == drawn) & (not include_self)  # its own place is left out
-
-    eligible = sizes[drawn] - own.long()
-    if draw == "uniform":
-        pick = _uniform(eligible, record, generator)
-        pick += own & (pick >= place[record])
-    else:
-        eligible = eligible.clamp(max=neighbours)
-        pick = _uniform(eligible, record, generator)
-        own_place = torch.where(own, place[record], -1)
-        pools = members.split(sizes.tolist())
-        pick = _nearest_place(pick, eligible, own_place, features, record, drawn, pools)
+    drawn = uniform(n_classes, record, generator)  # y', whatever the own label is
     source = records.clone()
-    source[swapped] = members[starts[drawn] + pick]
+    source[swapped] = (0 if own_pool else len(labels)) + draw_members(
+        of,
+        sizes,
+        drawn,
+        record if own_pool and not include_self else torch.full_like(record, -1),
+        generator,
+        queries=features,
+        rows=record,
+        features=features if own_pool else pool_features,
+        neighbours=neighbours or 1,
+        floor=floor,
+    )
     return source
 
 
@@ -125,9 +130,10 @@ def double_rr(
     draw: str = "uniform",
     features: Tensor | None = None,
     neighbours: int | None = None,
+    floor: float = 0.0,
     include_self: bool = False,
     records: Tensor | None = None,
-    generator: torch.Generator,
+    generator: Generator,
 ) -> tuple[Tensor, Tensor]:
     """Double randomized response: released labels, and whose image each record shows.
 
@@ -146,7 +152,7 @@ def double_rr(
     >>> round((labels[source] == released).double().mean().item(), 2)  # 0.4^2 + 3 * 0.2^2
     0.28
     """
-    records = _all_records(labels, records)
+    records = all_records(labels, records)
     released = randomized_response(labels[records], noise, n_classes, generator=generator)
     source = swap_images(
         labels,
@@ -155,6 +161,7 @@ def double_rr(
         draw=draw,
         features=features,
         neighbours=neighbours,
+        floor=floor,
         include_self=include_self,
         records=records,
         generator=generator,
@@ -162,36 +169,12 @@ def double_rr(
     return released, source
 
 
-def _nearest_place(
-    pick: Tensor,
-    eligible: Tensor,
-    own_place: Tensor,
-    features: Tensor,
-    record: Tensor,
-    drawn: Tensor,
-    pools: tuple[Tensor, ...],
-) -> Tensor:
-    """Places in the drawn classes' pools: of each record's nearest ones, the ``pick``-th by index.
-
-    One matrix product a class, for all records that drew it.
-    """
-    places = torch.empty_like(pick)
-    groups = drawn.argsort(stable=True).split(drawn.bincount(minlength=len(pools)).tolist())
-    for group, pool in zip(groups, pools, strict=True):
-        if not len(group):  # nobody drew this class
-            continue
-        for rows in group.split(max(1, _BLOCK // len(pool))):
-            near = nearest(features[record[rows]], features[pool], eligible[rows], own_place[rows])
-            places[rows] = (near.cumsum(1) > pick[rows, None]).int().argmax(1)
-    return places
-
-
-def _check_labels(labels: Tensor, n_classes: int) -> None:
+def check_labels(labels: Tensor, n_classes: int) -> None:
     check_range("n_classes", n_classes, 2)
     _check_integers("label", labels, n_classes)
 
 
-def _all_records(labels: Tensor, records: Tensor | None = None) -> Tensor:
+def all_records(labels: Tensor, records: Tensor | None = None) -> Tensor:
     """The records (Q,) that are asked for, by default each once."""
     if records is None:
         return torch.arange(len(labels), device=labels.device)
@@ -209,22 +192,31 @@ def _check_integers(name: str, values: Tensor, count: int) -> None:
         check_range(f"largest {name}", values.max().item(), 0, count - 1)
 
 
-def _check_pools(
-    labels: Tensor,
-    n_classes: int,
+def _check_draw(
     draw: str,
+    labels: Tensor,
     features: Tensor | None,
     neighbours: int | None,
-    include_self: bool,
-) -> Tensor:
-    """Sizes of the pools (K,), if what is asked for can be drawn from each."""
-    _check_labels(labels, n_classes)
+    floor: float,
+    pool_labels: Tensor | None,
+    pool_features: Tensor | None,
+) -> None:
+    """Raise unless the arguments fit ``draw`` and each other."""
     check_choice("draw", draw, ("uniform", "knn"))
     if (draw == "knn") != (features is not None) or (draw == "knn") != (neighbours is not None):
         raise ValueError(f"draw is {draw!r}; features and neighbours go with 'knn', and only there")
+    if (draw == "knn" and pool_labels is not None) != (pool_features is not None):
+        raise ValueError("pool_features go with pool_labels and draw 'knn', and only there")
+    check_range("floor", floor, 0.0, 1.0 if draw == "knn" else 0.0)
     if draw == "knn":
-        check_shape("features", features, "N D", N=len(labels))
+        size = check_shape("features", features, "N D", N=len(labels))
         check_range("neighbours", neighbours, 1)
+        if pool_labels is not None:
+            check_shape("pool_features", pool_features, "P D", P=len(pool_labels), D=size["D"])
+
+
+def pool_sizes(labels: Tensor, n_classes: int, include_self: bool) -> Tensor:
+    """Sizes of the pools (K,). Raises if one is empty, or has nobody but the record itself."""
     sizes = labels.bincount(minlength=n_classes)
     least = 1 if include_self else 2
     if sizes.min() < least:
@@ -233,18 +225,3 @@ def _check_pools(
             f"{least} when include_self is {include_self}"
         )
     return sizes
-
-
-def _coins(noise: float, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Whether each coin falls, so that something is drawn."""
-    check_range("noise", noise, 0.0, 1.0)
-    return _random(like, generator) < noise
-
-
-def _uniform(count: int | Tensor, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Integers from 0 to ``count`` - 1."""
-    return (_random(like, generator) * count).to(like.dtype)
-
-
-def _random(like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.rand(like.shape, dtype=torch.float64, device=like.device, generator=generator)

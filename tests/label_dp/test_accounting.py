@@ -244,3 +244,18 @@ def test_conversion_is_googles_and_never_below_the_exact_epsilon(google, order):
         assert ours == pytest.approx(theirs, rel=1e-9)
         assert ours >= pld(0.962372, 286, 2, 1e-4).get_epsilon(delta) - 2e-4
     assert approximate_epsilon(5.0, math.inf, 1e-5) == 5.0
+
+
+# --- OpenDP as another, where it is installed -----------------------------------------------------
+
+
+@pytest.mark.parametrize("n_classes", [2, 10, 286])
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 5.0])
+def test_one_response_is_opendps(epsilon, n_classes):
+    measurements = pytest.importorskip("opendp.measurements", reason="OpenDP is not installed")
+    from opendp.mod import enable_features
+
+    enable_features("contrib")
+    keep = keep_probability(noise_for(epsilon, n_classes), n_classes)
+    response = measurements.make_randomized_response(list(range(n_classes)), keep)
+    assert response.map(1) == pytest.approx(epsilon, rel=1e-9)

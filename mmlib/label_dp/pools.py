@@ -1,0 +1,95 @@
+"""Drawing a member of a class: uniformly, or among those nearest to a query, for many at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmlib.label_dp.coins import Generator, coins, uniform
+from mmlib.label_dp.neighbours import nearest
+
+_BLOCK = 2**25  # distances held at once
+
+
+def draw_members(
+    labels: Tensor,
+    sizes: Tensor,
+    drawn: Tensor,
+    own: Tensor,
+    generator: Generator,
+    *,
+    queries: Tensor | None = None,
+    rows: Tensor | None = None,
+    features: Tensor | None = None,
+    neighbours: int = 1,
+    floor: float = 0.0,
+) -> Tensor:
+    """One member of each drawn class's pool.
+
+    Args:
+        labels: classes (N,) of the records, which they are pooled by.
+        sizes: of the pools, (K,).
+        drawn: classes (Q,), each to draw a member of.
+        own: records (Q,) that may not be drawn, -1 for none.
+        generator: of the privacy noise.
+        queries, rows: ``queries[rows]`` (Q, D) is what members are to be near to.
+        features: (N, D) of the records. Without them draws are uniform over the pool.
+        neighbours: k; a pool with fewer members is used whole.
+        floor: gamma, chance that a draw is uniform over the pool nevertheless.
+
+    Returns indices (Q,) into the N records.
+    """
+    members = labels.argsort(stable=True)  # the pools, one after the other
+    starts = sizes.cumsum(0) - sizes
+    place = torch.empty_like(members)  # of a record in its class's pool
+    place[members] = torch.arange(len(labels), device=labels.device)
+    place[members] -= starts.repeat_interleave(sizes)
+    excluded = torch.where((own >= 0) & (labels[own] == drawn), place[own], -1)
+
+    whole = sizes[drawn] - (excluded >= 0).long()
+    eligible = whole
+    if features is not None:
+        eligible = whole.clamp(max=neighbours)
+        if floor:
+            eligible = torch.where(coins(floor, own, generator), whole, eligible)
+    pick = uniform(eligible, own, generator)  # in the order of index
+    local = eligible < whole
+    place_drawn = pick + ((excluded >= 0) & (pick >= excluded)).long()
+    if local.any():
+        pools = members.split(sizes.tolist())
+        place_drawn[local] = _nearest_place(
+            pick[local],
+            eligible[local],
+            excluded[local],
+            queries,
+            rows[local],
+            drawn[local],
+            features,
+            pools,
+        )
+    return members[starts[drawn] + place_drawn]
+
+
+def _nearest_place(
+    pick: Tensor,
+    eligible: Tensor,
+    excluded: Tensor,
+    queries: Tensor,
+    rows: Tensor,
+    drawn: Tensor,
+    features: Tensor,
+    pools: tuple[Tensor, ...],
+) -> Tensor:
+    """Places in the drawn classes' pools: of each query's nearest ones, the ``pick``-th by index.
+
+    One matrix product a class, for all queries that drew it.
+    """
+    places = torch.empty_like(pick)
+    groups = drawn.argsort(stable=True).split(drawn.bincount(minlength=len(pools)).tolist())
+    for group, pool in zip(groups, pools, strict=True):
+        if not len(group):  # nobody drew this class
+            continue
+        for part in group.split(max(1, _BLOCK // len(pool))):
+            near = nearest(queries[rows[part]], features[pool], eligible[part], excluded[part])
+            places[part] = (near.cumsum(1) > pick[part, None]).int().argmax(1)
+    return places

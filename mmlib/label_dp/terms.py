@@ -1,0 +1,216 @@
+"""Mechanisms as frozen objects: what is drawn, and what that costs under either notion.
+
+Each has ``cost(notion, order)``, a :class:`~mmlib.label_dp.accounting.Guarantee`, and
+``draw(labels, generator, **public)``, the released labels and whose image each record shows: an
+index below N is a record's, from N on an image's of a public pool, and None everybody's own.
+Where no finite bound holds the cost is infinite and its reason says why.
+
+``notion`` is "standard" (the image is known anyway) or "population" (it is private too); ``order``
+is alpha, from 1 to infinity. ``public`` must owe nothing to the private labels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from mmlib._checks import check_choice, check_range
+from mmlib.label_dp.accounting import Guarantee, epsilon_of, guarantee
+from mmlib.label_dp.bounds import floor_epsilon, mismatch_cost
+from mmlib.label_dp.coins import Generator
+from mmlib.label_dp.mechanisms import randomized_response, swap_images
+from mmlib.label_dp.variants import coupled_rr
+
+Drawn = tuple[Tensor, Tensor | None]
+_NO_POOL = "an image that is in no pool was kept, and that tells its class"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What all mechanisms have: K classes, and what becomes of further columns such as a table.
+
+    ``table`` is "none", "stays" (each record keeps its own) or "moves" (with the image).
+    """
+
+    n_classes: int
+    table: str = "none"
+
+    def __post_init__(self) -> None:
+        check_range("n_classes", self.n_classes, 2)
+        check_choice("table", self.table, ("none", "stays", "moves"))
+
+    def cost(self, notion: str, order: float = math.inf) -> Guarantee:
+        """The bound on what it tells of a label; see the module."""
+        check_choice("notion", notion, ("standard", "population"))
+        check_range("order", order, 1.0)
+        if notion == "population" and self.table == "stays":
+            return Guarantee(math.inf, order, "the table stays as it is and may tell the label")
+        return self._cost(notion, order)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRR(Terms):
+    """Randomized response of the label; its image stays as it is.
+
+    >>> round(LabelRR(n_classes=286, noise=0.659878).cost("standard").epsilon, 4)
+    5.0
+    """
+
+    noise: float
+    name: ClassVar[str] = "label randomized response"
+
+    def _cost(self, notion: str, order: float) -> Guarantee:
+        return guarantee("label_rr", self.noise, self.n_classes, notion=notion, order=order)
+
+    def draw(self, labels: Tensor, generator: Generator) -> Drawn:
+        return randomized_response(labels, self.noise, self.n_classes, generator=generator), None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoubleRR(Terms):
+    """Double randomized response, with uniform draws or nearest ones.
+
+    Attributes:
+        noise_label, noise_image: lambda of each coin.
+        pools: where images are drawn from: "given" (a public pool; ``draw`` takes ``pool_labels``
+            and, for nearest draws, ``pool_features``), "released" (the records, grouped by their
+            released labels) or "records" (grouped by their true ones, as the paper prints it).
+        neighbours: k of the nearest draw; without it draws are uniform.
+        floor: gamma, chance of a uniform draw nevertheless.
+        largest_pool: images of the largest class's pool; goes with ``neighbours``.
+        divergence: of given pools, the largest log-ratio of a class's own distribution to its
+            pool's. 0 is the theorem's assumption. Infinite, the default, is what any image that
+            can be kept and is not in the pool makes it.
+
+    >>> terms = DoubleRR(n_classes=286, noise_label=0.962372, noise_image=0.962372, pools="given")
+    >>> terms.cost("population").reason
+    'an image that is in no pool was kept, and that tells its class'
+    """
+
+    noise_label: float
+    noise_image: float
+    pools: str
+    neighbours: int | None = None
+    floor: float = 0.0
+    largest_pool: int | None = None
+    divergence: float = math.inf
+    name: ClassVar[str] = "double randomized response"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("pools", self.pools, ("given", "released", "records"))
+        check_range("divergence", self.divergence, 0.0)
+        if (self.neighbours is None) != (self.largest_pool is None):
+            raise ValueError("neighbours and largest_pool go together; one of them is missing")
+
+    def _cost(self, notion: str, order: float) -> Guarantee:
+        noise, k = self.noise_label, self.n_classes
+        near = self.neighbours is not None and self.neighbours < self.largest_pool
+        if self.pools == "released" and notion == "population":
+            return Guarantee(
+                math.inf, order, "the image itself turns up in place of other records' images"
+            )
+        pools = "records" if self.pools == "records" else "given"
+        nowhere = near and self.floor == 0
+        plain = guarantee(
+            "double_rr",
+            noise,
+            k,
+            notion=notion,
+            draw="knn" if nowhere else "uniform",
+            pools=pools,
+            order=order,
+            noise_image=self.noise_image,
+        )
+        if notion == "standard" or math.isinf(plain.epsilon):
+            return plain
+        if math.isinf(self.divergence):
+            return Guarantee(math.inf, order, _NO_POOL)
+        if near:
+            if self.divergence:
+                return Guarantee(
+                    math.inf, order, "the floor's bound needs pools that are the classes themselves"
+                )
+            image = floor_epsilon(
+                self.noise_image, k, self.floor, self.neighbours, self.largest_pool, noise_label=1.0
+            )
+            reason = "a response of the label, and one shown as an image by a draw with a floor"
+        elif self.divergence:
+            image = min(  # neither bound is always the lower one
+                mismatch_cost(self.noise_image, k, self.divergence, order=a)
+                for a in (order, math.inf)
+            )
+            reason = "a response of the label, and one shown as an image of a model of the class"
+        else:
+            return plain
+        return Guarantee(epsilon_of(noise, k, order=order) + image, order, reason)
+
+    def draw(
+        self,
+        labels: Tensor,
+        generator: Generator,
+        *,
+        features: Tensor | None = None,
+        pool_labels: Tensor | None = None,
+        pool_features: Tensor | None = None,
+    ) -> Drawn:
+        if (self.pools == "given") != (pool_labels is not None):
+            raise ValueError(
+                f"pools is {self.pools!r}; pool_labels go with 'given', and only there"
+            )
+        released = randomized_response(
+            labels, self.noise_label, self.n_classes, generator=generator
+        )
+        if self.largest_pool is not None:
+            of = labels if pool_labels is None else pool_labels
+            largest = int((released if self.pools == "released" else of).bincount().max())
+            check_range("size of the largest pool", largest, 1, self.largest_pool)
+        near = {"draw": "knn", "features": features, "neighbours": self.neighbours}
+        source = swap_images(
+            released if self.pools == "released" else labels,
+            self.noise_image,
+            self.n_classes,
+            floor=self.floor,
+            pool_labels=pool_labels,
+            pool_features=pool_features,
+            generator=generator,
+            **(near if self.neighbours else {}),
+        )
+        return released, source
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoupledRR(Terms):
+    """One coin for label and image; ``draw`` takes ``pool_labels`` (P,) of a public pool.
+
+    ``divergence`` is of the pool from the classes, as in :class:`DoubleRR`.
+
+    >>> terms = CoupledRR(n_classes=4, noise=0.5, divergence=0.0)
+    >>> round(terms.cost("population").epsilon, 4), terms.cost("standard").epsilon
+    (1.6094, inf)
+    """
+
+    noise: float
+    divergence: float = math.inf
+    name: ClassVar[str] = "coupled randomized response"
+
+    def _cost(self, notion: str, order: float) -> Guarantee:
+        if notion == "standard":
+            reason = "an image left in place tells that the released label is true"
+            return Guarantee(math.inf, order, reason)
+        if math.isinf(self.divergence):
+            return Guarantee(math.inf, order, _NO_POOL)
+        if self.divergence:
+            reason = "the released label, and how far the pool is from the classes; the pure cost"
+            cost = mismatch_cost(self.noise, self.n_classes, self.divergence)
+            return Guarantee(cost, order, reason)
+        reason = "the image follows from the released label"
+        return Guarantee(epsilon_of(self.noise, self.n_classes, order=order), order, reason)
+
+    def draw(self, labels: Tensor, generator: Generator, *, pool_labels: Tensor) -> Drawn:
+        return coupled_rr(
+            labels, self.noise, self.n_classes, pool_labels=pool_labels, generator=generator
+        )
