@@ -78,6 +78,15 @@ class WordTokenizer:
         return " ".join(words)
 
 
+def has_words(caption: str) -> bool:
+    """Whether a tokenizer finds a word in a caption.
+
+    >>> has_words("a dog ."), has_words(" . ")
+    (True, False)
+    """
+    return _WORD.search(caption) is not None
+
+
 def _words(caption: str) -> list[str]:
     return _WORD.findall(caption.lower())
 

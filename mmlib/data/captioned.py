@@ -1,0 +1,181 @@
+"""Photos with captions, in the layouts in which Flickr8k is found.
+
+Flickr8k (M. Hodosh, P. Young, J. Hockenmaier, JAIR 47, 2013) may not be passed on; whoever asks the
+publisher for it with their request form gets two archives. Unpacked into ``MMLIB_DATA/flickr8k``
+they hold
+
+* ``Flickr8k.token.txt``: a line ``<file>#<number>`` TAB ``<caption>`` for each of the five captions
+  of each photo;
+* ``Flickr_8k.trainImages.txt``, ``Flickr_8k.devImages.txt`` and ``Flickr_8k.testImages.txt``: the
+  file names of each part;
+* a folder of photos, ``Flicker8k_Dataset`` (so spelt) or ``images``.
+
+In place of the text files there may be ``dataset_flickr8k.json``, which holds captions and
+Karpathy's split. ``MMLIB_DATA/flickr8k_small`` is the third layout: ``captions.csv`` (``id``,
+``split``, ``caption_0`` to ``caption_4``) and ``images.zip`` with a JPEG ``<id>.jpg`` for each row.
+
+Nothing is left out or mended in silence: what is wrong with a file is an error that names it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mmlib._checks import check_range
+from mmlib.data._root import data_root
+from mmlib.encoders.text import has_words
+
+CAPTIONS = 5
+_PARTS = {"train": "train", "dev": "val", "val": "val", "test": "test", "restval": "train"}
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """N photos: ``images`` (N, 3, size, size) uint8, five ``captions`` each, their ``names``."""
+
+    images: Tensor
+    captions: list[tuple[str, ...]]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    part: str
+    captions: tuple[str, ...]
+
+
+def flickr8k(size: int, *, root: Path | None = None) -> dict[str, Captioned]:
+    """The parts ``train``, ``val`` and ``test`` of Flickr8k, whichever layout ``root`` holds.
+
+    Photos are resized (bicubic) so that the short side has ``size`` pixels, and cropped to the
+    central square. A photo's first five captions count. ``root`` is by default ``flickr8k`` in
+    ``MMLIB_DATA``, or ``flickr8k_small`` where only that is there.
+
+    Raises ``FileNotFoundError``, saying how to get it, where the set is absent; ``ValueError``
+    naming the photo for one that is missing, unreadable or cut short, listed twice or in two parts,
+    for fewer than five captions, a caption without words, and a part without a photo.
+    """
+    check_range("size", size, 8)
+    if root is None:
+        folders = [data_root() / name for name in ("flickr8k", "flickr8k_small")]
+        root = next((folder for folder in folders if folder.is_dir()), folders[0])
+    root = Path(root)
+    if (root / "captions.csv").is_file():
+        rows = _small(root / "captions.csv")
+        with zipfile.ZipFile(root / "images.zip") as archive:
+            return _parts(rows, lambda name: archive.read(f"{name}.jpg"), size)
+    if (root / "dataset_flickr8k.json").is_file():
+        rows = _karpathy(root / "dataset_flickr8k.json")
+    elif (root / "Flickr8k.token.txt").is_file():
+        rows = _published(root)
+    else:
+        raise FileNotFoundError(
+            f"{root} holds no Flickr8k. It may not be passed on: ask its publisher (University of "
+            "Illinois) for it with their request form, https://forms.illinois.edu/sec/1713398, and "
+            "unpack both archives into this folder, so that it holds Flickr8k.token.txt, "
+            "Flickr_8k.trainImages.txt and the photos in Flicker8k_Dataset. Research use only"
+        )
+    names = ("Flicker8k_Dataset", "Flickr8k_Dataset", "images")
+    photos = [root / name for name in names if (root / name).is_dir()]
+    if not photos:
+        raise FileNotFoundError(f"{root} has captions and no photos, in none of {', '.join(names)}")
+    return _parts(rows, lambda name: (photos[0] / name).read_bytes(), size)
+
+
+def _small(path: Path) -> list[_Row]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            _Row(row["id"], row["split"], tuple(row[f"caption_{i}"] for i in range(CAPTIONS)))
+            for row in csv.DictReader(file)
+        ]
+
+
+def _karpathy(path: Path) -> list[_Row]:
+    return [
+        _Row(
+            str(Path(image.get("filepath", "")) / image["filename"]),
+            image["split"],
+            tuple(sentence["raw"] for sentence in image["sentences"]),
+        )
+        for image in json.loads(path.read_text(encoding="utf-8"))["images"]
+    ]
+
+
+def _published(root: Path) -> list[_Row]:
+    """Photos that the three lists name; the captions of others are of no part."""
+    told: dict[str, dict[int, str]] = defaultdict(dict)
+    for number, line in enumerate(_lines(root / "Flickr8k.token.txt"), start=1):
+        key, tab, caption = line.partition("\t")
+        name, hash_sign, which = key.rpartition("#")
+        if not (tab and hash_sign and which.isdigit()):
+            raise ValueError(f"line {number} of Flickr8k.token.txt is {line!r}, not FILE#N, text")
+        if int(which) in told[name]:
+            raise ValueError(f"{name} has caption {which} twice in Flickr8k.token.txt")
+        told[name][int(which)] = caption
+    return [
+        _Row(name, part, tuple(caption for _, caption in sorted(told.get(name, {}).items())))
+        for part in ("train", "dev", "test")
+        for name in _lines(root / f"Flickr_8k.{part}Images.txt")
+    ]
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; it is in the archive of Flickr8k's texts")
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _parts(rows: list[_Row], read: Callable[[str], bytes], size: int) -> dict[str, Captioned]:
+    seen: set[str] = set()
+    of: dict[str, list[_Row]] = {"train": [], "val": [], "test": []}
+    for row in rows:
+        if row.name in seen:
+            raise ValueError(f"photo {row.name} is listed twice")
+        seen.add(row.name)
+        if row.part not in _PARTS:
+            raise ValueError(f"photo {row.name} is of part {row.part!r}; allowed: {list(_PARTS)}")
+        if len(row.captions) < CAPTIONS:
+            raise ValueError(f"photo {row.name} has {len(row.captions)} captions; expected 5")
+        for caption in row.captions[:CAPTIONS]:
+            if not has_words(caption):
+                raise ValueError(f"photo {row.name} has a caption without words: {caption!r}")
+        of[_PARTS[row.part]].append(row)
+    for part, found in of.items():
+        if not found:
+            raise ValueError(f"part {part!r} has no photo")
+    return {
+        part: Captioned(
+            torch.stack([_photo(row.name, read, size) for row in found]),
+            [row.captions[:CAPTIONS] for row in found],
+            tuple(row.name for row in found),
+        )
+        for part, found in of.items()
+    }
+
+
+def _photo(name: str, read: Callable[[str], bytes], size: int) -> Tensor:
+    """uint8 (3, size, size): the central square of a photo."""
+    try:
+        with Image.open(io.BytesIO(read(name))) as image:
+            photo = image.convert("RGB")
+    except (KeyError, OSError) as error:
+        raise ValueError(f"photo {name} is missing or cannot be read ({error})") from error
+    scale = size / min(photo.size)
+    wide, high = (max(size, round(scale * side)) for side in photo.size)
+    left, top = (wide - size) // 2, (high - size) // 2
+    photo = photo.resize((wide, high), Image.Resampling.BICUBIC)
+    pixels = np.array(photo.crop((left, top, left + size, top + size)))
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
