@@ -58,8 +58,16 @@ def chapter_settings(chapter: str) -> tuple[type[Settings], dict[str, dict[str, 
     return settings, module.PRESETS
 
 
+def protocols(chapter: str) -> dict[str, dict[str, Any]]:
+    """The chapter's protocols: values that its parameter ``protocol`` sets together, by name."""
+    return getattr(importlib.import_module(f"mmlib.presets.{chapter}"), "PROTOCOLS", {})
+
+
 def resolve(chapter: str, given: Mapping[str, Any]) -> Settings:
     """Settings of ``chapter``: the preset's values, changed by those ``given`` that are not None.
+
+    Where a chapter has protocols, the one given as ``protocol`` changes the preset's values, and
+    what is given by name changes the protocol's.
 
     ``given`` may be a notebook's ``globals()``: of these only plain data (numbers, strings,
     sequences, mappings) count as parameters. A name that the chapter does not have, a wrong type
@@ -83,8 +91,9 @@ def resolve(chapter: str, given: Mapping[str, Any]) -> Settings:
     if preset not in NAMES:
         raise ValueError(f"preset is {preset!r}; allowed: {', '.join(NAMES)}")
     changes = {name: value for name, value in given.items() if value is not None}
+    protocol = protocols(chapter).get(changes.get("protocol"), {})
     try:
-        return settings(**{**presets[preset], **changes, "preset": preset})
+        return settings(**{**presets[preset], **protocol, **changes, "preset": preset})
     except ValidationError as error:
         wrong = "\n".join(
             f"  {'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}"
