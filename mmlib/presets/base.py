@@ -53,7 +53,9 @@ def chapter_settings(chapter: str) -> tuple[type[Settings], dict[str, dict[str, 
     (settings,) = (
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Settings) and value is not Settings
+        if isinstance(value, type)
+        and issubclass(value, Settings)
+        and value.__module__ == module.__name__
     )
     return settings, module.PRESETS
 

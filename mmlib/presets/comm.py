@@ -5,18 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from mmlib.data.trifeature import COLORS, SHAPES, TEXTURES
-from mmlib.presets.base import Field, Settings
-
-Method = Literal[
-    "cross",
-    "cross_self",
-    "cross_self_fused",
-    "factorcl",
-    "comm",
-    "full_only",
-    "masked_only",
-    "supcon",
-]
+from mmlib.methods.image_pairs import Method
+from mmlib.presets.base import Field
+from mmlib.presets.trifeature import TrifeatureSettings
 
 # Where the released code and the paper's text or sound practice differ, as far as it is a choice.
 PROTOCOLS = {
@@ -35,42 +26,14 @@ PROTOCOLS = {
 }
 
 
-class CommSettings(Settings):
-    """Which world is seen, who learns from it, and how that is measured."""
+class CommSettings(TrifeatureSettings):
+    """Who learns from the world, under which protocol, and how that is measured."""
 
     methods: tuple[Method, ...] = Field(min_length=1, description="who is trained")
     protocol: Literal["reference", "clean"] | None = Field(
         description="released code's choices or the paper's; None: a mixture of the preset's own"
     )
-    convention: Literal["paper", "released"] = Field(description="form of CoMM's loss")
-
-    image_size: int = Field(ge=16, le=224, description="side of the images in pixels")
-    shapes: tuple[str, ...] = Field(min_length=2, description="shapes of the world")
-    textures: tuple[str, ...] = Field(min_length=2, description="its textures")
-    colors: tuple[str, ...] = Field(min_length=2, description="its colours")
-    texture_zoom: int = Field(ge=1, description="how much larger than the paper's textures are")
-    train_renderings: int = Field(ge=1, description="images of each combination for training")
-    test_renderings: int = Field(ge=1, description="images of each combination for the test")
-    train_pairs: int = Field(ge=2, description="pairs to learn from, at most")
-    probe_pairs: int = Field(ge=2, description="pairs to fit and to test a probe on, at most")
-
-    trunk: Literal["small", "alexnet"] = Field(description="image encoder")
-    trunk_width: int = Field(ge=1, description="channels of the small trunk's first layer")
-    width: int = Field(ge=4, description="of tokens and embedding")
-    heads: int = Field(ge=1, description="attention heads")
-    head_hidden: int = Field(ge=1, description="hidden width of the projection heads")
-    head_features: int = Field(ge=1, description="what the projection heads give")
-    temperature: float = Field(gt=0, le=1, description="of the losses")
-
-    crop_low: float = Field(gt=0, le=1, description="smallest share of the area in a view")
-    blur: bool = Field(description="whether views may be blurred")
     steps: int = Field(ge=1, description="optimiser steps on pairs of free texture and colour")
-    synergy_steps: int = Field(ge=1, description="optimiser steps on pairs that follow the map M")
-    batch_size: int = Field(ge=2, description="pairs a step")
-    learning_rate: float = Field(gt=0, description="of AdamW, constant")
-    weight_decay: float = Field(ge=0, description="of AdamW")
-    precision: Literal["float32", "bfloat16"] = Field(description="of autocast")
-
     points: int = Field(ge=1, description="probes of each training, evenly spread")
     probe_crops: bool = Field(description="whether probes see random crops of the images")
     probe_penalty: Literal["l2", "unsquared"] = Field(description="norm of a probe's weights")
