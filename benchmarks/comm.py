@@ -1,44 +1,40 @@
 """CoMM's training step and probe of four tasks, beside a plain re-statement of the released code.
 
-python benchmarks/comm.py [--size paper|desk] [--threads 2] [--repeats 5]: ratios measured side by
-side, float32, on the CPU. The plain pipeline does what the released one does: PNG images are
-decoded and augmented one by one with PIL, the fusion runs once for each mask and computes every
-token's state, and for each of the four tasks the embeddings are extracted anew, through random
-crops, and about twenty classifiers are fitted. Both models have the same weights, and it is checked
-that they give the same embeddings. At least 2 times is wanted for the step and 20 for the probe.
+python benchmarks/comm.py [--size paper|desk] [--part step|probe] [--threads 2] [--repeats 5]:
+ratios measured side by side, float32, on the CPU. The plain pipeline does what the released one
+does: PNG images are decoded and augmented one by one with PIL, the fusion runs once for each mask
+and computes every token's state, and for each of the four tasks the embeddings are extracted anew,
+through random crops, and one classifier after the other is fitted, coarsely and then by bisection.
+Both models have the same weights, and it is checked that they give the same embeddings. At least 2
+times is wanted for the step and 20 for the probe.
 
-Extraction is timed on slices of pairs and images and scaled to the 10,000 + 4,094 pairs of the
-paper (or all of a smaller world), since a plain one takes the better part of an hour.
+Extraction is timed on slices of pairs and images and scaled to the paper's 10,000 + 4,094 pairs and
+2,600 images, since a plain one takes the better part of an hour. Classifiers are timed on one task
+of ten classes, on made features, and counted four times.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from _interleave import ratios
-from PIL import Image, ImageFilter
+from _released import LIGHT, PlainCoMM, pil_views, plain_fits, plain_view, png
 from torch import Tensor, nn
-from torchvision import transforms as T
 
 from mmlib import losses
 from mmlib.augment import image
 from mmlib.data import trifeature
 from mmlib.encoders.image import AlexNetTrunk, SmallConvNet
-from mmlib.evaluate.metrics import balanced_accuracy
-from mmlib.evaluate.probe import linear_probe, stratified_split
+from mmlib.evaluate.probe import linear_probe
 from mmlib.fusion import FusionTransformer, MapAdapter, ProjectionHead
 from mmlib.methods.comm import CoMM, single_masks
 from mmlib.train import parameter_groups
 
 TASKS = ("R", "U1", "U2", "S")
-LIGHT = (0.5, 1.0)  # crops of the released probe
 
 
 @dataclass(frozen=True)
@@ -58,140 +54,6 @@ SIZES = {
 }
 
 
-# The plain pipeline.
-
-
-class PlainFusion(nn.Module):
-    """One block over the whole sequence; its weights are those of a FusionTransformer."""
-
-    def __init__(self, ours: FusionTransformer):
-        super().__init__()
-        (block,) = ours.transformer.blocks
-        self.class_token = nn.Parameter(ours.class_token.detach().clone())
-        self.attention = nn.MultiheadAttention(ours.width, block.heads, batch_first=True)
-        with torch.no_grad():
-            query, rest = block.query, block.key_value
-            self.attention.in_proj_weight.copy_(torch.cat([query.weight, rest.weight]))
-            self.attention.in_proj_bias.copy_(torch.cat([query.bias, rest.bias]))
-            self.attention.out_proj.load_state_dict(block.attention_out.state_dict())
-        self.norm1, self.norm2 = nn.LayerNorm(ours.width), nn.LayerNorm(ours.width)
-        self.norm3 = nn.LayerNorm(ours.width)
-        self.first = nn.Linear(ours.width, 4 * ours.width)
-        self.second = nn.Linear(4 * ours.width, ours.width)
-        self.first.load_state_dict(block.mlp[0].state_dict())
-        self.second.load_state_dict(block.mlp[2].state_dict())
-
-    def forward(self, tokens: list[Tensor], mask: list[bool]) -> Tensor:
-        seen = [t for t, keep in zip(tokens, mask, strict=True) if keep]
-        x = torch.cat([self.class_token.repeat(len(seen[0]), 1, 1), *seen], dim=1)
-        normed = self.norm1(x)
-        x = x + self.attention(normed, normed, normed, need_weights=False)[0]
-        hidden = self.first(self.norm2(x))
-        x = x + self.second(hidden * torch.sigmoid(1.702 * hidden))
-        return self.norm3(x)[:, 0]
-
-
-class PlainCoMM(nn.Module):
-    def __init__(self, ours: CoMM, size: Size):
-        super().__init__()
-        self.trunks = nn.ModuleList(size.trunk() for _ in ours.encoders)
-        self.adapters = nn.ModuleList(
-            MapAdapter(e.out_features, size.width, (size.grid, size.grid)) for e in ours.encoders
-        )
-        self.trunks.load_state_dict(ours.encoders.state_dict())
-        self.adapters.load_state_dict(ours.adapters.state_dict())
-        self.fusion = PlainFusion(ours.fusion)
-        self.head = ProjectionHead(size.width, size.hidden, 256)
-
-    def embeddings(self, view: list[Tensor], masks: list[list[bool]]) -> list[Tensor]:
-        parts = zip(self.adapters, self.trunks, view, strict=True)
-        tokens = [adapter(trunk(x)) for adapter, trunk, x in parts]
-        return [self.fusion(tokens, mask) for mask in masks]
-
-    def loss(self, view1: list[Tensor], view2: list[Tensor]) -> Tensor:
-        masks = single_masks(2)
-        z1, z2 = ([self.head(z) for z in self.embeddings(v, masks)] for v in (view1, view2))
-        terms = [
-            (plain_nt_xent(a, z2[-1]) + plain_nt_xent(b, z1[-1])) / 2
-            for a, b in zip(z1, z2, strict=True)
-        ]
-        return sum(terms) / len(terms)
-
-
-def plain_nt_xent(a: Tensor, b: Tensor) -> Tensor:
-    rows = F.normalize(torch.cat([a, b]), dim=1)
-    logits = rows @ rows.T / 0.1 - 1e8 * torch.eye(len(rows))
-    return F.cross_entropy(logits, torch.arange(len(rows)).roll(len(a)))
-
-
-class PilBlur:
-    def __call__(self, picture: Image.Image) -> Image.Image:
-        return picture.filter(ImageFilter.GaussianBlur(radius=random.uniform(0.1, 2.0)))
-
-
-def pil_views(pixels: int, strong: bool) -> T.Compose:
-    end = [T.ToTensor(), T.Normalize(image.IMAGENET_MEAN, image.IMAGENET_STD)]
-    if not strong:
-        return T.Compose([T.RandomResizedCrop(pixels, scale=LIGHT), *end])
-    return T.Compose([
-        T.RandomResizedCrop(pixels, scale=(0.08, 1.0)),
-        T.RandomApply([T.ColorJitter(0.4, 0.4, 0.4, 0.1)], p=0.8),
-        T.RandomGrayscale(p=0.2),
-        T.RandomApply([PilBlur()], p=0.5),
-        T.RandomHorizontalFlip(),
-        *end,
-    ])  # fmt: skip
-
-
-def png(picture: Tensor) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(file, "PNG")
-    return file.getvalue()
-
-
-def plain_view(files: list[bytes], places: Tensor, transform: T.Compose) -> Tensor:
-    opened = (Image.open(io.BytesIO(files[k])).convert("RGB") for k in places.tolist())
-    return torch.stack([transform(picture) for picture in opened])
-
-
-def plain_fits(x: Tensor, y: Tensor, test_x: Tensor, test_y: Tensor) -> int:
-    """Choose C coarsely, then by bisection, refit and score; returns how many fits that took."""
-    fit, held = stratified_split(y, 0.4, generator=torch.Generator().manual_seed(48))
-    classes, merit = int(y.max()) + 1, {}
-
-    def classifier(x: Tensor, y: Tensor, log_c: float) -> nn.Linear:
-        linear = nn.Linear(x.shape[1], classes)
-        nn.init.zeros_(linear.weight), nn.init.zeros_(linear.bias)
-        solver = torch.optim.LBFGS(linear.parameters(), max_iter=100, line_search_fn="strong_wolfe")
-
-        def closure() -> Tensor:
-            solver.zero_grad()
-            norm = linear.weight.square().sum().add(1e-30).sqrt()  # not squared
-            loss = F.cross_entropy(linear(x), y) + 0.5 * 10.0**-log_c * norm
-            loss.backward()
-            return loss
-
-        solver.step(closure)
-        return linear
-
-    def validate(log_c: float) -> float:
-        if log_c not in merit:
-            found = classifier(x[fit], y[fit], log_c)
-            merit[log_c] = balanced_accuracy(found(x[held]).argmax(1), y[held])
-        return merit[log_c]
-
-    best = max(range(-6, 7, 2), key=validate)
-    grid = np.linspace(best - 2, best + 2, 29)
-    place, step = 14, 7
-    while step:
-        around = [k for k in (place, place - step, place + step) if 0 <= k < len(grid)]
-        place = max(around, key=lambda k: validate(round(float(grid[k]), 6)))
-        step //= 2
-    final = classifier(x, y, float(grid[place]))
-    balanced_accuracy(final(test_x).argmax(1), test_y)
-    return len(merit) + 1
-
-
 def models(size: Size) -> tuple[CoMM, PlainCoMM]:
     torch.manual_seed(0)
     trunks = [size.trunk(), size.trunk()]
@@ -205,7 +67,7 @@ def models(size: Size) -> tuple[CoMM, PlainCoMM]:
         prepare=[image.Normalize()] * 2,
         convention="released",
     )
-    plain = PlainCoMM(ours, size)
+    plain = PlainCoMM(ours)
     return ours.to(memory_format=torch.channels_last), plain
 
 
@@ -283,43 +145,17 @@ def probes(timed: Callable, size: Size, ours: CoMM, plain: PlainCoMM, data: tupl
         )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--size", choices=SIZES, default="paper")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    size = SIZES[args.size]
-    world = trifeature.load(size.pixels)
-    files = [png(picture) for picture in world.train.images]
-    images = world.train.images
-    pairs = world.pairs("train", 10_000, biased=False, seed=trifeature.SEED)
-    tests = world.pairs("test", biased=False, seed=trifeature.SEED)
-    sides = (pairs.first, pairs.second)
-    ours, plain = models(size)
+def steps(
+    timed: Callable,
+    size: Size,
+    ours: CoMM,
+    plain: PlainCoMM,
+    images: Tensor,
+    files: list[bytes],
+    sides: tuple[Tensor, Tensor],
+) -> None:
+    """Time a training step and its halves."""
     generator = torch.Generator().manual_seed(0)
-    print(
-        f"{args.size}: {size.pixels} px, batch {size.batch}, width {size.width}, "
-        f"{args.threads} threads, {args.repeats} repeats"
-    )
-
-    def timed(what: str, a: Callable, b: Callable, repeats: int = args.repeats) -> dict:
-        r = ratios(a, b, repeats)
-        print(
-            f"{what}: plain {r['a']:.3f} s, mmlib {r['b']:.3f} s: {r['ratio']:.2f} times as fast "
-            f"({r['low']:.2f} to {r['high']:.2f})"
-        )
-        return r
-
-    ours.eval(), plain.eval()
-    few = [images[side[:8]] for side in sides]
-    with torch.no_grad():
-        expected = plain.embeddings([image.Normalize()(x) for x in few], single_masks(2))
-        found = ours.fuse([image.Normalize()(x) for x in few], single_masks(2))
-        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
-    ours.train(), plain.train()
-
     places = [side[: size.batch] for side in sides]
     strong = pil_views(size.pixels, strong=True)
     timed(
@@ -358,7 +194,49 @@ def main() -> None:
         lambda: finish(forward([view, view]), optimizer),
     )
     timed("a whole training step", plain_step, our_step)
-    probes(timed, size, ours, plain, (world, files, pairs, tests))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--size", choices=SIZES, default="paper")
+    parser.add_argument("--part", choices=("step", "probe"), help="both by default")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    size = SIZES[args.size]
+    world = trifeature.load(size.pixels)
+    files = [png(picture) for picture in world.train.images]
+    images = world.train.images
+    pairs = world.pairs("train", 10_000, biased=False, seed=trifeature.SEED)
+    tests = world.pairs("test", biased=False, seed=trifeature.SEED)
+    sides = (pairs.first, pairs.second)
+    ours, plain = models(size)
+    print(
+        f"{args.size}: {size.pixels} px, batch {size.batch}, width {size.width}, "
+        f"{args.threads} threads, {args.repeats} repeats"
+    )
+
+    def timed(what: str, a: Callable, b: Callable, repeats: int = args.repeats) -> dict:
+        r = ratios(a, b, repeats)
+        print(
+            f"{what}: plain {r['a']:.3f} s, mmlib {r['b']:.3f} s: {r['ratio']:.2f} times as fast "
+            f"({r['low']:.2f} to {r['high']:.2f})"
+        )
+        return r
+
+    ours.eval(), plain.eval()
+    few = [images[side[:8]] for side in sides]
+    with torch.no_grad():
+        expected = plain.embeddings([image.Normalize()(x) for x in few], single_masks(2))
+        found = ours.fuse([image.Normalize()(x) for x in few], single_masks(2))
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    ours.train(), plain.train()
+
+    if args.part != "probe":
+        steps(timed, size, ours, plain, images, files, sides)
+    if args.part != "step":
+        probes(timed, size, ours, plain, (world, files, pairs, tests))
 
 
 if __name__ == "__main__":
