@@ -151,6 +151,6 @@ def test_the_grid_of_this_book_is_complete(checkout):
     runs = {(chapter, preset): 0 for chapter, preset, _ in jobs(output)}
     for chapter, preset, _ in jobs(output):
         runs[chapter, preset] += 1
-    assert len(runs) == 6 * 4
+    assert len(runs) == 7 * 4
     for (_, preset), count in runs.items():
         assert count == {"smoke": 1, "quick": 1, "desk": 3, "paper": 5}[preset]
