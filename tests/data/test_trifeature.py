@@ -129,7 +129,8 @@ def test_labels_of_pairs_say_what_the_names_say(world, biased):
 
 def test_probes_ask_for_the_very_map_that_biased_training_pairs_follow():
     """Whoever has rendered before, and however many images: the map is one, in both splits."""
-    small = {"shapes": ["star", "plus"], "textures": ["grid", "dots"], "colors": ["red", "blue"]}
+    textures, colors = ["grid", "dots", "rain", "solid"], ["red", "blue", "pink", "white"]
+    small = {"shapes": ["star", "plus"], "textures": textures, "colors": colors}
     seen = set()
     for renderings in ((1, 3), (2, 1), (1, 3)):
         world = trifeature.load(16, renderings=renderings, **small)
@@ -142,7 +143,7 @@ def test_probes_ask_for_the_very_map_that_biased_training_pairs_follow():
             probe = world.pairs(split, None, biased=False, seed=2)
             asked = zip(texture[probe.first].tolist(), color[probe.second].tolist(), strict=True)
             assert [pair in seen for pair in asked] == probe.labels["S"].bool().tolist()
-    assert len(seen) == 2  # one colour for each texture
+    assert len(seen) == 4  # one colour for each texture
 
 
 def test_seed_changes_the_pairs_and_not_the_map(world):
