@@ -103,18 +103,45 @@ class FusionTransformer(nn.Module):
         self.transformer = Transformer(width, depth, heads)
 
     def forward(self, tokens: Sequence[Tensor], mask: Sequence[bool] | None = None) -> Tensor:
-        mask = [True] * len(tokens) if mask is None else mask
-        if len(mask) != len(tokens):
-            raise ValueError(f"mask has {len(mask)} entries for {len(tokens)} modalities")
+        sequence = self._sequence(tokens, [True] * len(tokens) if mask is None else mask)
+        first = torch.zeros(len(sequence), dtype=torch.long, device=sequence.device)
+        return self.transformer(sequence, rows=first)
+
+    def under_masks(
+        self, tokens: Sequence[Tensor], masks: Sequence[Sequence[bool]]
+    ) -> list[Tensor]:
+        """One embedding (B, D) for each mask: what as many calls give, in one pass if that saves.
+
+        With one layer the keys and values of a token do not depend on what else is seen. So, if
+        masks share a modality, they are computed once and the class token attends to those of each
+        mask; tokens that some of the masks hide must then be finite.
+        """
+        for mask in masks:
+            self._check(tokens, mask)
+        shared = any(sum(entries) > 1 for entries in zip(*masks, strict=True))
+        if not shared or len(self.transformer.blocks) > 1:
+            return [self(tokens, mask) for mask in masks]
+        seen = [any(entries) for entries in zip(*masks, strict=True)]
+        sequence = self._sequence(tokens, seen)
+        lengths = [0 if not used else t.shape[1] for t, used in zip(tokens, seen, strict=True)]
+        visible = torch.tensor([[True, *mask] for mask in masks])
+        visible = visible.repeat_interleave(torch.tensor([1, *lengths]), dim=1)
+        return list(self.transformer.row_seeing(sequence, 0, visible.to(sequence.device)).unbind(1))
+
+    def _sequence(self, tokens: Sequence[Tensor], mask: Sequence[bool]) -> Tensor:
+        """The class token and the tokens that are seen: (B, 1 + T, D)."""
+        self._check(tokens, mask)
         seen = [t for t, keep in zip(tokens, mask, strict=True) if keep]
-        if not seen:
-            raise ValueError(f"mask is {list(mask)}; allowed: at least one True")
         batch = len(seen[0])
         for t in seen:
             check_shape("tokens", t, "B T D", B=batch, D=self.width)
-        sequence = torch.cat([self.class_token.expand(batch, 1, -1), *seen], dim=1)
-        first = torch.zeros(batch, dtype=torch.long, device=sequence.device)
-        return self.transformer(sequence, rows=first)
+        return torch.cat([self.class_token.expand(batch, 1, -1), *seen], dim=1)
+
+    def _check(self, tokens: Sequence[Tensor], mask: Sequence[bool]) -> None:
+        if len(mask) != len(tokens):
+            raise ValueError(f"mask has {len(mask)} entries for {len(tokens)} modalities")
+        if not any(mask):
+            raise ValueError(f"mask is {list(mask)}; allowed: at least one True")
 
 
 class ProjectionHead(nn.Sequential):

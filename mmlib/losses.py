@@ -50,6 +50,20 @@ def information_bound(scores: Tensor) -> Tensor:
     return math.log(b) - _pick_partner(_at_least_float32(scores))
 
 
+def club_bound(scores: Tensor) -> Tensor:
+    """NCE-CLUB, an upper bound on mutual information in nats: mean of the diagonal minus of all.
+
+    A bound only for the optimal critic of InfoNCE, log p(y|x) / p(y) up to a function of one of
+    the two; ``scores`` are (B, B). Source: Liang et al. 2023, section 3.2.
+
+    >>> club_bound(torch.eye(2))
+    tensor(0.5000)
+    """
+    check_range("batch size", check_shape("scores", scores, "B B")["B"], 2)
+    scores = _at_least_float32(scores)
+    return scores.diagonal().mean() - scores.mean()
+
+
 def clip(z1: Tensor, z2: Tensor, *, scale: float | Tensor) -> Tensor:
     """CLIP's loss: the mean of both directions, z1 picks z2 and z2 picks z1.
 

@@ -163,3 +163,31 @@ def test_errors(fusion, tokens):
         VectorAdapter(4, 8)(torch.zeros(2, 3))
     with pytest.raises(ValueError, match=r"vectors has shape \(2, 3\); expected \(B, D=4\)"):
         TokenAdapter(4)(torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_all_masks_at_once_are_the_separate_passes_with_their_gradients(depth):
+    torch.manual_seed(0)
+    fusion = FusionTransformer(16, depth, heads=4).double()
+    tokens = [torch.randn(3, t, 16, dtype=torch.float64, requires_grad=True) for t in (5, 2, 4)]
+    masks = [[True, False, False], [False, True, True], [True, True, False], [True, True, True]]
+    together = fusion.under_masks(tokens, masks)
+    apart = [fusion(tokens, mask) for mask in masks]
+    weights = [torch.randn(3, 16, dtype=torch.float64) for _ in masks]
+    leaves = [*tokens, *fusion.parameters()]
+    for found in (together, apart):
+        total = sum((z * w).sum() for z, w in zip(found, weights, strict=True))
+        found.append(torch.autograd.grad(total, leaves))
+    torch.testing.assert_close(together, apart)
+
+
+def test_a_modality_that_all_masks_hide_is_not_looked_at():
+    fusion = FusionTransformer(16, heads=4)
+    tokens = [torch.randn(3, 5, 16), torch.full((3, 2, 16), torch.nan), torch.randn(3, 4, 16)]
+    masks = [[True, False, False], [True, False, True]]
+    found = fusion.under_masks(tokens, masks)
+    assert all(z.isfinite().all() for z in found)
+    torch.testing.assert_close(found, fusion.under_masks([tokens[0], None, tokens[2]], masks))
+    for wrong, message in (([[True], [True]], "mask has 1 entries"), ([[False] * 3], "at least")):
+        with pytest.raises(ValueError, match=message):
+            fusion.under_masks(tokens, wrong)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmlib._checks import check_range
+from mmlib._checks import check_range, check_shape
 
 
 class QuickGELU(nn.Module):
@@ -47,8 +47,19 @@ class Block(nn.Module):
             nn.init.normal_(layer.weight, std=(2 * depth * width) ** -0.5)
         nn.init.normal_(self.mlp[0].weight, std=(2 * width) ** -0.5)
 
-    def forward(self, x: Tensor, *, causal: bool = False, rows: Tensor | None = None) -> Tensor:
-        """(B, T, D) -> (B, T, D); or (B, 1, D), only row ``rows[b]`` of sample b."""
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        causal: bool = False,
+        rows: Tensor | None = None,
+        visible: Tensor | None = None,
+    ) -> Tensor:
+        """(B, T, D) -> (B, T, D); or (B, 1, D), only row ``rows[b]`` of sample b.
+
+        ``visible`` (V, T) asks for that row V times, each time as if only some rows were there:
+        (B, V, D).
+        """
         normed = asking = self.attention_norm(x)
         mask = None
         if rows is not None:
@@ -58,6 +69,8 @@ class Block(nn.Module):
             index = rows[:, None, None].expand(-1, 1, x.shape[2])
             x, asking = x.gather(1, index), normed.gather(1, index)
         query = self._split(self.query(asking))
+        if visible is not None:
+            query, mask = query.expand(-1, -1, len(visible), -1), visible
         key, value = map(self._split, self.key_value(normed).chunk(2, dim=-1))
         attended = F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, is_causal=causal and rows is None
@@ -94,3 +107,21 @@ class Transformer(nn.Module):
             x = block(x, causal=causal)
         x = self.norm(self.blocks[-1](x, causal=causal, rows=rows))
         return x if rows is None else x.squeeze(1)
+
+    def row_seeing(self, x: Tensor, row: int, visible: Tensor) -> Tensor:
+        """State of one row of x (B, T, D) for each of V choices of the rows it sees: (B, V, D).
+
+        ``visible`` (V, T) is boolean. Keys and values are computed once for all choices, which
+        only a transformer of one block allows: raises ``ValueError`` for a deeper one.
+
+        >>> transformer, x = Transformer(width=8, depth=1, heads=2), torch.randn(3, 5, 8)
+        >>> visible = torch.tensor([[True] * 5, [True, True, False, False, True]])
+        >>> all_rows, some = transformer.row_seeing(x, 0, visible).unbind(1)
+        >>> torch.allclose(some, transformer(x[:, [0, 1, 4]])[:, 0], atol=1e-5)
+        True
+        """
+        if len(self.blocks) > 1:
+            raise ValueError(f"the transformer has {len(self.blocks)} blocks; allowed: 1")
+        check_shape("visible", visible, "V T", T=x.shape[1])
+        rows = torch.full((len(x),), row, device=x.device)
+        return self.norm(self.blocks[0](x, rows=rows, visible=visible))

@@ -35,6 +35,24 @@ def balanced_accuracy(predictions: Tensor, labels: Tensor) -> float:
     return 100 * (hits / total).mean().item()
 
 
+def macro_precision(predictions: Tensor, labels: Tensor) -> float:
+    """Share of right ones among the predictions of each class, averaged over classes, in percent.
+
+    The classes are those of labels and predictions; one that is never predicted counts as 0. It is
+    what :func:`balanced_accuracy` becomes if its arguments are swapped and all classes count, as in
+    the script that evaluated FactorCL for CoMM: a constant prediction then scores half the share of
+    its class.
+
+    >>> macro_precision(torch.tensor([0, 0, 0, 0]), torch.tensor([0, 0, 0, 1]))
+    37.5
+    """
+    _check(predictions, labels)
+    classes = torch.cat([predictions, labels]).unique()
+    right = (predictions == labels).double()
+    hits = [right[predictions == k].mean().item() for k in classes if (predictions == k).any()]
+    return 100 * sum(hits) / len(classes)
+
+
 def roc_auc(scores: Tensor, labels: Tensor) -> float:
     """Area under the ROC curve, in percent: how often a positive scores above a negative.
 

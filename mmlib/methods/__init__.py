@@ -4,6 +4,10 @@ A method is a module with ``loss(batch, generator) -> dict`` (the entry ``"loss"
 others are logged) and ``embed(batch) -> (B, E)``, the features that a probe sees. A batch is one
 raw tensor per modality. Each method holds, for each modality, a random transform that makes views
 for training and one without chance that makes the encoder's input for everything else.
+
+``embed`` has two halves, which :func:`mmlib.evaluate.features.embed_pairs` uses where samples share
+inputs: ``encode(modality, batch)``, what is computed from one modality alone, and
+``combine(parts)``, the embedding of what ``encode`` gave for each modality.
 """
 
 from __future__ import annotations

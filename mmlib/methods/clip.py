@@ -75,4 +75,13 @@ class DualEncoder(nn.Module):
 
     def embed(self, batch: Sequence[Tensor]) -> Tensor:
         """Both projected vectors side by side (B, 2 D), of the samples as they are."""
-        return torch.cat(self.project(transformed(self.prepare, batch, None)), dim=1)
+        return self.combine([self.encode(k, x) for k, x in enumerate(batch)])
+
+    def encode(self, modality: int, batch: Tensor) -> Tensor:
+        """The projected vector (B, D) of one modality of the samples as they are."""
+        features = self.encoders[modality](self.prepare[modality](batch, None))
+        return self.projections[modality](features)
+
+    def combine(self, parts: Sequence[Tensor]) -> Tensor:
+        """Both vectors side by side."""
+        return torch.cat(parts, dim=1)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmlib import losses
 from mmlib.methods import Transform, check_lengths, transformed
+from mmlib.methods.fused import FusedEncoder
 
 
 class CrossSelf(nn.Module):
@@ -62,5 +63,37 @@ class CrossSelf(nn.Module):
 
     def embed(self, batch: Sequence[Tensor]) -> Tensor:
         """Both encoders' outputs side by side (B, C1 + C2), of the samples as they are."""
-        view = transformed(self.prepare, batch, None)
-        return torch.cat([f(x) for f, x in zip(self.encoders, view, strict=True)], dim=1)
+        return self.combine([self.encode(k, x) for k, x in enumerate(batch)])
+
+    def encode(self, modality: int, batch: Tensor) -> Tensor:
+        """The output (B, C) of one modality's encoder, of the samples as they are."""
+        return self.encoders[modality](self.prepare[modality](batch, None))
+
+    def combine(self, parts: Sequence[Tensor]) -> Tensor:
+        """Both outputs side by side."""
+        return torch.cat(parts, dim=1)
+
+
+class FusedCrossSelf(FusedEncoder):
+    """Cross+Self with CoMM's fusion: a control that tells the fusion from the loss.
+
+    Each modality's vector is the head's output for the fusion of its tokens alone; the probe sees
+    the fusion of all, which no term of the loss has seen. ``align`` is Cross+Self's.
+    """
+
+    def __init__(self, *parts, align: Sequence[Transform], **others):
+        super().__init__(*parts, **others)
+        check_lengths(2, encoders=self.encoders, align=align)
+        self.align = align
+
+    def loss(self, batch: Sequence[Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss across plus mean loss within modalities, and matches across them (percent)."""
+        alone = [[True, False], [False, True]]
+        cross, view1, view2 = (
+            self.project(transformed(transforms, batch, generator), alone)
+            for transforms in (self.align, self.augment, self.augment)
+        )
+        loss = losses.cross_self(
+            *cross, self_pairs=list(zip(view1, view2, strict=True)), temperature=self.temperature
+        )
+        return {"loss": loss, "match": losses.match_accuracy(*cross)}

@@ -22,6 +22,7 @@ CHAPTERS = {  # chapter -> its notebook, in reading order
     "contrastive": "01_contrastive",
     "information": "02_information",
     "comm": "03_comm",
+    "comm_audit": "07_comm_audit",
     "label_dp": "04_label_dp",
     "image_table": "05_image_table",
     "unlearnable": "06_unlearnable",
@@ -54,13 +55,23 @@ def chapter_settings(chapter: str) -> tuple[type[Settings], dict[str, dict[str, 
     (settings,) = (
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Settings) and value is not Settings
+        if isinstance(value, type)
+        and issubclass(value, Settings)
+        and value.__module__ == module.__name__
     )
     return settings, module.PRESETS
 
 
+def protocols(chapter: str) -> dict[str, dict[str, Any]]:
+    """The chapter's protocols: values that its parameter ``protocol`` sets together, by name."""
+    return getattr(importlib.import_module(f"mmlib.presets.{chapter}"), "PROTOCOLS", {})
+
+
 def resolve(chapter: str, given: Mapping[str, Any]) -> Settings:
     """Settings of ``chapter``: the preset's values, changed by those ``given`` that are not None.
+
+    Where a chapter has protocols, the one given as ``protocol`` changes the preset's values, and
+    what is given by name changes the protocol's.
 
     ``given`` may be a notebook's ``globals()``: of these only plain data (numbers, strings,
     sequences, mappings) count as parameters. A name that the chapter does not have, a wrong type
@@ -84,8 +95,9 @@ def resolve(chapter: str, given: Mapping[str, Any]) -> Settings:
     if preset not in NAMES:
         raise ValueError(f"preset is {preset!r}; allowed: {', '.join(NAMES)}")
     changes = {name: value for name, value in given.items() if value is not None}
+    protocol = protocols(chapter).get(changes.get("protocol"), {})
     try:
-        return settings(**{**presets[preset], **changes, "preset": preset})
+        return settings(**{**presets[preset], **protocol, **changes, "preset": preset})
     except ValidationError as error:
         wrong = "\n".join(
             f"  {'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}"

@@ -18,6 +18,7 @@ WORDS = {  # a word of each chapter that the search must find
     "contrastive": "InfoNCE",
     "information": "synergy",
     "comm": "Trifeature",
+    "comm_audit": "bootstrap",
     "label_dp": "randomized",
     "image_table": "digits",
     "unlearnable": "trigger",

@@ -127,6 +127,25 @@ def test_labels_of_pairs_say_what_the_names_say(world, biased):
     assert not biased or bool((pairs.labels["S"] == 1).all())
 
 
+def test_probes_ask_for_the_very_map_that_biased_training_pairs_follow():
+    """Whoever has rendered before, and however many images: the map is one, in both splits."""
+    textures, colors = ["grid", "dots", "rain", "solid"], ["red", "blue", "pink", "white"]
+    small = {"shapes": ["star", "plus"], "textures": textures, "colors": colors}
+    seen = set()
+    for renderings in ((1, 3), (2, 1)):
+        world = trifeature.load(16, renderings=renderings, **small)
+        for split, part in (("train", world.train), ("test", world.test)):
+            texture, color = part.labels[:, 1], part.labels[:, 2]
+            biased = world.pairs(split, None, biased=True, seed=1)
+            seen |= set(
+                zip(texture[biased.first].tolist(), color[biased.second].tolist(), strict=True)
+            )
+            probe = world.pairs(split, None, biased=False, seed=2)
+            asked = zip(texture[probe.first].tolist(), color[probe.second].tolist(), strict=True)
+            assert [pair in seen for pair in asked] == probe.labels["S"].bool().tolist()
+    assert len(seen) == 4  # one colour for each texture
+
+
 def test_seed_changes_the_pairs_and_not_the_map(world):
     one, other = (world.pairs("test", 50, biased=True, seed=seed) for seed in (1, 2))
     assert not torch.equal(one.first, other.first)

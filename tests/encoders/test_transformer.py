@@ -72,3 +72,8 @@ def test_errors_name_the_value():
         Transformer(10, 1, 4)
     with pytest.raises(ValueError, match="depth is 0"):
         Transformer(8, 0, 4)
+
+
+def test_a_row_that_sees_a_choice_of_rows_needs_one_block():
+    with pytest.raises(ValueError, match="the transformer has 2 blocks; allowed: 1"):
+        Transformer(8, 2, 2).row_seeing(torch.zeros(1, 3, 8), 0, torch.ones(1, 3).bool())

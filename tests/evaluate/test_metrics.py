@@ -2,7 +2,7 @@ import pytest
 import torch
 from sklearn import metrics as sklearn_metrics
 
-from mmlib.evaluate.metrics import accuracy, balanced_accuracy, roc_auc
+from mmlib.evaluate.metrics import accuracy, balanced_accuracy, macro_precision, roc_auc
 
 
 @pytest.fixture
@@ -85,3 +85,19 @@ def test_wrong_arguments_are_named():
         roc_auc(torch.tensor([0.0, float("nan")]), torch.tensor([0, 1]))
     with pytest.raises(ValueError, match=r"labels are \[1\]; allowed: two or more of 0 to 1"):
         roc_auc(torch.zeros(4), torch.ones(4).long())
+
+
+def test_macro_precision_is_scikit_learns_and_gives_the_constant_predictor_45():
+    from sklearn.metrics import precision_score
+
+    generator = torch.Generator().manual_seed(3)
+    for classes in (2, 5):
+        predictions, labels = torch.randint(classes, (2, 60), generator=generator)
+        predictions[predictions == 1] = 0  # a class that is never predicted
+        expected = precision_score(labels, predictions, average="macro", zero_division=0)
+        assert macro_precision(predictions, labels) == pytest.approx(100 * expected)
+    labels = torch.zeros(4094, dtype=torch.long)
+    labels[:404] = 1  # the test pairs of CoMM's synergy probe
+    nothing = torch.zeros_like(labels)
+    assert macro_precision(nothing, labels) == pytest.approx(45.07, abs=0.005)
+    assert balanced_accuracy(nothing, labels) == 50

@@ -102,6 +102,45 @@ def tokens(model, view):
     return [a(e(x)) for a, e, x in zip(model.adapters, model.encoders, view, strict=True)]
 
 
+@pytest.mark.parametrize("convention", ["paper", "released"])
+def test_a_view_is_contrasted_with_the_other_views_full_embedding_only(convention):
+    """Gradients of the loss at the embeddings of one side, when the other side is the same."""
+    generator = seeded()
+    z1, z2 = ([torch.randn(5, 4, generator=generator) for _ in range(3)] for _ in range(2))
+    for m in range(2):  # a masked embedding of view 1 does not care for the full one of view 1
+        for other in (z1[2], z2[1 - m], z1[1 - m], z2[m]):
+            leaf = other.clone().requires_grad_()
+            swap = [[leaf if z is other else z for z in side] for side in (z1, z2)]
+            swap[0][m] = masked = z1[m].clone().requires_grad_()
+            loss = losses.comm(*swap, temperature=0.1, convention=convention)
+            (slope,) = torch.autograd.grad(loss, masked, create_graph=True)
+            crossed = torch.autograd.grad(slope.square().sum(), leaf, allow_unused=True)[0]
+            assert crossed is None or not crossed.any()
+        leaf = z2[2].clone().requires_grad_()
+        masked = z1[m].clone().requires_grad_()
+        loss = losses.comm([*z1[:m], masked, *z1[m + 1 :]], [*z2[:2], leaf], temperature=0.1,
+                           convention=convention)  # fmt: skip
+        (slope,) = torch.autograd.grad(loss, masked, create_graph=True)
+        assert torch.autograd.grad(slope.square().sum(), leaf)[0].any()
+
+
+def test_views_are_drawn_apart_for_each_modality_and_each_view():
+    """Two modalities of the same values: their noise in each of the two views is another."""
+    seen = []
+
+    def spy(x, generator):
+        seen.append(noisy(x, generator) - x)
+        return seen[-1] + x
+
+    model = vectors(3, 3, augment=[spy, spy])
+    x = batch(3)[0]
+    model.loss((x, x), seeded())
+    assert len(seen) == 4
+    for a in range(4):
+        for b in range(a):
+            assert not torch.isclose(seen[a], seen[b]).any()
+
+
 def test_weights_choose_terms():
     total = vectors(3, 4).loss(batch(3, 4), seeded())["loss"]
     parts = [
@@ -136,9 +175,14 @@ def test_a_masked_modality_cannot_reach_the_embedding():
     assert torch.equal(model.embed((x1, None), mask=[True, False]), clean)
     assert not torch.allclose(model.embed((x1, x2)), clean, atol=1e-3)
     view = [x.clone().requires_grad_() for x in (x1, x2)]
-    alone, both = model.fuse(view, [[True, False], [True, True]])
-    assert torch.autograd.grad(alone.sum(), view, retain_graph=True, allow_unused=True)[1] is None
-    assert torch.autograd.grad(both.sum(), view)[1].any()
+    alone, both = model.fuse(view, [[True, False], [True, True]])  # in one pass
+    torch.testing.assert_close(alone, clean)
+    direction = torch.arange(16.0)  # the plain sum of a normalised row is constant
+    first, second = torch.autograd.grad((alone @ direction).sum(), view, retain_graph=True)
+    assert first.any()
+    assert not second.any()
+    assert torch.autograd.grad((both @ direction).sum(), view)[1].any()
+    assert torch.equal(model.fuse([x1, 9 - x2], [[True, False], [True, True]])[0], alone)
 
 
 def test_embedding_has_no_chance_no_head_and_the_fusions_width():

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from mmlib import losses
-from mmlib.fusion import ProjectionHead
-from mmlib.methods.cross_self import CrossSelf
+from mmlib.fusion import FusionTransformer, ProjectionHead, VectorAdapter
+from mmlib.methods.cross_self import CrossSelf, FusedCrossSelf
 
 
 def as_is(x, generator):
@@ -76,6 +76,28 @@ def test_bfloat16_autocast():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rough = make().loss(batch(), seeded())["loss"]
     torch.testing.assert_close(rough, exact, atol=0, rtol=0.05)
+
+
+def test_with_a_fusion_each_modality_is_fused_alone_and_the_probe_sees_both():
+    torch.manual_seed(0)
+    model = FusedCrossSelf(
+        [nn.Linear(3, 6), nn.Linear(4, 5)],
+        [VectorAdapter(6, 16), VectorAdapter(5, 16)],
+        FusionTransformer(16, heads=4),
+        ProjectionHead(16, 16, 8),
+        align=[flipped] * 2, augment=[noisy] * 2, prepare=[as_is] * 2,
+    )  # fmt: skip
+    x, generator = batch(), seeded()
+
+    def alone(view):
+        tokens = [a(e(v)) for a, e, v in zip(model.adapters, model.encoders, view, strict=True)]
+        return [model.head(model.fusion([t])) for t in tokens], tokens
+
+    cross, _ = alone([-v for v in x])
+    views = [alone([noisy(v, generator) for v in x])[0] for _ in range(2)]
+    expected = losses.cross_self(*cross, self_pairs=list(zip(*views, strict=True)), temperature=0.1)
+    torch.testing.assert_close(model.loss(x, seeded())["loss"], expected)
+    assert torch.equal(model.embed(x), model.fusion(alone(x)[1]))
 
 
 def test_errors():

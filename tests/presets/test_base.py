@@ -49,3 +49,20 @@ def test_settings_are_frozen():
 def test_unknown_chapter():
     with pytest.raises(ValueError, match="chapter is 'com'; allowed: contrastive"):
         resolve("com", {})
+
+
+def test_a_protocol_changes_the_preset_and_gives_way_to_names():
+    reference = resolve("comm", {"protocol": "reference"})
+    assert (reference.convention, reference.probe_crops) == ("released", True)
+    assert (reference.probe_penalty, reference.test_renderings) == ("unsquared", 1)
+    clean = resolve("comm", {"preset": "paper", "protocol": "clean", "probe_crops": True})
+    assert (clean.convention, clean.probe_crops, clean.test_renderings) == ("paper", True, 10)
+    with pytest.raises(ValueError, match="protocol is 'dirty'"):
+        resolve("comm", {"protocol": "dirty"})
+
+
+@pytest.mark.parametrize("preset", NAMES)
+def test_a_preset_that_names_a_protocol_keeps_to_it(preset):
+    settings = resolve("comm", {"preset": preset})
+    if settings.protocol is not None:
+        assert resolve("comm", {"preset": preset, "protocol": settings.protocol}) == settings

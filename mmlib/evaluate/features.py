@@ -1,0 +1,47 @@
+"""Embeddings of samples that share inputs, each input encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mmlib._checks import check_range, check_shape
+
+
+@torch.no_grad()
+def embed_pairs(
+    method: nn.Module, inputs: Sequence[Tensor], places: Sequence[Tensor], *, batch_size: int = 256
+) -> Tensor:
+    """Embeddings (P, E) of P samples, each made of one input of each modality.
+
+    Every input that occurs goes through its encoder once, however many samples it is part of: what
+    :meth:`embed` of the method gives for the samples, up to rounding. One extraction serves all
+    labels.
+
+    Args:
+        method: any of :mod:`mmlib.methods`; it is left in evaluation mode.
+        inputs: raw tensors (N_m, ...), one per modality; may be the same tensor.
+        places: long (P,), one per modality: the place in ``inputs`` of each sample's part.
+        batch_size: inputs, and then samples, at a time.
+
+    Raises ``ValueError`` unless there are as many ``places`` as ``inputs``, all of one length.
+    """
+    check_range("batch_size", batch_size, 1)
+    if len(places) != len(inputs):
+        raise ValueError(f"places has {len(places)} entries for {len(inputs)} modalities")
+    for place in places:
+        check_shape("places", place, "P", P=len(places[0]))
+    method.eval()
+    encoded, rows = [], []
+    for k, (x, place) in enumerate(zip(inputs, places, strict=True)):
+        used, row = place.to(x.device).unique(return_inverse=True)
+        encoded.append(torch.cat([method.encode(k, x[u]) for u in used.split(batch_size)]))
+        rows.append(row)
+    batches = zip(*(row.split(batch_size) for row in rows), strict=True)
+    found = [
+        method.combine([part[row] for part, row in zip(encoded, batch, strict=True)])
+        for batch in batches
+    ]
+    return torch.cat(found).float()

@@ -1,0 +1,82 @@
+"""What methods with a fusion share: encoders and adapters of M modalities, fusion, head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from mmlib.fusion import FusionTransformer
+from mmlib.methods import Transform, check_lengths
+
+Mask = Sequence[bool]
+
+
+class FusedEncoder(nn.Module):
+    """Encoders and adapters of M modalities, one fusion transformer, one projection head.
+
+    Args:
+        encoders, adapters: one of each per modality; an adapter turns its encoder's output into
+            tokens.
+        fusion, head: shared by all masks and views.
+        augment: one random transform per modality, which makes a view.
+        prepare: one transform per modality that makes the encoder's input without chance.
+        temperature: of the loss.
+
+    The head runs once for each view and mask, so each has its own batch statistics.
+    """
+
+    def __init__(
+        self,
+        encoders: Sequence[nn.Module],
+        adapters: Sequence[nn.Module],
+        fusion: FusionTransformer,
+        head: nn.Module,
+        *,
+        augment: Sequence[Transform],
+        prepare: Sequence[Transform],
+        temperature: float = 0.1,
+    ):
+        super().__init__()
+        check_lengths(len(encoders), adapters=adapters, augment=augment, prepare=prepare)
+        self.encoders = nn.ModuleList(encoders)
+        self.adapters = nn.ModuleList(adapters)
+        self.fusion = fusion
+        self.head = head
+        self.augment = augment
+        self.prepare = prepare
+        self.temperature = temperature
+
+    def embed(self, batch: Sequence[Tensor], mask: Mask | None = None) -> Tensor:
+        """The fused embedding (B, D) of the samples as they are; neither projected nor normalised.
+
+        With ``mask``, of the modalities it keeps; the others may be None.
+        """
+        mask = [True] * len(self.encoders) if mask is None else mask
+        parts = enumerate(zip(batch, mask, strict=True))
+        return self.fusion([self.encode(k, x) if keep else None for k, (x, keep) in parts], mask)
+
+    def encode(self, modality: int, batch: Tensor) -> Tensor:
+        """Tokens (B, T, D) of one modality of the samples as they are."""
+        return self._tokens(modality, self.prepare[modality](batch, None))
+
+    def combine(self, parts: Sequence[Tensor]) -> Tensor:
+        """The embedding (B, D) of all modalities' tokens."""
+        return self.fusion(parts)
+
+    def project(self, view: Sequence[Tensor], masks: Sequence[Mask]) -> list[Tensor]:
+        """One output of the head per mask, of modalities that are transformed already."""
+        return [self.head(embedding) for embedding in self.fuse(view, masks)]
+
+    def fuse(self, view: Sequence[Tensor], masks: Sequence[Mask]) -> list[Tensor]:
+        """One embedding (B, D) per mask, of modalities that are transformed already.
+
+        Encoders run once, whatever the number of masks.
+        """
+        seen = [any(entries) for entries in zip(*masks, strict=True)]
+        parts = enumerate(zip(view, seen, strict=True))
+        tokens = [self._tokens(k, x) if used else None for k, (x, used) in parts]
+        return self.fusion.under_masks(tokens, masks)
+
+    def _tokens(self, modality: int, x: Tensor) -> Tensor:
+        return self.adapters[modality](self.encoders[modality](x))

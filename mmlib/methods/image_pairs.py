@@ -1,0 +1,103 @@
+"""The methods of the Trifeature chapters, built from a chapter's settings."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+
+from mmlib._checks import check_choice
+from mmlib.augment.image import (
+    ColorJitter,
+    Compose,
+    Flip,
+    GaussianBlur,
+    Grayscale,
+    Normalize,
+    ResizedCrop,
+)
+from mmlib.encoders.image import AlexNetTrunk, GlobalPool, SmallConvNet
+from mmlib.fusion import FusionTransformer, MapAdapter, ProjectionHead
+from mmlib.methods.clip import DualEncoder
+from mmlib.methods.comm import CoMM
+from mmlib.methods.cross_self import CrossSelf, FusedCrossSelf
+from mmlib.methods.factorcl import FactorCL
+from mmlib.methods.supcon import SupCon
+
+Method = Literal[
+    "cross",
+    "cross_self",
+    "cross_self_fused",
+    "factorcl",
+    "comm",
+    "full_only",
+    "masked_only",
+    "supcon",
+]
+TITLES: dict[str, str] = {
+    "cross": "Cross",
+    "cross_self": "Cross+Self",
+    "cross_self_fused": "Cross+Self, fused",
+    "factorcl": "FactorCL",
+    "comm": "CoMM",
+    "full_only": "L alone",
+    "masked_only": "L₁ + L₂ alone",
+    "supcon": "SupCon",
+}
+WEIGHTS = {"comm": (1, 1, 1), "full_only": (0, 0, 1), "masked_only": (1, 1, 0)}
+
+
+def build(method: str, cfg) -> nn.Module:
+    """An untrained model of two images; the same ``cfg.seed`` gives all the same encoders.
+
+    ``cfg`` is a chapter's settings, a :class:`mmlib.presets.trifeature.TrifeatureSettings`. Views
+    are CoMM's, blurred only where the settings say so; FactorCL's of the second image are not
+    cropped. Raises ``ValueError`` for another ``method``. Source: CoMM, released code.
+    """
+    check_choice("method", method, get_args(Method))
+    torch.manual_seed(cfg.seed)
+    crop = ResizedCrop(cfg.image_size, scale=(cfg.crop_low, 1.0))
+    light = Compose([ResizedCrop(cfg.image_size, scale=(0.5, 1.0)), Normalize()])
+    change = [
+        ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
+        Grayscale(0.2),
+        *([GaussianBlur(13, (0.1, 2.0), p=0.5)] if cfg.blur else []),
+        Flip(0.5),
+        Normalize(),
+    ]
+    strong, uncropped = Compose([crop, *change]), Compose(change)
+
+    trunks = [
+        AlexNetTrunk() if cfg.trunk == "alexnet" else SmallConvNet(cfg.trunk_width)
+        for _ in range(2)
+    ]
+    channels = trunks[0].out_features
+    pooled = [GlobalPool(trunk) for trunk in trunks]
+    prepare = {"prepare": [Normalize()] * 2}
+    views = {"augment": [strong] * 2, "temperature": cfg.temperature, **prepare}
+    if method == "cross":
+        heads = [nn.Linear(channels, cfg.width, bias=False) for _ in range(2)]
+        return DualEncoder(pooled, heads, augment=[light] * 2, **prepare)
+    if method == "cross_self":
+        sizes = channels, 2 * cfg.head_hidden, cfg.head_features
+        heads = [ProjectionHead(*sizes) for _ in range(2)]
+        return CrossSelf(pooled, heads, align=[light] * 2, **views)
+    if method == "factorcl":
+        wide = {"width": cfg.width, "hidden": cfg.width}
+        return FactorCL(
+            pooled, (channels, channels), **wide, augment=[strong, uncropped], **prepare
+        )
+    with torch.no_grad():
+        grid = trunks[0](torch.zeros(1, 3, cfg.image_size, cfg.image_size)).shape[2:]
+    parts = (
+        trunks,
+        [MapAdapter(channels, cfg.width, tuple(grid)) for _ in range(2)],
+        FusionTransformer(cfg.width, heads=cfg.heads),
+        ProjectionHead(cfg.width, cfg.head_hidden, cfg.head_features),
+    )
+    if method == "supcon":
+        return SupCon(*parts, **views)
+    if method == "cross_self_fused":
+        return FusedCrossSelf(*parts, align=[light] * 2, **views)
+    return CoMM(*parts, convention=cfg.convention, weights=WEIGHTS[method], **views)

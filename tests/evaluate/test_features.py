@@ -1,0 +1,53 @@
+import pytest
+import torch
+from torch import nn
+
+from mmlib.evaluate.features import embed_pairs
+from mmlib.fusion import FusionTransformer, ProjectionHead, VectorAdapter
+from mmlib.methods.clip import DualEncoder
+from mmlib.methods.comm import CoMM
+from mmlib.methods.cross_self import CrossSelf
+from mmlib.methods.factorcl import FactorCL
+
+
+def as_is(x, generator):
+    return x
+
+
+def methods():
+    torch.manual_seed(0)
+    encoders = [nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)) for _ in range(2)]
+    views = {"augment": [as_is] * 2, "prepare": [as_is] * 2}
+    return [
+        DualEncoder(encoders, [nn.Linear(4, 3), nn.Linear(4, 3)], **views),
+        CrossSelf(encoders, [nn.Identity()] * 2, align=[as_is] * 2, **views),
+        FactorCL(encoders, (4, 4), width=3, hidden=5, **views),
+        CoMM(
+            encoders, [VectorAdapter(4, 8) for _ in range(2)], FusionTransformer(8, heads=2),
+            ProjectionHead(8, 8, 4), **views,
+        ),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", methods(), ids=lambda m: type(m).__name__)
+def test_embeddings_of_shared_inputs_are_those_of_the_samples(method):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(9, 4, generator=generator)
+    first, second = torch.randint(9, (2, 25), generator=generator)
+    second[second == 3] = 4  # an input that no sample uses on this side
+    seen = []
+    for encoder in method.encoders:
+        encoder.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    found = embed_pairs(method, (x, x), (first, second), batch_size=4)
+    assert sum(seen) == len(first.unique()) + len(second.unique())
+    expected = method.embed((x[first], x[second]))  # in evaluation mode from here on
+    torch.testing.assert_close(found, expected.detach())
+    assert not found.requires_grad
+
+
+def test_errors():
+    method, x, place = methods()[0], torch.zeros(3, 4), torch.zeros(2, dtype=torch.long)
+    with pytest.raises(ValueError, match="places has 1 entries for 2 modalities"):
+        embed_pairs(method, (x, x), (place,))
+    with pytest.raises(ValueError, match="places"):
+        embed_pairs(method, (x, x), (place, place[:1]))

@@ -1,0 +1,67 @@
+"""The builder of the Trifeature chapters: what all methods share and where they differ."""
+
+from typing import get_args
+
+import pytest
+import torch
+
+from mmlib.augment.image import Flip, GaussianBlur, ResizedCrop
+from mmlib.methods.image_pairs import TITLES, WEIGHTS, Method, build
+from mmlib.presets.base import resolve
+
+METHODS = get_args(Method)
+
+
+def settings(**changes):
+    return resolve("comm", {"preset": "smoke", **changes})
+
+
+def images(n=6, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(256, (n, 3, 16, 16), generator=generator, dtype=torch.uint8)
+
+
+def kinds(transform):
+    return [type(part) for part in transform.transforms]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_makes_a_step_and_an_embedding_from_the_same_encoders(method):
+    model, reference = build(method, settings()), build("comm", settings())
+    for k in range(2):
+        own, other = (list(m.encoders[k].parameters()) for m in (model, reference))
+        assert own
+        assert all(map(torch.equal, own, other))
+    labels = (torch.tensor([0, 0, 0, 1, 1, 1]),) if method == "supcon" else ()
+    parts = model.loss((images(), images(seed=1), *labels), torch.Generator().manual_seed(0))
+    parts["loss"].backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad and p.ndim > 1)
+    assert model.eval().embed((images(), images(seed=1))).shape[0] == 6
+    assert method in TITLES
+
+
+def test_no_two_methods_share_a_network_and_seeds_differ():
+    one, other = (build("comm", settings(seed=seed)) for seed in (0, 1))
+    first, second = (m.encoders[0].state_dict()["0.weight"] for m in (one, other))
+    assert not torch.equal(first, second)
+    towers = build("comm", settings()).encoders
+    assert not torch.equal(towers[0][0].weight, towers[1][0].weight)  # one network for each image
+
+
+def test_views_are_the_settings():
+    assert GaussianBlur not in kinds(build("comm", settings()).augment[0])
+    assert GaussianBlur in kinds(build("comm", settings(blur=True)).augment[0])
+    crop, *_ = build("comm", settings(crop_low=0.4)).augment[1].transforms
+    assert isinstance(crop, ResizedCrop)
+    assert crop.scale == (0.4, 1.0)
+    first, second = map(kinds, build("factorcl", settings()).augment)
+    assert ResizedCrop in first
+    assert ResizedCrop not in second
+    assert Flip in second
+    for method, weights in WEIGHTS.items():
+        assert build(method, settings()).weights == weights
+
+
+def test_another_name_is_an_error():
+    with pytest.raises(ValueError, match="method is 'clip'; allowed: 'cross'"):
+        build("clip", settings())
