@@ -22,10 +22,10 @@ CHAPTERS = {  # chapter -> its notebook, in reading order
     "contrastive": "01_contrastive",
     "information": "02_information",
     "comm": "03_comm",
-    "comm_audit": "07_comm_audit",
     "label_dp": "04_label_dp",
     "image_table": "05_image_table",
     "unlearnable": "06_unlearnable",
+    "comm_audit": "07_comm_audit",
     "unlearnable_audit": "08_unlearnable_audit",
 }
 
