@@ -1,1 +1,1 @@
-"""Label differential privacy: mechanisms, what they cost, exact small worlds, and an audit."""
+"""Label differential privacy: mechanisms, their cost, releases, small worlds, audit, attacks."""
