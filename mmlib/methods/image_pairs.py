@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import nn
@@ -24,6 +24,9 @@ from mmlib.methods.comm import CoMM
 from mmlib.methods.cross_self import CrossSelf, FusedCrossSelf
 from mmlib.methods.factorcl import FactorCL
 from mmlib.methods.supcon import SupCon
+
+if TYPE_CHECKING:  # settings name the methods, so they cannot be imported here
+    from mmlib.presets.trifeature import TrifeatureSettings
 
 Method = Literal[
     "cross",
@@ -48,11 +51,10 @@ TITLES: dict[str, str] = {
 WEIGHTS = {"comm": (1, 1, 1), "full_only": (0, 0, 1), "masked_only": (1, 1, 0)}
 
 
-def build(method: str, cfg) -> nn.Module:
+def build(method: str, cfg: TrifeatureSettings) -> nn.Module:
     """An untrained model of two images; the same ``cfg.seed`` gives all the same encoders.
 
-    ``cfg`` is a chapter's settings, a :class:`mmlib.presets.trifeature.TrifeatureSettings`. Views
-    are CoMM's, blurred only where the settings say so; FactorCL's of the second image are not
+    Views are CoMM's, blurred only where the settings say so; FactorCL's of the second image are not
     cropped. Raises ``ValueError`` for another ``method``. Source: CoMM, released code.
     """
     check_choice("method", method, get_args(Method))
