@@ -1,11 +1,12 @@
-"""Label-DP: the nearest-neighbour draw beside scikit-learn, and the audit: ``python
-benchmarks/label_dp.py``.
+"""Label-DP: the nearest-neighbour draw beside scikit-learn, and the audit.
 
-The draw: 286 classes with sizes as uneven as DVM-Car's (40 to 1,980), random float32 features of
-width 2,048, every record swapped with chance 0.962, k = 10, own image left out. scikit-learn's side
-fits NearestNeighbors to each class's pool, asks for one neighbour more (itself may be among them),
-and the rest is the same; where no two distances are equal both draw the same image from the same
-coins, which is checked. A ratio above one says how many times as fast the draw is.
+``python benchmarks/label_dp.py [--records N ...]``
+
+The draw: 286 classes of uneven sizes (none below 12), random float32 features of width 2,048, every
+record swapped with chance 0.962, k = 10, own image left out. scikit-learn's side fits
+NearestNeighbors to each class's pool and asks for one neighbour more (itself may be among them);
+the rest is the same. Where no two distances are equal both draw the same image from the same coins,
+which is checked. A ratio above one says how many times as fast the draw is.
 
 The audit: 10 million draws of randomized response at K = 286 in all, on two labels; a bound on
 seconds, since there is nothing to put beside it.

@@ -64,7 +64,8 @@ def best_k(prior: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """
     check_shape("prior", prior, "N K")
     check_range("epsilon", epsilon, 0.0, 700.0)  # beyond, its exponential is no number
-    check_range("smallest prior", prior.min().item(), 0.0)
+    if len(prior):
+        check_range("smallest prior", prior.min().item(), 0.0)
     likely, ranked = prior.double().sort(dim=1, descending=True, stable=True)
     k = torch.arange(1, prior.shape[1] + 1, device=prior.device)
     right = likely.cumsum(1) / (1 + (k - 1) * math.exp(-epsilon))

@@ -110,6 +110,15 @@ def test_the_second_stage_sees_released_labels_alone_and_each_label_is_used_once
     assert torch.equal(again[first], released[first])
 
 
+@pytest.mark.parametrize("all_first", [True, False])
+def test_a_stage_may_be_empty(all_first):
+    labels = torch.arange(300) % 3
+    first = torch.full((300,), all_first)
+    flat = torch.full((0 if all_first else 300, 3), 1 / 3)
+    released = two_stage_rr(labels, first, lambda r: flat, 3, 50.0, generator=generator())
+    assert torch.equal(released, labels)  # at such an epsilon nothing is noise
+
+
 def test_a_good_model_of_the_first_stage_makes_the_second_one_right_more_often():
     g = generator()
     labels = torch.randint(50, (20_000,), generator=g)
