@@ -6,7 +6,8 @@ does: PNG images are decoded and augmented one by one with PIL, the fusion runs 
 and computes every token's state, and for each of the four tasks the embeddings are extracted anew,
 through random crops, and one classifier after the other is fitted, coarsely and then by bisection.
 Both models have the same weights, and it is checked that they give the same embeddings. At least 2
-times is wanted for the step and 20 for the probe.
+times is wanted for the step and 20 for the probe. At the paper's size both run AlexNet equally
+often, which is nearly all of our step, so on a CPU the first is out of reach there.
 
 Extraction is timed on slices of pairs and images and scaled to the paper's 10,000 + 4,094 pairs and
 2,600 images, since a plain one takes the better part of an hour. Classifiers are timed on one task
