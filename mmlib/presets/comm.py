@@ -41,7 +41,10 @@ class CommSettings(TrifeatureSettings):
 
 PRESETS = {
     "smoke": {
-        "methods": ("cross", "cross_self", "cross_self_fused", "factorcl", "comm", "supcon"),
+        "methods": (
+            "cross", "cross_self", "cross_self_fused", "factorcl",
+            "full_only", "masked_only", "comm", "supcon",
+        ),
         "protocol": None, "convention": "released",
         "image_size": 16, "shapes": ("plus", "triangle"), "textures": ("stripes", "dots"),
         "colors": ("yellow", "white"), "texture_zoom": 5,
