@@ -9,11 +9,4 @@ os.environ.setdefault("MPLBACKEND", "agg")
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--pages", action="store_true", help="look at the built book; a missing browser then fails"
-    )
-
-
-@pytest.fixture(scope="session")
-def pages_wanted(request):
-    return request.config.getoption("--pages")
+    parser.addoption("--pages", action="store_true", help="look at the built book in a browser")
