@@ -2,8 +2,6 @@
 
 import os
 
-import pytest
-
 # Before matplotlib is imported: no window, wherever the tests run.
 os.environ.setdefault("MPLBACKEND", "agg")
 
