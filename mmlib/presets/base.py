@@ -28,6 +28,7 @@ CHAPTERS = {  # chapter -> its notebook, in reading order
     "comm_audit": "07_comm_audit",
     "unlearnable_audit": "08_unlearnable_audit",
     "comm_ablation": "12_comm_ablation",
+    "comm_real": "09_comm_real",
 }
 
 # What IPython puts beside the parameters in a notebook's namespace, as far as it is plain data.

@@ -24,6 +24,7 @@ WORDS = {  # a word of each chapter that the search must find
     "unlearnable": "trigger",
     "unlearnable_audit": "survives",
     "comm_ablation": "ablation",
+    "comm_real": "MultiBench",
 }
 
 
