@@ -29,6 +29,7 @@ CHAPTERS = {  # chapter -> its notebook, in reading order
     "unlearnable_audit": "08_unlearnable_audit",
     "comm_ablation": "12_comm_ablation",
     "comm_real": "09_comm_real",
+    "label_dp_audit": "10_label_dp_audit",
 }
 
 # What IPython puts beside the parameters in a notebook's namespace, as far as it is plain data.

@@ -25,6 +25,7 @@ WORDS = {  # a word of each chapter that the search must find
     "unlearnable_audit": "survives",
     "comm_ablation": "ablation",
     "comm_real": "MultiBench",
+    "label_dp_audit": "canaries",
 }
 
 
