@@ -30,7 +30,7 @@ from PIL import Image
 
 from mmlib._checks import check_range
 from mmlib.data._root import data_root
-from mmlib.data.captioned import CAPTIONS, Captioned, _parts, _Row
+from mmlib.data.captioned import Captioned, _parts, _Row
 
 COLUMNS = ("id", "split", "group", "emoji", "name", "keywords")
 
@@ -39,18 +39,11 @@ _PEOPLE = re.compile(r"\b(?:man|men|woman|women|person|people|boy|girl|male|fema
 _SKIN = range(0x1F3FB, 0x1F400)
 
 
-def captions_of(name: str, keywords: str) -> tuple[str, ...]:
-    """Five captions: the name, each with every fifth of the keywords, if there are as many.
-
-    >>> captions_of("poultry leg", "food; meat; drumstick; bird; chicken; turkey")[:2]
-    ('poultry leg food turkey', 'poultry leg meat')
-    """
-    words = [word for word in keywords.split("; ") if word]
-    return tuple(" ".join([name, *words[k::CAPTIONS]]) for k in range(CAPTIONS))
-
-
 def load(size: int, *, root: Path | None = None) -> dict[str, Captioned]:
     """The parts ``train``, ``val`` and ``test``, drawings of ``size`` x ``size`` pixels.
+
+    An emoji has one caption, its name and then its keywords: several would share the name, and so
+    rank together, where guessing ranks them apart.
 
     Where the file has no ``test`` rows, its ``val`` rows, in order of id, are dealt to both: of
     five in turn three to ``test`` and two to ``val``. ``root`` is by default ``emoji_names`` in
@@ -79,12 +72,12 @@ def load(size: int, *, root: Path | None = None) -> dict[str, Captioned]:
         for number, row in enumerate(held_out):
             row["split"] = "test" if number % 5 < 3 else "val"
     rows = [
-        _Row(row["id"], row["split"], captions_of(row["name"], row["keywords"] or ""))
+        _Row(row["id"], row["split"], (f"{row['name']} {row['keywords'] or ''}".strip(),))
         for row in found
     ]
     try:
         with zipfile.ZipFile(folder / "images.zip") as archive:
-            return _parts(rows, lambda name: archive.read(f"{name}.jpg"), size)
+            return _parts(rows, lambda name: archive.read(f"{name}.jpg"), size, captions=1)
     except zipfile.BadZipFile as error:
         raise ValueError(f"{folder / 'images.zip'} cannot be read ({error})") from error
 
