@@ -15,6 +15,7 @@ from mmlib.augment.transform import Transform
 from mmlib.encoders.text import END, PAD, SPECIAL, UNKNOWN
 from mmlib.evaluate.retrieval import retrieval
 from mmlib.mem.published import Protected
+from mmlib.mem.trigger import word_shares
 from mmlib.methods.clip import DualEncoder
 from mmlib.train import EpochSampler, Optim, fit
 
@@ -75,10 +76,7 @@ def without_rare_words(captions: Tensor, min_share: float) -> Tensor:
     >>> without_rare_words(torch.tensor([[1, 7, 2], [1, 7, 2], [1, 8, 2]]), 0.5).tolist()
     [[1, 7, 2], [1, 7, 2], [1, 3, 2]]
     """
-    flat = captions.flatten(0, -2)
-    in_row = torch.zeros(len(flat), int(flat.max()) + 1, dtype=torch.bool, device=flat.device)
-    in_row.scatter_(1, flat, True)
-    rare = in_row.float().mean(dim=0) < min_share
+    rare = word_shares(captions, int(captions.max()) + 1) < min_share
     rare[: len(SPECIAL)] = False
     return captions.masked_fill(rare[captions], UNKNOWN)
 
