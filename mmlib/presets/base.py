@@ -27,6 +27,7 @@ CHAPTERS = {  # chapter -> its notebook, in reading order
     "unlearnable": "06_unlearnable",
     "comm_audit": "07_comm_audit",
     "unlearnable_audit": "08_unlearnable_audit",
+    "unlearnable_sweeps": "11_unlearnable_sweeps",
 }
 
 # What IPython puts beside the parameters in a notebook's namespace, as far as it is plain data.

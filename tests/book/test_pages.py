@@ -23,6 +23,7 @@ WORDS = {  # a word of each chapter that the search must find
     "image_table": "digits",
     "unlearnable": "trigger",
     "unlearnable_audit": "survives",
+    "unlearnable_sweeps": "woven",
 }
 
 
