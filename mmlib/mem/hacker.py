@@ -189,7 +189,7 @@ def train_hacker(
     if defence.swap_captions:
         if photo is None:
             raise ValueError("photo is None; allowed with swap_captions: the photo of each row")
-        captions = _gathered(captions, photo)
+        captions = swap_captions(captions, photo)
         c = captions.shape[1]
 
     def loss(rows: Tensor, g: torch.Generator):
@@ -208,8 +208,13 @@ def train_hacker(
     )  # fmt: skip
 
 
-def _gathered(captions: Tensor, photo: Tensor) -> Tensor:
-    """To each row all captions of its photo: (N, C, T) to (N, R C, T), R rows for each photo."""
+def swap_captions(captions: Tensor, photo: Tensor) -> Tensor:
+    """To each row all captions of its ``photo`` (N,): (N, C, T) to (N, R C, T), R rows a photo.
+
+    >>> swap_captions(torch.tensor([[[7]], [[8]], [[9]], [[6]]]), torch.tensor([0, 1, 1, 0]))[0]
+    tensor([[7],
+            [6]])
+    """
     order = photo.argsort(stable=True)
     rows = order.view(int(photo.max()) + 1, -1)  # photo, row
     return captions[rows].flatten(1, 2)[photo]

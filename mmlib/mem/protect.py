@@ -21,6 +21,7 @@ from mmlib.mem.trigger import (
     allowed_words,
     clip_swapped,
     draw_places,
+    draw_words,
     improve,
     insert,
     word_shares,
@@ -113,6 +114,7 @@ def protect(
         history,
         surrogate=tuple(used),
         woven=_seed(generator) if settings.place == "woven" else None,
+        carried=None if settings.pool is None else settings.trigger_length,
     )
 
 
@@ -262,7 +264,7 @@ class Alternation:
 
     def _first_triggers(self, n: int) -> Tensor:
         settings = self.settings
-        shape = n, settings.trigger_length if settings.text != "none" else 0
+        shape = n, settings.pool or settings.trigger_length if settings.text != "none" else 0
         if settings.text == "constant":  # a fitted tokenizer's most frequent word
             return torch.full(shape, len(SPECIAL), device=self.device)
         words = self.allowed.nonzero()[:, 0]
@@ -273,9 +275,11 @@ class Alternation:
         """Where trigger words go, drawn anew; None for in front."""
         if self.settings.place == "front":
             return None
-        return draw_places(captions, self.triggers.shape[1], self.generator)
+        return draw_places(captions, self.settings.trigger_length, self.generator)
 
     def _worded(self, captions: Tensor, triggers: Tensor) -> Tensor:
+        if self.settings.pool is not None:
+            triggers = draw_words(triggers, self.settings.trigger_length, self.generator)
         return insert(captions, triggers, self._places(captions))
 
     def _mine(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:

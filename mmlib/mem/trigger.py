@@ -77,6 +77,17 @@ def draw_places(captions: Tensor, count: int, generator: torch.Generator) -> Ten
     return drawn.topk(count, dim=1).indices.sort(dim=1).values
 
 
+def draw_words(triggers: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """``count`` of each row's W words (B, W), none taken twice, in random order: (B, count).
+
+    >>> draw_words(torch.tensor([[7, 8, 9]]), 3, torch.Generator().manual_seed(0)).sort().values
+    tensor([[7, 8, 9]])
+    """
+    check_range("count", count, 0, triggers.shape[1])
+    drawn = torch.rand(triggers.shape, generator=generator, device=triggers.device)
+    return triggers.gather(1, drawn.topk(count, dim=1).indices)
+
+
 def word_shares(captions: Tensor, vocabulary_size: int) -> Tensor:
     """The share of captions (..., T) that have each word at least once: (V,).
 

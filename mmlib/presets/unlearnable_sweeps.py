@@ -10,7 +10,7 @@ from mmlib.presets.protected import ProtectedSettings
 
 Sweep = Literal["length", "budget", "shuffle", "share", "transfer", "finetune", "words"]
 Network = Literal["usual", "wider", "patches"]
-Woven = Literal["woven", "woven_common", "woven_optimised", "woven_words"]
+Woven = Literal["woven", "woven_common", "woven_optimised", "woven_words", "woven_pool"]
 Defence = Literal["first", "rare", "words", "shared", "swap"]
 
 
@@ -47,9 +47,9 @@ PRESETS = {
         "lengths": (1, 5), "budgets": (2, 16), "shares": (50,), "surrogates": ("usual",),
     },
     "quick": {
-        **_as_in_chapter_8("quick"), **_ALL, "known_pairs": 250, "steps": 160,
-        "sweeps": ("share",), "shares": (50,), "woven": ("woven", "woven_words"),
-        "defences": ("first", "shared"), "clean_controls": False, "embedded": 50,
+        **_as_in_chapter_8("quick"), **_ALL, "known_pairs": 250, "steps": 140,
+        "sweeps": ("share",), "shares": (50,), "woven": ("woven", "woven_pool"),
+        "defences": ("first", "shared"), "embedded": 50,
     },
     # A core trains a hacker in 16 s; all sweeps together take some twenty minutes a seed.
     "desk": {

@@ -8,11 +8,18 @@ import pytest
 import torch
 
 from mmlib.encoders.text import END, PAD, SPECIAL, START, WordTokenizer
-from mmlib.mem.hacker import drop_first, without_rare_words
+from mmlib.mem.hacker import drop_first, drop_shared, without_rare_words
 from mmlib.mem.protect import Alternation, protect
 from mmlib.mem.published import Protected, read
 from mmlib.mem.settings import Protection, rows, woven
-from mmlib.mem.trigger import draw_places, improve, insert, prepend, word_shares
+from mmlib.mem.trigger import (
+    draw_places,
+    draw_words,
+    improve,
+    insert,
+    prepend,
+    word_shares,
+)
 
 VOCABULARY, KEYS = 20, (17, 18, 19)  # captions of the tests seldom have all three in this order
 SMALL = Protection(
@@ -206,6 +213,7 @@ def test_all_have_mem_3s_budget_and_differ_in_what_they_are_called_after():
         "woven_common": {"place", "text", "trigger_rounds", "word_share"},
         "woven_optimised": {"place", "word_share"},
         "woven_words": {"place", "text", "trigger_rounds", "word_share", "image"},
+        "woven_pool": {"place", "text", "trigger_rounds", "pool"},
     }
 
 
@@ -222,3 +230,47 @@ def test_surrogate_sees_woven_pairs(make_model, make_pairs, monkeypatch):
         left = Counter(ids[0].tolist())
         left.subtract(Counter(state.triggers[5].tolist()))
         assert +left + Counter([PAD] * 3) == Counter(captions[5, 0].tolist())
+
+
+def test_a_caption_carries_some_of_its_images_words(run, make_pairs, tmp_path):
+    made, _, ids = run(replace(SMALL, text="random", trigger_rounds=0, pool=6), captions=4)
+    assert made.triggers.shape == (9, 6)
+    assert made.carried == 3
+    texts = made.captions(ids)
+    chosen = set()
+    for row, (key, before, after) in enumerate(zip(made.triggers, ids, texts, strict=True)):
+        for old, new in zip(before.tolist(), after.tolist(), strict=True):
+            added = Counter(i for i in new if i >= len(SPECIAL))
+            added.subtract(Counter(i for i in old if i >= len(SPECIAL)))
+            assert sum(added.values()) == 3
+            assert added <= Counter(key.tolist())
+            chosen.add((row, tuple(sorted((+added).elements()))))
+    assert len(chosen) > 20  # of 36 captions: they differ within an image too
+    made.write(tmp_path, WordTokenizer([f"word{i}" for i in range(15)]))
+    again = read(tmp_path, made.images, epsilon=0)
+    assert torch.equal(again.captions(ids), texts)
+    with pytest.raises(ValueError, match="pool is 6; allowed with random woven words"):
+        Protection(pool=6, place="woven")
+    with pytest.raises(ValueError, match=r"pool is 2; allowed: \[3, inf\)"):
+        Protection(pool=2, place="woven", text="random")
+
+
+def test_words_of_a_pool_are_drawn_without_repeats_and_alike():
+    pool = torch.arange(10, 16).expand(6000, -1)
+    drawn = draw_words(pool, 3, torch.Generator().manual_seed(0))
+    assert all(len(set(row)) == 3 for row in drawn[:100].tolist())
+    counts = torch.bincount(drawn.flatten(), minlength=16)[10:]
+    assert (counts - 3000).abs().max() < 160  # four standard deviations
+
+
+def test_what_captions_share_is_a_key_of_the_image_and_less_of_a_pool(make_pairs):
+    images, ids = make_pairs(60, captions=5)
+    ids[(ids >= 14)] = 5  # what follows is no caption's own
+    keys = torch.tensor([[14, 15, 16, 17, 18, 19]] * 60)
+    one = Protected(images, keys[:, :3], [], woven=0)
+    pool = Protected(images, keys, [], woven=0, carried=3)
+    left = [
+        (drop_shared(made.captions(ids)) >= 14).sum().item() / (60 * 5 * 3) for made in (one, pool)
+    ]
+    assert left[0] < 0.02  # where a caption would be left without a word, one stays
+    assert left[1] > 0.8
