@@ -118,7 +118,7 @@ def candidates(gradient: Tensor, table: Tensor, allowed: Tensor, count: int) -> 
     """
     check_range("count", count, 1, int(allowed.sum()))
     scores = -gradient @ table.T
-    return scores.masked_fill(~allowed, -torch.inf).topk(count, dim=1).indices
+    return scores.masked_fill_(~allowed, -torch.inf).topk(count, dim=1).indices
 
 
 @dataclass(frozen=True)
