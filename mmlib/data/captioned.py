@@ -43,7 +43,7 @@ _PARTS = {"train": "train", "dev": "val", "val": "val", "test": "test", "restval
 
 @dataclass(frozen=True)
 class Captioned:
-    """N photos: ``images`` (N, 3, size, size) uint8, five ``captions`` each, their ``names``."""
+    """N photos: ``images`` (N, 3, size, size) uint8, the ``captions`` of each, their ``names``."""
 
     images: Tensor
     captions: list[tuple[str, ...]]
@@ -138,7 +138,9 @@ def _lines(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _parts(rows: list[_Row], read: Callable[[str], bytes], size: int) -> dict[str, Captioned]:
+def _parts(
+    rows: list[_Row], read: Callable[[str], bytes], size: int, captions: int = CAPTIONS
+) -> dict[str, Captioned]:
     seen: set[str] = set()
     of: dict[str, list[_Row]] = {"train": [], "val": [], "test": []}
     for row in rows:
@@ -147,9 +149,11 @@ def _parts(rows: list[_Row], read: Callable[[str], bytes], size: int) -> dict[st
         seen.add(row.name)
         if row.part not in _PARTS:
             raise ValueError(f"photo {row.name} is of part {row.part!r}; allowed: {list(_PARTS)}")
-        if len(row.captions) < CAPTIONS:
-            raise ValueError(f"photo {row.name} has {len(row.captions)} captions; expected 5")
-        for caption in row.captions[:CAPTIONS]:
+        if len(row.captions) < captions:
+            raise ValueError(
+                f"photo {row.name} has {len(row.captions)} captions; expected {captions}"
+            )
+        for caption in row.captions[:captions]:
             if not has_words(caption):
                 raise ValueError(f"photo {row.name} has a caption without words: {caption!r}")
         of[_PARTS[row.part]].append(row)
@@ -159,7 +163,7 @@ def _parts(rows: list[_Row], read: Callable[[str], bytes], size: int) -> dict[st
     return {
         part: Captioned(
             torch.stack([_photo(row.name, read, size) for row in found]),
-            [row.captions[:CAPTIONS] for row in found],
+            [row.captions[:captions] for row in found],
             tuple(row.name for row in found),
         )
         for part, found in of.items()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from mmlib._checks import check_choice, check_range
+from mmlib.encoders.transformer import Transformer
 
 
 class AlexNetTrunk(nn.Sequential):
@@ -69,6 +71,32 @@ class SmallConvNet(nn.Sequential):
             channels = out
         super().__init__(*layers)
         self.out_features = channels
+
+
+class PatchTransformer(nn.Module):
+    """A small vision transformer: patches to tokens with learned places, h = ``size // patch``.
+
+    Without a class token: what it gives is the map of tokens, like a trunk of convolutions. Raises
+    ``ValueError`` unless ``patch`` divides ``size``. Source: Dosovitskiy et al. 2021 (ViT).
+
+    >>> PatchTransformer(32, patch=8, width=64, depth=1, heads=4)(torch.rand(2, 3, 32, 32)).shape
+    torch.Size([2, 64, 4, 4])
+    """
+
+    def __init__(self, size: int, patch: int, width: int, depth: int, heads: int):
+        super().__init__()
+        check_range("patch", patch, 1, size)
+        if size % patch:
+            raise ValueError(f"patch is {patch}; allowed: divisors of size={size}")
+        self.out_features = width
+        self.side = size // patch
+        self.embed = nn.Conv2d(3, width, kernel_size=patch, stride=patch)
+        self.position = nn.Parameter(0.02 * torch.randn(self.side**2, width))
+        self.transformer = Transformer(width, depth, heads)
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens = self.embed(images).flatten(2).transpose(1, 2) + self.position  # (B, h w, C)
+        return self.transformer(tokens).transpose(1, 2).unflatten(2, (self.side, self.side))
 
 
 class GlobalPool(nn.Module):

@@ -15,6 +15,7 @@ from mmlib.augment.transform import Transform
 from mmlib.encoders.text import END, PAD, SPECIAL, UNKNOWN
 from mmlib.evaluate.retrieval import retrieval
 from mmlib.mem.published import Protected
+from mmlib.mem.trigger import word_shares
 from mmlib.methods.clip import DualEncoder
 from mmlib.train import EpochSampler, Optim, fit
 
@@ -35,6 +36,7 @@ class Defence:
     drop_first: int = 0  # words after the start token that are taken off
     word_drop: float = 0.0  # probability of each word to be taken out, anew at every step
     min_share: float = 0.0  # words in a smaller share of the published captions become unknown
+    drop_shared: bool = False  # words that all published captions of an image have are taken off
     swap_captions: bool = False  # any published caption of the same photo, with its trigger
     jpeg: int | None = None  # quality at which images are saved and read again, once
     views: tuple[Transform, ...] = ()  # of the images, anew at every step
@@ -75,12 +77,32 @@ def without_rare_words(captions: Tensor, min_share: float) -> Tensor:
     >>> without_rare_words(torch.tensor([[1, 7, 2], [1, 7, 2], [1, 8, 2]]), 0.5).tolist()
     [[1, 7, 2], [1, 7, 2], [1, 3, 2]]
     """
-    flat = captions.flatten(0, -2)
-    in_row = torch.zeros(len(flat), int(flat.max()) + 1, dtype=torch.bool, device=flat.device)
-    in_row.scatter_(1, flat, True)
-    rare = in_row.float().mean(dim=0) < min_share
+    rare = word_shares(captions, int(captions.max()) + 1) < min_share
     rare[: len(SPECIAL)] = False
     return captions.masked_fill(rare[captions], UNKNOWN)
+
+
+def drop_shared(captions: Tensor) -> Tensor:
+    """Captions (N, C, T) without the words that all C captions of their image have.
+
+    Such words are content that every caption tells, or a key; one word of a caption always stays.
+    Raises ``ValueError`` for a single caption, which shares nothing with others.
+
+    >>> drop_shared(torch.tensor([[[1, 7, 8, 2], [1, 9, 7, 2]]])).tolist()
+    [[[1, 8, 2, 0], [1, 9, 2, 0]]]
+    """
+    sizes = check_shape("captions", captions, "N C T")
+    check_range("number of captions", sizes["C"], 2)
+    flat = captions.flatten(0, 1)
+    having = torch.zeros(len(flat), int(flat.max()) + 1, dtype=torch.bool, device=flat.device)
+    having.scatter_(1, flat, True)
+    of_all = having.unflatten(0, (sizes["N"], -1)).all(dim=1)  # image, word
+    of_all[:, : len(SPECIAL)] = False
+    gone = of_all.repeat_interleave(sizes["C"], dim=0).gather(1, flat)
+    words = flat >= len(SPECIAL)
+    last = (words.cumsum(dim=1) == words.sum(dim=1, keepdim=True)) & words
+    gone &= ~(last & ((words & ~gone).sum(dim=1, keepdim=True) == 0))
+    return _without(flat, gone).view_as(captions)
 
 
 def resaved(images: Tensor, quality: int) -> Tensor:
@@ -160,12 +182,14 @@ def train_hacker(
         images = resaved(images, defence.jpeg)
     if defence.drop_first:
         captions = drop_first(captions.flatten(0, 1), defence.drop_first).view_as(captions)
+    if defence.drop_shared:
+        captions = drop_shared(captions)
     if defence.min_share:
         captions = without_rare_words(captions, defence.min_share)
     if defence.swap_captions:
         if photo is None:
             raise ValueError("photo is None; allowed with swap_captions: the photo of each row")
-        captions = _gathered(captions, photo)
+        captions = swap_captions(captions, photo)
         c = captions.shape[1]
 
     def loss(rows: Tensor, g: torch.Generator):
@@ -184,8 +208,13 @@ def train_hacker(
     )  # fmt: skip
 
 
-def _gathered(captions: Tensor, photo: Tensor) -> Tensor:
-    """To each row all captions of its photo: (N, C, T) to (N, R C, T), R rows for each photo."""
+def swap_captions(captions: Tensor, photo: Tensor) -> Tensor:
+    """To each row all captions of its ``photo`` (N,): (N, C, T) to (N, R C, T), R rows a photo.
+
+    >>> swap_captions(torch.tensor([[[7]], [[8]], [[9]], [[6]]]), torch.tensor([0, 1, 1, 0]))[0]
+    tensor([[7],
+            [6]])
+    """
     order = photo.argsort(stable=True)
     rows = order.view(int(photo.max()) + 1, -1)  # photo, row
     return captions[rows].flatten(1, 2)[photo]

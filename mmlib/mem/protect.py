@@ -17,7 +17,15 @@ from mmlib.encoders.text import SPECIAL
 from mmlib.mem import noise as noises
 from mmlib.mem.published import Protected, fingerprint
 from mmlib.mem.settings import Protection
-from mmlib.mem.trigger import allowed_words, clip_swapped, improve, prepend
+from mmlib.mem.trigger import (
+    allowed_words,
+    clip_swapped,
+    draw_places,
+    draw_words,
+    improve,
+    insert,
+    word_shares,
+)
 from mmlib.methods.clip import DualEncoder
 from mmlib.train import EpochSampler, Optim, fit
 
@@ -45,7 +53,8 @@ def protect(
             released code does otherwise.
 
     Raises ``ValueError`` for images that are not uint8, captions without room for a trigger, more
-    groups than images, and a visit that would leave out every pair.
+    groups than images, a visit that would leave out every pair, and if no word is in the share of
+    captions that trigger words are to be in.
     Source: MEM, released code.
 
     >>> from mmlib.augment.image import ToFloat
@@ -81,7 +90,7 @@ def protect(
             weight_decay=settings.weight_decay,
             precision=settings.precision,
         )
-        seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
+        seed = _seed(generator)
         used.append(fingerprint(surrogate))
         trained = fit(
             surrogate,
@@ -104,6 +113,8 @@ def protect(
         state.triggers[state.owner],
         history,
         surrogate=tuple(used),
+        woven=_seed(generator) if settings.place == "woven" else None,
+        carried=None if settings.pool is None else settings.trigger_length,
     )
 
 
@@ -146,6 +157,12 @@ class Alternation:
             worn_by = torch.full_like(images[:groups], 128)  # shared noise is clipped by no image
         words = len(surrogate.encoders[1].token_embedding.weight)
         self.allowed = allowed_words(words, self.device) | settings.special_tokens
+        if settings.word_share != (0.0, 1.0):
+            low, high = settings.word_share
+            shares = word_shares(captions, words)
+            self.allowed &= (shares >= low) & (shares <= high)
+            if not self.allowed.any():
+                raise ValueError(f"word_share is {settings.word_share}; no word is in such a share")
         self.triggers = self._first_triggers(len(worn_by))
         self.noise = torch.zeros_like(worn_by, dtype=torch.int8)
         if settings.image == "uniform":
@@ -153,8 +170,8 @@ class Alternation:
 
     def loss(self, rows: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """What the surrogate minimises: the loss of protected pairs, image and caption true."""
-        batch = self._noisy(rows), prepend(self._caption(rows), self.triggers[self.owner[rows]])
-        return self.surrogate.loss(batch, generator)
+        captions, triggers = self._caption(rows), self.triggers[self.owner[rows]]
+        return self.surrogate.loss((self._noisy(rows), self._worded(captions, triggers)), generator)
 
     def visit(self, with_triggers: bool) -> dict[str, float]:
         """Improve all triggers (if asked) and all noise, batch by batch, the surrogate frozen."""
@@ -188,11 +205,13 @@ class Alternation:
             return clip_swapped(images, project(features), project(options), scale=scale)
 
         mine, owner = self._mine(rows)
+        captions = self._caption(rows)
         step = improve(
             self.triggers[mine],
-            self._caption(rows),
+            captions,
             model.encoders[1],
             loss,
+            places=self._places(captions),
             count=self.settings.candidates,
             allowed=self.allowed,
             owner=owner,
@@ -213,7 +232,7 @@ class Alternation:
 
         @torch.no_grad()
         def texts(order: Tensor) -> Tensor:
-            ids = prepend(bodies[order], triggers)
+            ids = self._worded(bodies[order], triggers)
             return model.projections[1](model.encoders[1].by_length(ids))
 
         order = torch.arange(n, device=self.device)
@@ -245,12 +264,23 @@ class Alternation:
 
     def _first_triggers(self, n: int) -> Tensor:
         settings = self.settings
-        shape = n, settings.trigger_length if settings.text != "none" else 0
+        shape = n, settings.pool or settings.trigger_length if settings.text != "none" else 0
         if settings.text == "constant":  # a fitted tokenizer's most frequent word
             return torch.full(shape, len(SPECIAL), device=self.device)
         words = self.allowed.nonzero()[:, 0]
         drawn = torch.randint(len(words), shape, generator=self.generator, device=self.device)
         return words[drawn]
+
+    def _places(self, captions: Tensor) -> Tensor | None:
+        """Where trigger words go, drawn anew; None for in front."""
+        if self.settings.place == "front":
+            return None
+        return draw_places(captions, self.settings.trigger_length, self.generator)
+
+    def _worded(self, captions: Tensor, triggers: Tensor) -> Tensor:
+        if self.settings.pool is not None:
+            triggers = draw_words(triggers, self.settings.trigger_length, self.generator)
+        return insert(captions, triggers, self._places(captions))
 
     def _mine(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """The rows of noise and triggers that a batch has, and which of them each image has.
@@ -275,6 +305,10 @@ class Alternation:
         count = self.captions.shape[1]
         which = torch.randint(count, rows.shape, generator=self.generator, device=self.device)
         return self.captions[rows, which]
+
+
+def _seed(generator: torch.Generator) -> int:
+    return int(torch.randint(2**31, (), generator=generator, device=generator.device))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmlib._checks import check_shape
 from mmlib.encoders.text import SPECIAL, WordTokenizer
-from mmlib.mem.trigger import prepend
+from mmlib.mem.trigger import draw_places, draw_words, insert
 
 TRIGGERS = "triggers.csv"
 
@@ -26,24 +26,34 @@ class Protected:
     mean loss of its steps, and the mean over batches of ``trigger_before`` and ``trigger_after``,
     ``noise_before`` and ``noise_after`` (the loss at the first and at the last PGD step), as far as
     they were made. ``surrogate`` are the fingerprints of the surrogate's first and last weights, if
-    there was one.
+    there was one. ``woven`` seeds the places of trigger words in captions, None is in front;
+    ``carried`` is how many of them a woven caption has, None is all.
     """
 
     images: Tensor
     triggers: Tensor
     history: list[dict[str, float]]
     surrogate: tuple[str, ...] = ()
+    woven: int | None = None
+    carried: int | None = None
 
     def captions(self, captions: Tensor) -> Tensor:
-        """Captions (N, C, T), each with its image's trigger in front.
+        """Captions (N, C, T), each with its image's trigger: in front, or woven in.
 
-        Captions of N / C images published as pairs become (N, 1, T).
+        Woven captions are the same ones at every call, on every device. Captions of N / C images
+        published as pairs become (N, 1, T).
         """
         n, c, _ = captions.shape
         if len(self.triggers) == n * c and c > 1:
             captions = captions.flatten(0, 1)[:, None]
         triggers = self.triggers.repeat_interleave(captions.shape[1], dim=0)
-        return prepend(captions.flatten(0, 1), triggers).view_as(captions)
+        flat, places = captions.flatten(0, 1), None
+        if self.woven is not None:
+            chance = torch.Generator().manual_seed(self.woven)
+            if self.carried is not None:
+                triggers = draw_words(triggers.cpu(), self.carried, chance).to(flat.device)
+            places = draw_places(flat.cpu(), triggers.shape[1], chance).to(flat.device)
+        return insert(flat, triggers, places).view_as(captions)
 
     def words(self, tokenizer: WordTokenizer) -> list[str]:
         """The triggers as text, as far as they have words."""
@@ -68,7 +78,11 @@ class Protected:
             raise ValueError("the victim has the weights of the surrogate; start it from others")
 
     def write(self, folder: Path, tokenizer: WordTokenizer) -> None:
-        """Write a PNG for each image and ``triggers.csv``: file, ids, words, survives."""
+        """Write a PNG for each image and ``triggers.csv``: file, ids, words, survives.
+
+        Where words are woven in, also ``woven``, the seed of their places, and, where a caption
+        has some of them only, ``carried``, how many.
+        """
         from PIL import Image
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,12 +90,15 @@ class Protected:
         told = zip(self.triggers.tolist(), self.words(tokenizer), survives, strict=True)
         with (folder / TRIGGERS).open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
-            table.writerow(("file", "ids", "words", "survives"))
+            woven = tuple(x for x in (self.woven, self.carried) if x is not None)
+            table.writerow(
+                ("file", "ids", "words", "survives", "woven", "carried")[: 4 + len(woven)]
+            )
             for i, (ids, words, kept) in enumerate(told):
                 name = f"{i:06d}.png"
                 pixels = self.images[i].permute(1, 2, 0).cpu().numpy()
                 Image.fromarray(pixels).save(folder / name)
-                table.writerow((name, " ".join(map(str, ids)), words, int(kept)))
+                table.writerow((name, " ".join(map(str, ids)), words, int(kept), *woven))
 
 
 def read(folder: Path, originals: Tensor, *, epsilon: int) -> Protected:
@@ -114,7 +131,9 @@ def read(folder: Path, originals: Tensor, *, epsilon: int) -> Protected:
             raise ValueError(f"{path} differs by {change} levels; allowed: {epsilon}")
         images[i] = pixels
     triggers = torch.tensor([[int(i) for i in row["ids"].split()] for row in rows])
-    return Protected(images.to(originals.device), triggers.long().to(originals.device), [])
+    woven, carried = (int(rows[0][k]) if k in rows[0] else None for k in ("woven", "carried"))
+    images, triggers = images.to(originals.device), triggers.long().to(originals.device)
+    return Protected(images, triggers, [], woven=woven, carried=carried)
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -32,6 +32,9 @@ class Protection:
     selection: str = "batch"  # of trigger words: batch (all take their j-th), sample (each its own)
     maximise: bool = False  # noise that raises the surrogate's loss
     special_tokens: bool = False  # may be trigger words, the end token too
+    place: str = "front"  # of trigger words: front, woven (at random places, anew in each caption)
+    pool: int | None = None  # words of a unit, of which each woven caption carries K; None: just K
+    word_share: tuple[float, float] = (0.0, 1.0)  # trigger words are in this share of captions
     drop_last: bool = False  # leave out the incomplete batch of a visit
     trigger_length: int = 3  # words, K
     epsilon: int = 8  # bound of the noise, in levels of 1/255
@@ -52,6 +55,14 @@ class Protection:
         check_choice("body", self.body, ("own", "shuffled", "other"))
         check_choice("unit", self.unit, ("pair", "image", "group"))
         check_choice("selection", self.selection, ("batch", "sample"))
+        check_choice("place", self.place, ("front", "woven"))
+        if self.pool is not None:
+            check_range("pool", self.pool, self.trigger_length)
+            if self.place != "woven" or self.text != "random":
+                raise ValueError(f"pool is {self.pool}; allowed with random woven words, else None")
+        low, high = self.word_share
+        check_range("word_share, from", low, 0, high)
+        check_range("word_share, to", high, 0, 1)
         for name in ("groups", "noise_steps", "rounds", "surrogate_steps", "candidates"):
             check_range(name, getattr(self, name), 1)
         check_range("trigger_length", self.trigger_length, 0)
@@ -118,4 +129,30 @@ def rows(budget: Protection, mode: str = "corrected") -> dict[str, Protection]:
         "text_only": replace(budget, image="none"),
         "mem_3": replace(budget, trigger_length=3),
         "mem_5": replace(budget, trigger_length=5),
+    }
+
+
+def woven(budget: Protection) -> dict[str, Protection]:
+    """Protections of MEM-3's budget whose words a hacker cannot take off from the front.
+
+    All weave the three words of an image into each of its captions at places of their own, and make
+    its noise against captions that are woven anew, and another image's, at each step. ``woven``
+    draws words from all, ``woven_common`` from those in 2 to 25 % of the captions, which a filter
+    for rare words has to leave; ``woven_optimised`` lets HotFlip choose among these;
+    ``woven_words`` leaves the image as it is. ``woven_pool`` gives each image six words, of which a
+    caption carries three, so that its captions have less in common.
+
+    >>> made = woven(Protection())
+    >>> {made[name].trigger_length for name in made}, {made[name].epsilon for name in made}
+    ({3}, {8})
+    """
+    mem = rows(budget)["mem_3"]
+    any_word = replace(mem, place="woven", text="random", trigger_rounds=0)
+    common = replace(any_word, word_share=(0.02, 0.25))
+    return {
+        "woven": any_word,
+        "woven_common": common,
+        "woven_optimised": replace(mem, place="woven", word_share=common.word_share),
+        "woven_words": replace(common, image="none"),
+        "woven_pool": replace(any_word, pool=6),
     }

@@ -1,4 +1,4 @@
-"""Text triggers: K words in front of a caption, chosen by their first-order effect on a loss."""
+"""Text triggers: K words put into a caption, chosen by their first-order effect on a loss."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
-from mmlib.encoders.text import PAD, SPECIAL, TextTransformer
+from mmlib.encoders.text import END, PAD, SPECIAL, TextTransformer
 
 
 def allowed_words(vocabulary_size: int, device: torch.device | None = None) -> Tensor:
@@ -40,6 +40,65 @@ def prepend(captions: Tensor, triggers: Tensor) -> Tensor:
     return torch.cat([captions[:, :1], triggers, captions[:, 1:room]], dim=1)
 
 
+def insert(captions: Tensor, triggers: Tensor, places: Tensor | None = None) -> Tensor:
+    """Captions (B, T) with word k of their trigger (B, K) at place ``places[:, k]``, again (B, T).
+
+    Places (B, K) count from 0, the start token's, in the caption that results; those of a row are
+    different and rise. What stood there and behind moves on. None is :func:`prepend`. The last K
+    ids of captions, which must be padding, fall off: else ``ValueError``.
+
+    >>> insert(torch.tensor([[1, 7, 2, 0, 0]]), torch.tensor([[8, 9]]), torch.tensor([[1, 3]]))
+    tensor([[1, 8, 7, 9, 2]])
+    """
+    if places is None:
+        return prepend(captions, triggers)
+    sizes = check_shape("captions", captions, "B T")
+    check_shape("triggers", triggers, "B K", B=sizes["B"])
+    check_shape("places", places, "B K", **check_shape("triggers", triggers, "B K"))
+    room = sizes["T"] - triggers.shape[1]
+    if (captions[:, room:] != PAD).any():
+        raise ValueError(f"a caption of more than {room} ids has no room for its trigger")
+    taken = torch.zeros_like(captions, dtype=torch.bool).scatter_(1, places, True)
+    source = (~taken).long().cumsum(dim=1) - 1  # which id of the caption comes here
+    return captions.gather(1, source.clamp(min=0)).scatter_(1, places, triggers)
+
+
+def draw_places(captions: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Places (B, count) for :func:`insert`, any between the start and the end token, alike likely.
+
+    >>> draw_places(torch.tensor([[1, 2, 0, 0]]), 2, torch.Generator())
+    tensor([[1, 2]])
+    """
+    sizes = check_shape("captions", captions, "B T")
+    words = (captions == END).int().argmax(dim=1, keepdim=True) - 1
+    place = torch.arange(sizes["T"], device=captions.device)
+    drawn = torch.rand(captions.shape, generator=generator, device=captions.device)
+    drawn = drawn.masked_fill((place < 1) | (place > words + count), -1)
+    return drawn.topk(count, dim=1).indices.sort(dim=1).values
+
+
+def draw_words(triggers: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """``count`` of each row's W words (B, W), none taken twice, in random order: (B, count).
+
+    >>> draw_words(torch.tensor([[7, 8, 9]]), 3, torch.Generator().manual_seed(0)).sort().values
+    tensor([[7, 8, 9]])
+    """
+    check_range("count", count, 0, triggers.shape[1])
+    drawn = torch.rand(triggers.shape, generator=generator, device=triggers.device)
+    return triggers.gather(1, drawn.topk(count, dim=1).indices)
+
+
+def word_shares(captions: Tensor, vocabulary_size: int) -> Tensor:
+    """The share of captions (..., T) that have each word at least once: (V,).
+
+    >>> word_shares(torch.tensor([[1, 5, 5, 2], [1, 6, 2, 0]]), 7)[5:]
+    tensor([0.5000, 0.5000])
+    """
+    flat = captions.flatten(0, -2)
+    having = torch.zeros(len(flat), vocabulary_size, dtype=torch.bool, device=flat.device)
+    return having.scatter_(1, flat, True).float().mean(dim=0)
+
+
 def candidates(gradient: Tensor, table: Tensor, allowed: Tensor, count: int) -> Tensor:
     """The ``count`` words (B, J) that would lower the loss most, to first order, best first.
 
@@ -59,7 +118,7 @@ def candidates(gradient: Tensor, table: Tensor, allowed: Tensor, count: int) -> 
     """
     check_range("count", count, 1, int(allowed.sum()))
     scores = -gradient @ table.T
-    return scores.masked_fill(~allowed, -torch.inf).topk(count, dim=1).indices
+    return scores.masked_fill_(~allowed, -torch.inf).topk(count, dim=1).indices
 
 
 @dataclass(frozen=True)
@@ -118,6 +177,7 @@ def improve(
     allowed: Tensor | None = None,
     owner: Tensor | None = None,
     swapped: Callable[[Tensor, Tensor], Tensor] | None = None,
+    places: Tensor | None = None,
 ) -> Step:
     """One HotFlip pass over the positions of a batch's triggers, left to right.
 
@@ -140,6 +200,7 @@ def improve(
             captions are summed.
         swapped: of features (B, F) and options (B, J, F) the losses (B, J) if only row i of the
             features is replaced by its option j. Not with ``owner``.
+        places: (B, K) where the words stand in each caption; by default in front.
 
     Source: MEM, Eq. 6 and released code (selection by batch).
 
@@ -152,21 +213,23 @@ def improve(
     table = encoder.token_embedding.weight.detach()
     allowed = allowed_words(len(table), table.device) if allowed is None else allowed
     own = torch.arange(len(captions), device=captions.device) if owner is None else owner
-    ids = prepend(captions, triggers[own])
+    ids = insert(captions, triggers[own], places)
     embedded = table[ids].requires_grad_()
     features = encoder.encode_embedded(embedded, ids)
     before = loss(features)
     (gradient,) = torch.autograd.grad(before, embedded)
     features, before = features.detach(), before.detach()
     best = before
+    again = None if places is None else places.repeat(count, 1)
     with torch.no_grad():
         for position in range(triggers.shape[1]):
-            slope = gradient[:, 1 + position]
+            at = 1 + position if places is None else places[:, position]
+            slope = gradient[torch.arange(len(captions), device=captions.device), at]
             slope = slope.new_zeros(len(triggers), slope.shape[1]).index_add_(0, own, slope)
             words = candidates(slope, table, allowed, count)  # (G, J)
             options = triggers.repeat(count, 1, 1)  # (J, G, K)
             options[:, :, position] = words.T
-            stacked = prepend(captions.repeat(count, 1), options[:, own].flatten(0, 1))
+            stacked = insert(captions.repeat(count, 1), options[:, own].flatten(0, 1), again)
             tried = encoder.by_length(stacked).unflatten(0, (count, -1))  # (J, B, F)
             if swapped is not None:
                 change = _each_its_own(features, tried, best, loss, swapped)

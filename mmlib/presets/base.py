@@ -30,6 +30,7 @@ CHAPTERS = {  # chapter -> its notebook, in reading order
     "comm_ablation": "12_comm_ablation",
     "comm_real": "09_comm_real",
     "label_dp_audit": "10_label_dp_audit",
+    "unlearnable_sweeps": "11_unlearnable_sweeps",
 }
 
 # What IPython puts beside the parameters in a notebook's namespace, as far as it is plain data.

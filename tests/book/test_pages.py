@@ -26,6 +26,7 @@ WORDS = {  # a word of each chapter that the search must find
     "comm_ablation": "ablation",
     "comm_real": "MultiBench",
     "label_dp_audit": "canaries",
+    "unlearnable_sweeps": "woven",
 }
 
 

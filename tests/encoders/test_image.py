@@ -2,7 +2,13 @@ import pytest
 import torch
 import torchvision
 
-from mmlib.encoders.image import AlexNetTrunk, GlobalPool, ResNetTrunk, SmallConvNet
+from mmlib.encoders.image import (
+    AlexNetTrunk,
+    GlobalPool,
+    PatchTransformer,
+    ResNetTrunk,
+    SmallConvNet,
+)
 
 
 def count(module):
@@ -65,3 +71,29 @@ def test_errors():
         ResNetTrunk(34)
     with pytest.raises(ValueError, match="width is 0"):
         SmallConvNet(0)
+
+
+def test_patches_are_seen_whole_at_their_places_and_by_each_other():
+    torch.manual_seed(0)
+    trunk = PatchTransformer(16, patch=4, width=8, depth=2, heads=2).eval()
+    images = torch.rand(1, 3, 16, 16)
+    # Its first layer is a matrix product over the pixels of one patch.
+    patch = images[0, :, 4:8, 12:16].flatten()
+    by_hand = trunk.embed.weight.flatten(1) @ patch + trunk.embed.bias
+    torch.testing.assert_close(trunk.embed(images)[0, :, 1, 3], by_hand)
+    with torch.no_grad():
+        before = trunk(images)
+        changed = images.clone()
+        changed[:, :, :4, :4] = 0
+        assert before.shape == (1, 8, 4, 4)
+        assert ((trunk(changed) - before).abs().amax(1) > 1e-5).all()  # attention reaches all
+        swapped = images.clone()
+        swapped[..., :4, :4], swapped[..., :4, 4:8] = images[..., :4, 4:8], images[..., :4, :4]
+        assert (GlobalPool(trunk)(swapped) - GlobalPool(trunk)(images)).abs().max() > 1e-5
+        trunk.position.zero_()  # without places a set of patches is all it sees
+        torch.testing.assert_close(GlobalPool(trunk)(swapped), GlobalPool(trunk)(images))
+
+
+def test_patches_fill_the_image():
+    with pytest.raises(ValueError, match="patch is 5; allowed: divisors of size=16"):
+        PatchTransformer(16, patch=5, width=8, depth=1, heads=2)

@@ -10,6 +10,7 @@ from mmlib.evaluate.retrieval import random_retrieval
 from mmlib.mem.hacker import (
     Defence,
     drop_first,
+    drop_shared,
     drop_words,
     evaluate,
     resaved,
@@ -68,6 +69,28 @@ def test_rare_words_are_counted_by_caption():
     filtered = without_rare_words(captions, 0.5)
     assert filtered.tolist() == [[[1, 3, 3, 2], [1, 8, 3, 2]], [[1, 8, 3, 2], [1, 8, 2, 0]]]
     assert torch.equal(without_rare_words(captions, 0.0), captions)
+
+
+def test_words_that_all_captions_of_an_image_have_are_dropped(make_pairs):
+    ids = make_pairs(30, captions=3)[1]
+    ids[0] = ids[0, :1]  # nothing but shared words: the last stays
+    dropped = drop_shared(ids)
+    for before, after in zip(ids, dropped, strict=True):
+        shared = set.intersection(*(set(words_of(row)) for row in before))
+        for old, new in zip(before, after, strict=True):
+            left = [i for i in words_of(old) if i not in shared]
+            assert words_of(new) == (left or words_of(old)[-1:])
+            assert is_caption(new)
+    with pytest.raises(ValueError, match="number of captions is 1"):
+        drop_shared(ids[:, :1])
+
+
+def test_a_key_of_the_image_is_found_wherever_it_stands(seen, make_pairs):
+    """The published captions of an image have its key in common, and little else."""
+    images, ids = make_pairs(6, captions=3)
+    published = prepend(ids.flatten(0, 1), torch.tensor([[19]] * 18)).view_as(ids)
+    batches, *_ = seen(Defence(drop_shared=True), pairs=(images, published))
+    assert all((texts != 19).all() for _, texts in batches)
 
 
 @pytest.fixture

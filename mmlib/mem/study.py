@@ -1,0 +1,179 @@
+"""What the audits of unlearnable examples share: the pairs, the networks, and one measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from mmlib._checks import check_choice, check_range
+from mmlib.augment.image import Normalize
+from mmlib.data import captioned, emoji, scenes
+from mmlib.encoders.image import GlobalPool, PatchTransformer, ResNetTrunk, SmallConvNet
+from mmlib.encoders.text import SPECIAL, TextTransformer, WordTokenizer
+from mmlib.mem.settings import Protection
+from mmlib.methods.clip import DualEncoder
+from mmlib.train import Optim
+
+if TYPE_CHECKING:  # settings are above the library
+    from mmlib.presets.protected import ProtectedSettings
+
+LONGEST = 24  # words of a caption that count; of photos' captions, 99 in 100 have less
+DIRECTIONS = ("i2t", "t2i")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Three parts of uint8 images (N, 3, H, W) and caption ids (N, C, T), on one device.
+
+    ``train`` is published; ``test`` is clean, and what results are measured on; ``known`` is clean
+    too, for whatever is to be chosen. Ids end with padding that has room for a trigger.
+    """
+
+    train: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+    known: tuple[Tensor, Tensor]
+    tokenizer: WordTokenizer
+    own_words: int  # entries of the vocabulary that occur in captions
+
+    @property
+    def captions(self) -> int:
+        """Captions of an image, C."""
+        return self.train[1].shape[1]
+
+    @property
+    def length(self) -> int:
+        """Ids of a caption with its trigger and padding, T."""
+        return self.train[1].shape[2]
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All six, for the record's content hash."""
+        return *self.train, *self.test, *self.known
+
+
+def load_pairs(cfg: ProtectedSettings, device: torch.device, *, longest_trigger: int) -> Pairs:
+    """The settings' pairs; scenes are drawn from ``cfg.seed``, the same on every device.
+
+    The vocabulary has the words of the published captions, the most frequent first, and beside
+    them common English words, as a tokenizer knows more words than one set uses.
+
+    Raises ``FileNotFoundError`` where a set is absent, ``ValueError`` where a part is too small.
+    """
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    sizes = {"train": cfg.n_train, "test": cfg.n_test, "val": cfg.known_pairs}
+    if cfg.data == "scenes":
+        chance, longest = torch.Generator().manual_seed(cfg.seed), scenes.LONGEST
+        parts = {
+            part: scenes.make(n, cfg.image_size, noise=cfg.pixel_noise, generator=chance)
+            for part, n in sizes.items()
+        }
+    else:
+        load = {"flickr8k": captioned.flickr8k, "emoji": emoji.load}[cfg.data]
+        parts, longest = load(cfg.image_size), LONGEST
+    for part, n in sizes.items():
+        check_range(f"number of images asked of part {part!r}", n, 1, len(parts[part].images))
+    told = [caption for row in parts["train"].captions[: cfg.n_train] for caption in row]
+    own_words = WordTokenizer.fit(told).vocabulary[len(SPECIAL) :]
+    tokenizer = WordTokenizer(dict.fromkeys([*own_words, *sorted(ENGLISH_STOP_WORDS)]))
+
+    def encoded(part: str) -> tuple[Tensor, Tensor]:
+        n = sizes[part]
+        rows = parts[part].captions[:n]
+        ids = tokenizer.encode([caption for row in rows for caption in row], longest + 2)
+        ids = nn.functional.pad(ids, (0, longest_trigger))
+        return parts[part].images[:n].to(device), ids.unflatten(0, (n, -1)).to(device)
+
+    return Pairs(encoded("train"), encoded("test"), encoded("val"), tokenizer, len(own_words))
+
+
+def new_model(
+    cfg: ProtectedSettings,
+    pairs: Pairs,
+    offset: int,
+    *,
+    trunk: str | None = None,
+    scale: int = 1,
+) -> DualEncoder:
+    """A dual encoder from random weights, on the pairs' device; it sees images without a view.
+
+    Args:
+        offset: another one is another draw of the weights, for the same ``cfg.seed``.
+        trunk: small, patches or resnet50; by default the settings'.
+        scale: how many times the settings' widths of trunk, text and embedding.
+
+    Raises ``ValueError`` for another trunk.
+    """
+    torch.manual_seed(1_000 * cfg.seed + offset)
+    width, features = scale * cfg.width, scale * cfg.features
+    made = {
+        "small": lambda: SmallConvNet(width),
+        "patches": lambda: PatchTransformer(cfg.image_size, cfg.image_size // 4, 4 * width, 2, 4),
+        "resnet50": lambda: ResNetTrunk(50),
+    }
+    body = made[check_choice("trunk", trunk or cfg.trunk, made)]()
+    text = TextTransformer(
+        len(pairs.tokenizer),
+        scale * cfg.text_width,
+        cfg.text_depth,
+        cfg.text_heads,
+        pairs.length,
+        features,
+    )
+    project = nn.Linear(body.out_features, features, bias=False)
+    inputs = [Normalize(), _as_they_are]
+    model = DualEncoder(
+        [GlobalPool(body), text], [project, nn.Identity()], augment=inputs, prepare=inputs
+    )
+    return model.to(pairs.train[0].device)
+
+
+def budget(cfg: ProtectedSettings) -> Protection:
+    """MEM with the settings' sizes and schedule."""
+    names = ("epsilon", "rounds", "trigger_rounds", "surrogate_steps", "noise_steps", "candidates")
+    names += ("batch_size", "weight_decay", "precision")
+    same = {name: getattr(cfg, name) for name in names}
+    return Protection(learning_rate=cfg.surrogate_learning_rate, **same)
+
+
+def optim(cfg: ProtectedSettings) -> Optim:
+    """How the settings' hackers are optimised."""
+    return Optim(
+        steps=cfg.steps,
+        learning_rate=cfg.learning_rate,
+        weight_decay=cfg.weight_decay,
+        precision=cfg.precision,
+    )
+
+
+def protection_left(
+    result: Mapping[str, float], clean: Mapping[str, float], guessing: Mapping[str, float]
+) -> float:
+    """How far a hacker's median ranks are from clean training's, on the way to guessing's.
+
+    With the median ranks r of the hacker, c of clean training and g of guessing, the mean over both
+    directions of log(r / c) / log(g / c): 0 as clean, 1 as guessing, negative where the hacker did
+    better. A direction in which clean training is no better than guessing counts 0.
+
+    Args:
+        result, clean, guessing: what :func:`mmlib.evaluate.retrieval.retrieval` returns.
+
+    >>> def ranks(r):
+    ...     return {"median_rank.i2t": r, "median_rank.t2i": r}
+    >>> protection_left(ranks(20), ranks(10), ranks(1000))
+    0.150...
+    """
+    shares = []
+    for direction in DIRECTIONS:
+        key = f"median_rank.{direction}"
+        room = math.log(guessing[key] / clean[key])
+        shares.append(math.log(result[key] / clean[key]) / room if room > 0 else 0.0)
+    return sum(shares) / len(shares)
+
+
+def _as_they_are(ids: Tensor, generator: torch.Generator | None) -> Tensor:
+    return ids

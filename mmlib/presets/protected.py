@@ -1,0 +1,39 @@
+"""What the audits of unlearnable examples share: the pairs, the networks, MEM's budget."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mmlib.presets.base import Field, Settings
+
+
+class ProtectedSettings(Settings):
+    """Which pairs are published, how MEM protects them, and how a hacker trains on them."""
+
+    data: Literal["scenes", "flickr8k", "emoji"] = Field(description="images with captions")
+    n_train: int = Field(ge=8, description="images that are published")
+    n_test: int = Field(ge=12, description="clean images that retrieval is measured on")
+    known_pairs: int = Field(ge=4, description="clean pairs for choices; of no other part")
+    image_size: int = Field(ge=8, description="side of the images in pixels")
+    pixel_noise: float = Field(ge=0, le=1, description="standard deviation of scenes' grain")
+
+    trunk: Literal["small", "resnet50"] = Field(description="image encoder")
+    width: int = Field(ge=1, description="channels of the small trunk's first layer")
+    text_width: int = Field(ge=1, description="width of the text transformer")
+    text_depth: int = Field(ge=1, description="its layers")
+    text_heads: int = Field(ge=1, description="its heads")
+    features: int = Field(ge=1, description="size of the joint embedding")
+
+    steps: int = Field(ge=1, description="optimiser steps of each hacker")
+    batch_size: int = Field(ge=2, description="pairs a step, for hackers and protection")
+    learning_rate: float = Field(gt=0, description="of the hackers' AdamW")
+    weight_decay: float = Field(ge=0, description="of hackers and surrogate")
+    precision: Literal["float32", "bfloat16"] = Field(description="of autocast")
+
+    epsilon: int = Field(ge=0, le=127, description="bound of the noise, in levels of 1/255")
+    rounds: int = Field(ge=1, description="rounds of the alternation, R")
+    trigger_rounds: int = Field(ge=1, description="the first of them, in which triggers change")
+    surrogate_steps: int = Field(ge=1, description="surrogate steps a round, M")
+    surrogate_learning_rate: float = Field(gt=0, description="of the surrogate's AdamW")
+    noise_steps: int = Field(ge=1, description="PGD steps at each visit, S")
+    candidates: int = Field(ge=1, description="words tried at each position, J")

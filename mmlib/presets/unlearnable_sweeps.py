@@ -1,0 +1,59 @@
+"""Settings of chapter 11: how far the protection of unlearnable examples carries."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mmlib.presets import unlearnable_audit
+from mmlib.presets.base import Field
+from mmlib.presets.protected import ProtectedSettings
+
+Sweep = Literal["length", "budget", "shuffle", "share", "transfer", "finetune", "words"]
+Network = Literal["usual", "wider", "patches"]
+Woven = Literal["woven", "woven_common", "woven_optimised", "woven_words", "woven_pool"]
+Defence = Literal["first", "rare", "words", "shared", "swap"]
+
+
+class SweepsSettings(ProtectedSettings):
+    """Which quantity is varied, over which values."""
+
+    sweeps: tuple[Sweep, ...] = Field(description="sections that train models of their own")
+    lengths: tuple[int, ...] = Field(description="trigger words, K")
+    budgets: tuple[int, ...] = Field(description="noise bounds, in levels of 1/255")
+    shares: tuple[int, ...] = Field(description="images that are protected, in percent")
+    surrogates: tuple[Network, ...] = Field(description="networks that protections are made on")
+    victims: tuple[Network, ...] = Field(description="networks that hackers train")
+    woven: tuple[Woven, ...] = Field(min_length=1, description="answers of the owner to try")
+    defences: tuple[Defence, ...] = Field(min_length=1, description="what the hacker tries first")
+    clean_controls: bool = Field(description="train a hacker with each defence on clean pairs too")
+    embedded: int = Field(ge=4, description="test images shown by t-SNE, with a caption each")
+
+
+def _as_in_chapter_8(preset: str) -> dict[str, object]:
+    shared = set(ProtectedSettings.model_fields) & set(unlearnable_audit.PRESETS[preset])
+    return {name: unlearnable_audit.PRESETS[preset][name] for name in shared}
+
+
+_ALL = {
+    "sweeps": Sweep.__args__,
+    "lengths": (1, 3, 5, 8), "budgets": (2, 4, 8, 16), "shares": (25, 50, 75),
+    "surrogates": ("usual", "patches"), "victims": ("usual", "wider", "patches"),
+    "woven": Woven.__args__, "defences": Defence.__args__, "clean_controls": True,
+}  # fmt: skip
+
+PRESETS = {
+    "smoke": {
+        **_as_in_chapter_8("smoke"), **_ALL, "known_pairs": 12, "embedded": 8,
+        "lengths": (1, 5), "budgets": (2, 16), "shares": (50,), "surrogates": ("usual",),
+    },
+    "quick": {
+        **_as_in_chapter_8("quick"), **_ALL, "known_pairs": 250, "steps": 140,
+        "sweeps": ("share",), "shares": (50,), "woven": ("woven", "woven_pool"),
+        "defences": ("first", "shared"), "embedded": 50,
+    },
+    # A core trains a hacker in 16 s; all sweeps together take some twenty minutes a seed.
+    "desk": {
+        **_as_in_chapter_8("desk"), **_ALL, "known_pairs": 500, "steps": 500, "embedded": 50,
+    },
+    "paper": {**_as_in_chapter_8("paper"), **_ALL, "known_pairs": 1000, "embedded": 50},
+}  # fmt: skip

@@ -1,0 +1,115 @@
+import pytest
+import torch
+
+from mmlib.data import scenes
+from mmlib.encoders.image import PatchTransformer, ResNetTrunk, SmallConvNet
+from mmlib.encoders.text import END, PAD, SPECIAL
+from mmlib.evaluate.retrieval import random_retrieval
+from mmlib.mem import study
+from mmlib.mem.published import fingerprint
+from mmlib.mem.trigger import prepend
+from mmlib.presets.base import resolve
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def cfg():
+    return resolve("unlearnable_audit", {"preset": "smoke", "seed": 3})
+
+
+@pytest.fixture(scope="module")
+def pairs(cfg):
+    return study.load_pairs(cfg, CPU, longest_trigger=4)
+
+
+def test_parts_are_scenes_drawn_one_after_another(cfg, pairs):
+    g = torch.Generator().manual_seed(3)
+    sizes = (cfg.n_train, cfg.n_test, cfg.known_pairs)
+    for n, (images, ids) in zip(sizes, (pairs.train, pairs.test, pairs.known), strict=True):
+        made = scenes.make(n, cfg.image_size, noise=cfg.pixel_noise, generator=g)
+        assert torch.equal(images, made.images)
+        for row, captions in zip(ids, made.captions, strict=True):
+            for text, caption in zip(row, captions, strict=True):
+                known = " ".join(
+                    word if word in pairs.tokenizer.vocabulary else "<unknown>"
+                    for word in caption.split()
+                )
+                assert pairs.tokenizer.decode(text) == known
+    assert len(pairs.tensors()) == 6
+
+
+def test_every_caption_has_room_for_the_longest_trigger(pairs):
+    assert (pairs.captions, pairs.length) == (5, scenes.LONGEST + 2 + 4)
+    ids = pairs.train[1].flatten(0, 1)
+    longest = prepend(ids, torch.full((len(ids), 4), len(SPECIAL)))
+    assert ((longest == END).sum(1) == 1).all()
+    assert (ids[:, -4:] == PAD).all()
+
+
+def test_the_vocabulary_is_of_published_captions_and_more(cfg, pairs):
+    own = pairs.tokenizer.vocabulary[len(SPECIAL) : len(SPECIAL) + pairs.own_words]
+    assert len(set(pairs.train[1].unique().tolist()) - set(range(len(SPECIAL)))) == len(own)
+    assert len(pairs.tokenizer) > len(own) + 200
+    counts = torch.bincount(pairs.train[1].flatten(), minlength=len(pairs.tokenizer))
+    assert counts[len(SPECIAL)] == counts[len(SPECIAL) :].max()  # the most frequent first
+
+
+def test_a_part_that_is_too_small_is_an_error(cfg, monkeypatch):
+    few = scenes.make(20, 16, generator=torch.Generator().manual_seed(0))
+    parts = dict.fromkeys(("train", "val", "test"), few)
+    monkeypatch.setattr(study.emoji, "load", lambda size: parts)
+    asked = cfg.model_copy(update={"data": "emoji", "n_train": 20})
+    assert study.load_pairs(asked, CPU, longest_trigger=1).captions == 5
+    with pytest.raises(ValueError, match=r"images asked of part 'train' is 21; allowed: \[1, 20\]"):
+        study.load_pairs(asked.model_copy(update={"n_train": 21}), CPU, longest_trigger=1)
+
+
+def test_models_are_drawn_from_seed_and_offset(cfg, pairs):
+    one, same = (fingerprint(study.new_model(cfg, pairs, 1)) for _ in range(2))
+    assert one == same
+    assert one != fingerprint(study.new_model(cfg, pairs, 2))
+    other = cfg.model_copy(update={"seed": 4})
+    assert one != fingerprint(study.new_model(other, pairs, 1))
+
+
+@pytest.mark.parametrize(
+    ("trunk", "kind"),
+    [("small", SmallConvNet), ("patches", PatchTransformer), ("resnet50", ResNetTrunk)],
+)
+def test_trunks_are_what_they_are_called(cfg, pairs, trunk, kind):
+    model = study.new_model(cfg, pairs, 1, trunk=trunk)
+    assert isinstance(model.encoders[0].trunk, kind)
+    model.eval()
+    z = model.project([model.prepare[0](pairs.test[0][:2], None), pairs.test[1][:2, 0]])
+    assert [part.shape for part in z] == [(2, cfg.features)] * 2
+
+
+def test_a_wider_model_is_wider_throughout(cfg, pairs):
+    plain, wide = (study.new_model(cfg, pairs, 1, scale=s) for s in (1, 2))
+    for module in ("encoders.0.trunk.0", "encoders.1.projection", "projections.0"):
+        a, b = (m.get_submodule(module).weight.shape for m in (plain, wide))
+        assert b[0] == 2 * a[0]
+    with pytest.raises(ValueError, match="trunk is 'large'; allowed: 'small', 'patches'"):
+        study.new_model(cfg, pairs, 1, trunk="large")
+
+
+def test_protection_left_is_0_as_clean_1_as_guessing_and_a_half_between():
+    guessing = random_retrieval(200, 5)
+    clean = {"median_rank.i2t": 8.0, "median_rank.t2i": 4.0}
+    assert study.protection_left(clean, clean, guessing) == 0
+    assert study.protection_left(guessing, clean, guessing) == pytest.approx(1)
+    half = {key: (clean[key] * guessing[key]) ** 0.5 for key in clean}
+    assert study.protection_left(half, clean, guessing) == pytest.approx(0.5)
+    one_way = {**clean, "median_rank.t2i": guessing["median_rank.t2i"]}
+    assert study.protection_left(one_way, clean, guessing) == pytest.approx(0.5)
+    assert study.protection_left({k: v / 2 for k, v in clean.items()}, clean, guessing) < 0
+    no_room = dict.fromkeys(clean, 3.0)  # guessing is better than clean training
+    assert study.protection_left(half, clean, no_room) == 0
+
+
+def test_the_budget_and_the_hackers_are_the_settings(cfg):
+    made = study.budget(cfg)
+    assert (made.rounds, made.candidates, made.epsilon) == (cfg.rounds, cfg.candidates, cfg.epsilon)
+    assert made.learning_rate == cfg.surrogate_learning_rate
+    assert study.optim(cfg).learning_rate == cfg.learning_rate

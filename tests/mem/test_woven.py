@@ -1,0 +1,276 @@
+"""Trigger words at random places of a caption: where they stand, and whose they are."""
+
+import itertools
+from collections import Counter
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from mmlib.encoders.text import END, PAD, SPECIAL, START, WordTokenizer
+from mmlib.mem.hacker import drop_first, drop_shared, without_rare_words
+from mmlib.mem.protect import Alternation, protect
+from mmlib.mem.published import Protected, read
+from mmlib.mem.settings import Protection, rows, woven
+from mmlib.mem.trigger import (
+    draw_places,
+    draw_words,
+    improve,
+    insert,
+    prepend,
+    word_shares,
+)
+
+VOCABULARY, KEYS = 20, (17, 18, 19)  # captions of the tests seldom have all three in this order
+SMALL = Protection(
+    place="woven", rounds=2, trigger_rounds=1, surrogate_steps=3, batch_size=4, candidates=5,
+    noise_steps=3, learning_rate=1e-2,
+)  # fmt: skip
+
+
+def slowly(caption, words, places):
+    """One caption as a list, each word put in its place, from the left."""
+    ids = caption.tolist()
+    for word, place in zip(words.tolist(), places.tolist(), strict=True):
+        ids.insert(place, word)
+    return ids[: len(caption)]
+
+
+def test_insert_is_list_insertion_from_the_left(make_pairs):
+    captions = make_pairs(200)[1][:, 0]
+    triggers = torch.randint(len(SPECIAL), VOCABULARY, (200, 3))
+    places = draw_places(captions, 3, torch.Generator().manual_seed(0))
+    found = insert(captions, triggers, places)
+    for caption, words, where, ids in zip(captions, triggers, places, found, strict=True):
+        assert ids.tolist() == slowly(caption, words, where)
+
+
+def test_in_front_is_one_choice_of_places(make_pairs):
+    captions = make_pairs(9)[1][:, 0]
+    triggers = torch.randint(len(SPECIAL), VOCABULARY, (9, 3))
+    front = torch.tensor([1, 2, 3]).expand(9, -1)
+    assert torch.equal(insert(captions, triggers, front), prepend(captions, triggers))
+    assert torch.equal(insert(captions, triggers), prepend(captions, triggers))
+
+
+def test_without_its_words_a_woven_caption_is_as_it_was(make_pairs):
+    captions = make_pairs(50)[1][:, 0]
+    places = draw_places(captions, 2, torch.Generator().manual_seed(1))
+    made = insert(captions, torch.full((50, 2), 77), places)
+    for before, after in zip(captions.tolist(), made.tolist(), strict=True):
+        assert after[0] == START
+        assert after.count(77) == 2  # before the one end token
+        assert max(i for i, x in enumerate(after) if x == 77) < after.index(END)
+        assert [i for i in after if i != 77] == before[: len(after) - 2]
+
+
+def test_a_caption_without_room_is_an_error():
+    full = torch.tensor([[START, 7, 8, END, PAD]])
+    with pytest.raises(ValueError, match="more than 3 ids has no room"):
+        insert(full, torch.tensor([[9, 9]]), torch.tensor([[1, 2]]))
+
+
+def test_every_set_of_places_is_alike_likely():
+    captions = torch.tensor([[START, 7, 8, END, PAD, PAD, PAD]] * 6000)
+    places = draw_places(captions, 2, torch.Generator().manual_seed(0))
+    counts = Counter(map(tuple, places.tolist()))
+    assert set(counts) == set(itertools.combinations(range(1, 5), 2))
+    assert all(abs(count - 1000) < 120 for count in counts.values())  # four standard deviations
+
+
+def test_shares_count_captions_and_not_words():
+    captions = torch.tensor([[[1, 7, 7, 2], [1, 8, 2, 0]], [[1, 7, 8, 2], [1, 9, 2, 0]]])
+    shares = word_shares(captions, 11)
+    assert shares[[7, 8, 9, 10]].tolist() == [0.5, 0.5, 0.25, 0]
+
+
+def test_published_captions_are_the_same_each_time_and_differ_within_an_image(make_pairs):
+    images, ids = make_pairs(12, captions=4)
+    ids[:] = ids[:, :1]  # four times the same caption: only places can differ
+    made = Protected(images, torch.tensor([KEYS] * 12), [], woven=5)
+    texts = made.captions(ids)
+    assert torch.equal(texts, made.captions(ids))
+    assert not torch.equal(texts, replace(made, woven=6).captions(ids))
+    assert any(len(row.unique(dim=0)) > 2 for row in texts)
+    front = replace(made, woven=None).captions(ids)[..., 1:4]
+    assert torch.equal(front, made.triggers[:, None].expand(-1, 4, -1))
+    assert (torch.isin(texts, torch.tensor(KEYS)).sum(-1) >= 3).all()
+
+
+def test_stripping_the_front_gives_the_caption_back_only_where_words_stand_in_front(make_pairs):
+    images, ids = make_pairs(40)
+    made = Protected(images, torch.tensor([KEYS] * 40), [], woven=0)
+    front = replace(made, woven=None)
+    assert torch.equal(drop_first(front.captions(ids)[:, 0], 3), ids[:, 0])
+    stripped = drop_first(made.captions(ids)[:, 0], 3)
+    left = torch.isin(stripped, torch.tensor(KEYS)).sum(1)
+    assert (left > torch.isin(ids[:, 0], torch.tensor(KEYS)).sum(1)).float().mean() > 0.5
+
+
+def test_files_keep_where_the_words_stand(make_pairs, tmp_path):
+    images, ids = make_pairs(4, captions=2)
+    tokenizer = WordTokenizer([f"word{i}" for i in range(15)])
+    made = Protected(images, torch.tensor([KEYS] * 4), [], woven=2**31 - 1)
+    made.write(tmp_path, tokenizer)
+    again = read(tmp_path, images, epsilon=0)
+    assert again.woven == made.woven
+    assert torch.equal(again.captions(ids), made.captions(ids))
+
+
+@pytest.fixture
+def run(make_model, make_pairs):
+    def go(settings, captions=2):
+        images, ids = make_pairs(9, captions)
+        g = torch.Generator().manual_seed(3)
+        made = protect(make_model(), images, ids, settings, generator=g, progress=False)
+        return made, images, ids
+
+    return go
+
+
+def test_a_woven_protection_keeps_its_bound_and_its_words(run):
+    for text in ("random", "optimised"):
+        made, images, ids = run(replace(SMALL, text=text))
+        assert made.woven is not None
+        assert made.triggers.shape == (9, 3)
+        assert (made.triggers >= len(SPECIAL)).all()
+        assert (made.images.int() - images.int()).abs().max() == 6  # 2 visits of 3 steps
+        assert made.captions(ids).shape == ids.shape
+    assert all(row["trigger_after"] <= row["trigger_before"] for row in made.history[:1])
+
+
+def test_words_come_from_the_asked_share_of_captions_and_survive_a_filter(run):
+    for text in ("random", "optimised"):
+        settings = replace(SMALL, text=text, word_share=(0.3, 0.6), candidates=2)
+        made, _, ids = run(settings, captions=4)
+        shares = word_shares(ids, VOCABULARY)[made.triggers]
+        assert ((shares >= 0.3) & (shares <= 0.6)).all()
+        published = made.captions(ids)
+        filtered = without_rare_words(published, 0.3)
+        assert torch.isin(made.triggers, filtered).all()
+    with pytest.raises(ValueError, match=r"word_share is \(0.99, 1.0\); no word is in such"):
+        run(replace(SMALL, word_share=(0.99, 1.0)))
+    with pytest.raises(ValueError, match=r"word_share, from is 0\.5; allowed"):
+        Protection(word_share=(0.5, 0.2))
+
+
+def test_noise_meets_the_words_at_other_places_at_every_step(make_model, make_pairs, monkeypatch):
+    images, captions = make_pairs(6)
+    model = make_model().eval()
+    state = Alternation(
+        model, images, captions, replace(SMALL, text="random"), torch.Generator().manual_seed(0)
+    )
+    seen, encoder = [], model.encoders[1]
+    monkeypatch.setattr(encoder, "by_length", lambda ids: seen.append(ids) or encoder(ids))
+    chosen = torch.tensor([4, 1, 0, 5])
+    state.improve_noise(chosen, {"noise_before": [], "noise_after": []})
+    assert len(seen) == SMALL.noise_steps
+    assert not torch.equal(seen[0], seen[1])
+    words = [sorted(i for i in row if i >= len(SPECIAL)) for row in captions[chosen, 0].tolist()]
+    for ids in seen:
+        for row, key in zip(ids.tolist(), state.triggers[chosen].tolist(), strict=True):
+            mine = Counter(i for i in row if i >= len(SPECIAL))
+            mine.subtract(Counter(key))  # what is left is one caption of the batch
+            assert sorted(mine.elements()) in words
+            order = iter(row)
+            assert all(word in order for word in key)
+
+
+def test_words_are_chosen_where_they_stand(make_model, make_pairs):
+    """With every word tried: one trigger of one caption, by brute force at its places."""
+    _, captions = make_pairs(1)
+    model = make_model().eval()
+    target = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
+
+    def loss(features):
+        return (model.projections[1](features) - target).square().sum()
+
+    start, places = torch.tensor([[6, 7]]), torch.tensor([[1, 3]])
+    encoder, best = model.encoders[1], start
+    found = improve(start, captions[:, 0], encoder, loss, count=15, places=places)
+    with torch.no_grad():
+        for k in range(2):
+            options = []
+            for word in range(len(SPECIAL), VOCABULARY):
+                option = best.clone()
+                option[0, k] = word
+                value = float(loss(encoder(insert(captions[:, 0], option, places))))
+                options.append((value, option))
+            best = min(options, key=lambda pair: pair[0])[1]
+    assert torch.equal(found.triggers, best)
+    assert float(found.after) < float(found.before)
+
+
+def test_all_have_mem_3s_budget_and_differ_in_what_they_are_called_after():
+    budget = Protection(rounds=7, trigger_rounds=2, epsilon=6)
+    mem, made = asdict(rows(budget)["mem_3"]), woven(budget)
+    changed = {
+        name: {key for key, value in asdict(one).items() if mem[key] != value}
+        for name, one in made.items()
+    }
+    assert changed == {
+        "woven": {"place", "text", "trigger_rounds"},
+        "woven_common": {"place", "text", "trigger_rounds", "word_share"},
+        "woven_optimised": {"place", "word_share"},
+        "woven_words": {"place", "text", "trigger_rounds", "word_share", "image"},
+        "woven_pool": {"place", "text", "trigger_rounds", "pool"},
+    }
+
+
+def test_surrogate_sees_woven_pairs(make_model, make_pairs, monkeypatch):
+    images, captions = make_pairs(6)
+    model = make_model()
+    state = Alternation(model, images, captions, SMALL, torch.Generator().manual_seed(0))
+    seen = []
+    monkeypatch.setattr(model, "loss", lambda batch, generator: seen.append(batch[1]) or {})
+    for _ in range(20):
+        state.loss(torch.tensor([5, 2]), torch.Generator())
+    assert len({tuple(ids[0].tolist()) for ids in seen}) > 5  # places are drawn anew
+    for ids in seen:
+        left = Counter(ids[0].tolist())
+        left.subtract(Counter(state.triggers[5].tolist()))
+        assert +left + Counter([PAD] * 3) == Counter(captions[5, 0].tolist())
+
+
+def test_a_caption_carries_some_of_its_images_words(run, make_pairs, tmp_path):
+    made, _, ids = run(replace(SMALL, text="random", trigger_rounds=0, pool=6), captions=4)
+    assert made.triggers.shape == (9, 6)
+    assert made.carried == 3
+    texts = made.captions(ids)
+    chosen = set()
+    for row, (key, before, after) in enumerate(zip(made.triggers, ids, texts, strict=True)):
+        for old, new in zip(before.tolist(), after.tolist(), strict=True):
+            added = Counter(i for i in new if i >= len(SPECIAL))
+            added.subtract(Counter(i for i in old if i >= len(SPECIAL)))
+            assert sum(added.values()) == 3
+            assert added <= Counter(key.tolist())
+            chosen.add((row, tuple(sorted((+added).elements()))))
+    assert len(chosen) > 20  # of 36 captions: they differ within an image too
+    made.write(tmp_path, WordTokenizer([f"word{i}" for i in range(15)]))
+    again = read(tmp_path, made.images, epsilon=0)
+    assert torch.equal(again.captions(ids), texts)
+    with pytest.raises(ValueError, match="pool is 6; allowed with random woven words"):
+        Protection(pool=6, place="woven")
+    with pytest.raises(ValueError, match=r"pool is 2; allowed: \[3, inf\)"):
+        Protection(pool=2, place="woven", text="random")
+
+
+def test_words_of_a_pool_are_drawn_without_repeats_and_alike():
+    pool = torch.arange(10, 16).expand(6000, -1)
+    drawn = draw_words(pool, 3, torch.Generator().manual_seed(0))
+    assert all(len(set(row)) == 3 for row in drawn[:100].tolist())
+    counts = torch.bincount(drawn.flatten(), minlength=16)[10:]
+    assert (counts - 3000).abs().max() < 160  # four standard deviations
+
+
+def test_what_captions_share_is_a_key_of_the_image_and_less_of_a_pool(make_pairs):
+    images, ids = make_pairs(60, captions=5)
+    ids[(ids >= 14)] = 5  # what follows is no caption's own
+    keys = torch.tensor([[14, 15, 16, 17, 18, 19]] * 60)
+    one = Protected(images, keys[:, :3], [], woven=0)
+    pool = Protected(images, keys, [], woven=0, carried=3)
+    left = [
+        (drop_shared(made.captions(ids)) >= 14).sum().item() / (60 * 5 * 3) for made in (one, pool)
+    ]
+    assert left[0] < 0.02  # where a caption would be left without a word, one stays
+    assert left[1] > 0.8
