@@ -88,6 +88,13 @@ def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
     return verdict, _filled(claim.found, runs), place
 
 
+def page(loaded: list[dict] | None = None) -> str:
+    """The tables of all papers as Markdown, each under its heading."""
+    loaded = records.load() if loaded is None else loaded
+    papers = dict.fromkeys(claim.paper for claim in claims().values())
+    return "\n".join(f"## {paper}\n\n{table(paper, loaded)}" for paper in papers)
+
+
 def table(paper: str, loaded: list[dict] | None = None) -> str:
     """The claims of a paper as a Markdown table, each linked to the page that shows its numbers."""
     mine = [claim for claim in claims().values() if claim.paper == paper]

@@ -266,41 +266,6 @@ def not_run() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def claims(paper: str, run: records.Run | None = None) -> str:
-    """The claims of a paper as Markdown, one row each: what was found, and in which records.
-
-    Found are means with their 95 % intervals in the largest kept runs there are, or else in the
-    open ``run``; a claim "holds" or "fails" by the rule of :func:`claim_holds`, and does so "once"
-    where one run is all there is and chance plays a part. Raises ``ValueError`` for a paper without
-    items.
-    """
-    papers = dict.fromkeys(item.paper for item in items().values())
-    if paper not in papers:
-        raise ValueError(f"paper is {paper!r}; allowed: {', '.join(papers)}")
-    loaded = records.load(records.RESULTS) + ([run.so_far()] if run is not None else [])
-    rows = ["| item | claim | found | | records |", "| --- | --- | --- | --- | --- |"]
-    for item in items().values():
-        if item.paper != paper:
-            continue
-        found = ((preset, runs_of(item, preset, loaded)) for preset in (*PRESETS, "smoke"))
-        preset, runs = next((pair for pair in found if pair[1]), ("", []))
-        for claim in item.claims:
-            held = claim_holds(claim, runs) if runs else None
-            told = {True: "holds", False: "fails", None: "not run here"}[held]
-            if held is not None:
-                told = (
-                    f"{told} once" if len(runs) == 1 and item.kind not in EXACT else f"**{told}**"
-                )
-            values = " against ".join(_ours(metric, runs) for metric in claim.split()[::2])
-            count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
-            place = f"`{item.chapter}/{item.experiment}/{preset}`, {count}" if runs else "–"
-            rows.append(
-                f"| {item.title} | `{claim}` | {values if held is not None else '–'} | {told} | "
-                f"{place if held is not None else '–'} |"
-            )
-    return "\n".join(rows) + "\n"
-
-
 def _evidence(item: Item, loaded: list[dict]) -> str:
     """The largest runs of an item and how its claims fare in them."""
     if item.kind == "concept":

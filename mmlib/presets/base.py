@@ -26,11 +26,11 @@ CHAPTERS = {  # chapter -> its notebook, in reading order
     "image_table": "05_image_table",
     "unlearnable": "06_unlearnable",
     "comm_audit": "07_comm_audit",
-    "unlearnable_audit": "08_unlearnable_audit",
-    "comm_ablation": "12_comm_ablation",
+    "comm_ablation": "08_comm_ablation",
     "comm_real": "09_comm_real",
     "label_dp_audit": "10_label_dp_audit",
-    "unlearnable_sweeps": "11_unlearnable_sweeps",
+    "unlearnable_audit": "11_unlearnable_audit",
+    "unlearnable_sweeps": "12_unlearnable_sweeps",
 }
 
 # What IPython puts beside the parameters in a notebook's namespace, as far as it is plain data.

@@ -1,4 +1,4 @@
-"""Settings of chapter 11: how far the protection of unlearnable examples carries."""
+"""Settings of chapter 12: how far the protection of unlearnable examples carries."""
 
 from __future__ import annotations
 
