@@ -23,6 +23,7 @@ from mmlib.methods.clip import DualEncoder
 from mmlib.methods.comm import CoMM
 from mmlib.methods.cross_self import CrossSelf, FusedCrossSelf
 from mmlib.methods.factorcl import FactorCL
+from mmlib.methods.matching import MatchingCoMM
 from mmlib.methods.supcon import SupCon
 
 if TYPE_CHECKING:  # settings name the methods, so they cannot be imported here
@@ -34,6 +35,7 @@ Method = Literal[
     "cross_self_fused",
     "factorcl",
     "comm",
+    "comm_matching",
     "full_only",
     "masked_only",
     "supcon",
@@ -44,6 +46,7 @@ TITLES: dict[str, str] = {
     "cross_self_fused": "Cross+Self, fused",
     "factorcl": "FactorCL",
     "comm": "CoMM",
+    "comm_matching": "CoMM + matching",
     "full_only": "L alone",
     "masked_only": "L₁ + L₂ alone",
     "supcon": "SupCon",
@@ -59,12 +62,14 @@ def build(
     *,
     fusion: Fusion = "transformer",
     views: tuple[Views, Views] = ("full", "full"),
+    matching: float = 1.0,
 ) -> nn.Module:
     """An untrained model of two images; the same ``cfg.seed`` gives all the same encoders.
 
-    ``fusion`` and ``views`` (of either image) are for methods with a fusion, and by default CoMM's.
-    Views are blurred only where the settings say so; FactorCL's of the second image are not
-    cropped. Raises ``ValueError`` for another ``method``, ``fusion`` or view.
+    ``fusion`` and ``views`` (of either image) are for methods with a fusion, and by default CoMM's;
+    ``matching`` weighs the term of ``"comm_matching"``. Views are blurred only where the settings
+    say so; FactorCL's of the second image are not cropped. Raises ``ValueError`` for another
+    ``method``, ``fusion`` or view.
     Source: CoMM, released code.
     """
     check_choice("method", method, get_args(Method))
@@ -125,4 +130,6 @@ def build(
         return SupCon(*parts, **contrast)
     if method == "cross_self_fused":
         return FusedCrossSelf(*parts, align=[light] * 2, **contrast)
+    if method == "comm_matching":
+        return MatchingCoMM(*parts, convention=cfg.convention, matching=matching, **contrast)
     return CoMM(*parts, convention=cfg.convention, weights=WEIGHTS[method], **contrast)

@@ -1,4 +1,4 @@
-"""Settings of CoMM's ablations: other fusions, other views."""
+"""Settings of CoMM's ablations: other fusions, other views, one more term."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ class CommAblationSettings(TrifeatureSettings):
     crop_lows: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         description="smallest crops, beside the preset's, that are compared"
     )
+    matchings: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        min_length=1, description="weights of the matching term that are compared"
+    )
     steps: int = Field(ge=1, description="optimiser steps on pairs of free texture and colour")
     resamples: int = Field(ge=10, description="of images, for an interval")
 
@@ -39,19 +42,20 @@ EVERY_FUSION = ("transformer", "two_layers", "marked", "mlp", "linear")
 PRESETS = {
     "smoke": {
         **as_in_chapter_3("smoke"), "fusions": EVERY_FUSION, "views": tuple(VIEWS),
-        "crop_lows": (0.9,), "steps": 2, "resamples": 10,
+        "crop_lows": (0.9,), "matchings": (1.0,), "steps": 2, "resamples": 10,
     },
     "quick": {
         **as_in_chapter_3("quick"), "convention": "released",
         "fusions": ("transformer", "mlp", "linear"), "views": ("full", "none"), "crop_lows": (),
-        "steps": 120, "synergy_steps": 120, "resamples": 200,
+        "matchings": (1.0,), "steps": 120, "synergy_steps": 120, "resamples": 200,
     },
     "desk": {
         **as_in_chapter_3("desk"), "fusions": EVERY_FUSION, "views": tuple(VIEWS),
-        "crop_lows": (0.3, 0.9), "steps": 600, "synergy_steps": 600, "resamples": 1000,
+        "crop_lows": (0.3, 0.9), "matchings": (0.3, 1.0),
+        "steps": 600, "synergy_steps": 600, "resamples": 1000,
     },
     "paper": {
         **as_in_chapter_3("paper"), "fusions": EVERY_FUSION, "views": tuple(VIEWS),
-        "crop_lows": (0.3, 0.6, 0.9), "steps": 15_700, "resamples": 1000,
+        "crop_lows": (0.3, 0.6, 0.9), "matchings": (0.3, 1.0), "steps": 15_700, "resamples": 1000,
     },
 }  # fmt: skip
