@@ -1,0 +1,213 @@
+"""Draws cars in whole batches: an extruded side profile, turned to a viewpoint, seen from afar.
+
+A car is a side profile (height over length, rising to a flat roof and falling) of its own length
+and height, extruded over its width, on four wheels at its wheelbase. Turned by an angle and
+projected orthographically its outline is known in closed form: at each column of the picture the
+highest point of the piece of profile that projects there. So length, width, height and wheelbase
+all show, each in some views only. Units are millimetres; x goes right, y up from the ground.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from mmlib._checks import check_range, check_shape
+
+SPAN = 6000.0  # millimetres across the picture at zoom 1
+CLEARANCE, WAIST = 0.12, 0.60  # of the height: underbody, lower edge of the glass
+WHEEL = 0.21  # radius of a wheel over the height of the car
+_TYRE = 220.0  # width of a tyre
+_BATCH = 1024
+
+# Of each body type: where the profile's corners lie, from the tail (-1/2) to the nose (1/2) of the
+# length, and their heights over that of the car. The roof is the flat piece of height 1.
+PROFILES = {
+    "hatchback": ((-0.5, 0.62), (-0.42, 1.0), (0.08, 1.0), (0.26, 0.63), (0.5, 0.46)),
+    "suv": ((-0.5, 0.70), (-0.45, 1.0), (0.10, 1.0), (0.24, 0.66), (0.5, 0.56)),
+    "saloon": ((-0.5, 0.60), (-0.20, 1.0), (0.06, 1.0), (0.24, 0.62), (0.5, 0.46)),
+    "mpv": ((-0.5, 0.66), (-0.46, 1.0), (0.16, 1.0), (0.36, 0.62), (0.5, 0.46)),
+    "estate": ((-0.5, 0.60), (-0.45, 1.0), (0.06, 1.0), (0.24, 0.62), (0.5, 0.46)),
+    "coupe": ((-0.5, 0.56), (-0.12, 1.0), (-0.02, 1.0), (0.20, 0.62), (0.5, 0.44)),
+    "convertible": ((-0.5, 0.60), (-0.14, 1.0), (-0.12, 1.0), (0.20, 0.64), (0.5, 0.46)),
+    "pickup": ((-0.5, 0.56), (-0.02, 1.0), (0.12, 1.0), (0.24, 0.62), (0.5, 0.54)),
+    "panel van": ((-0.5, 0.98), (-0.49, 1.0), (0.24, 1.0), (0.40, 0.58), (0.5, 0.44)),
+    "minibus": ((-0.5, 0.96), (-0.48, 1.0), (0.32, 1.0), (0.45, 0.56), (0.5, 0.42)),
+    "limousine": ((-0.5, 0.58), (-0.28, 1.0), (0.14, 1.0), (0.28, 0.60), (0.5, 0.48)),
+    "combi van": ((-0.5, 0.90), (-0.47, 1.0), (0.18, 1.0), (0.34, 0.60), (0.5, 0.46)),
+    "camper": ((-0.5, 0.94), (-0.47, 1.0), (0.36, 1.0), (0.42, 0.62), (0.5, 0.44)),
+}
+COLOURS = {
+    "beige": (214, 200, 170), "black": (28, 28, 30), "blue": (38, 78, 160),
+    "bronze": (140, 100, 60), "brown": (95, 64, 44), "burgundy": (104, 24, 40),
+    "gold": (200, 164, 72),
+    "green": (44, 110, 66), "grey": (122, 124, 128), "indigo": (62, 48, 128),
+    "magenta": (176, 48, 120), "maroon": (112, 30, 30), "multicolour": (150, 140, 90),
+    "navy": (28, 38, 84), "orange": (222, 112, 32), "pink": (226, 140, 170),
+    "purple": (96, 56, 130), "red": (184, 28, 32), "silver": (188, 190, 194),
+    "turquoise": (48, 164, 168), "white": (240, 240, 238), "yellow": (232, 204, 52),
+}  # fmt: skip
+_GLASS, _RUBBER = (0.20, 0.25, 0.30), (0.06, 0.06, 0.06)
+_LAMPS = {"front": (0.98, 0.95, 0.80), "back": (0.75, 0.05, 0.05)}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a picture shows beside the car itself, a value for each of N pictures.
+
+    ``yaw`` in degrees: at 0 the nose points at us, at 90 to the right, at 180 away. ``zoom`` around
+    1; ``shift`` (N, 2) of the car's middle, as a share of the side; ``sky`` and ``ground`` (N, 3)
+    colours from 0 to 1; ``hidden`` (N, 3), left edge, width and height of a post in front of the
+    car, as shares of the side (width 0: none); ``post`` (N, 3), its colour.
+    """
+
+    yaw: Tensor
+    zoom: Tensor
+    shift: Tensor
+    sky: Tensor
+    ground: Tensor
+    hidden: Tensor
+    post: Tensor
+
+    def __len__(self) -> int:
+        return len(self.yaw)
+
+    def rows(self, part: slice | Tensor) -> Scene:
+        return Scene(*(getattr(self, f.name)[part] for f in fields(self)))
+
+    def to(self, device: torch.device | str) -> Scene:
+        return Scene(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+def render(dimensions: Tensor, body: Tensor, colour: Tensor, scene: Scene, size: int) -> Tensor:
+    """Pictures uint8 (N, 3, size, size).
+
+    Args:
+        dimensions: wheelbase, height, width, length (N, 4) in millimetres, all positive.
+        body: number of the body type (N,), in the order of :data:`PROFILES`.
+        colour: number of the colour (N,), in the order of :data:`COLOURS`.
+        scene: of N pictures.
+        size: side in pixels, at least 8.
+
+    Raises ``ValueError`` for other shapes and ranges.
+
+    >>> plain = torch.ones(1, 3)
+    >>> scene = Scene(
+    ...     torch.tensor([90.0]), torch.ones(1), torch.zeros(1, 2), plain, plain,
+    ...     torch.zeros(1, 3), plain,
+    ... )
+    >>> car = torch.tensor([[2600.0, 1450.0, 1780.0, 4300.0]])
+    >>> picture = render(car, torch.tensor([0]), torch.tensor([17]), scene, 64)
+    >>> picture.shape, picture[0, :, 0, 0].tolist()
+    (torch.Size([1, 3, 64, 64]), [255, 255, 255])
+    """
+    check_range("size", size, 8)
+    check_shape("dimensions", dimensions, "N 4", N=len(scene))
+    for name, values, most in (("body", body, len(PROFILES)), ("colour", colour, len(COLOURS))):
+        check_shape(name, values, "N", N=len(scene))
+        if len(values):
+            check_range(f"smallest {name}", int(values.min()), 0, most - 1)
+            check_range(f"largest {name}", int(values.max()), 0, most - 1)
+    if len(scene):
+        check_range("smallest dimension", float(dimensions.min()), 0.0, open_low=True)
+    out = torch.empty(len(scene), 3, size, size, dtype=torch.uint8, device=dimensions.device)
+    for start in range(0, len(scene), _BATCH):
+        part = slice(start, start + _BATCH)
+        out[part] = _draw(
+            dimensions[part].float(), body[part].long(), colour[part].long(), scene.rows(part), size
+        )
+    return out
+
+
+def _draw(dimensions: Tensor, body: Tensor, colour: Tensor, scene: Scene, size: int) -> Tensor:
+    device = dimensions.device
+    wheelbase, height, width, length = (d[:, None, None] for d in dimensions.T)
+    pixel = SPAN / size / scene.zoom[:, None, None]  # millimetres
+    places = torch.arange(size, device=device) + 0.5
+    shift = scene.shift[:, :, None, None] * size
+    x = (places[None, None, :] - size / 2 - shift[:, 0]) * pixel  # (N, 1, S)
+    y = (size / 2 - places[None, :, None] + shift[:, 1]) * pixel + height / 2  # (N, S, 1)
+    yaw = scene.yaw.float().deg2rad()[:, None, None]
+    sine, cosine = yaw.sin(), yaw.cos()
+
+    top = height * outline(x, length, width, yaw, body)
+    inside = length / 2 * sine.abs() + width / 2 * cosine.abs() - x.abs()
+    body_depth = torch.minimum(torch.minimum(top - y, y - CLEARANCE * height), inside)
+    glass_depth = torch.minimum(
+        torch.minimum(top - 0.06 * height - y, y - WAIST * height), inside - 0.06 * height
+    )
+
+    def wheels(side: Tensor) -> Tensor:
+        """Depth inside the nearer of the two wheels of one side."""
+        found = []
+        for end in (-0.5, 0.5):
+            middle = end * wheelbase * sine + side * (width / 2 - _TYRE / 2) * cosine
+            radius = WHEEL * height
+            half = radius * sine.abs() + _TYRE / 2 * cosine.abs()
+            off = ((x - middle) / half).square() + ((y - radius) / radius).square()
+            found.append((1 - off.clamp(min=1e-12).sqrt()) * torch.minimum(half, radius))
+        return torch.maximum(*found)
+
+    near = torch.where(sine >= 0, -1.0, 1.0)  # the side of the car that faces us
+    picture = torch.where(
+        (y > 0)[:, None], scene.sky[:, :, None, None], scene.ground[:, :, None, None]
+    ).expand(-1, -1, -1, size)
+    paint = torch.tensor(list(COLOURS.values()), device=device)[colour] / 255
+    shade = (0.8 + 0.3 * y / height).clamp(max=1.1)[:, None]  # light comes from above
+    lamps = torch.where(
+        (cosine > 0)[:, None], _rgb(_LAMPS["front"], device), _rgb(_LAMPS["back"], device)
+    )
+    nose = torch.where(cosine > 0, 0.5, -0.5) * length * sine
+    lamp_depth = torch.maximum(
+        *(
+            0.07 * height
+            - torch.maximum((x - nose - k * 0.38 * width * cosine).abs(), (y - 0.42 * height).abs())
+            for k in (-1, 1)
+        )
+    )
+    lamp_depth = torch.minimum(lamp_depth, body_depth)
+    lamp_depth = torch.where(cosine.abs() > 0.1, lamp_depth, -pixel)
+    near_depth = torch.where(sine.abs() > 0.1, wheels(near), -pixel)
+    for depth, ink in (
+        (torch.maximum(wheels(near), wheels(-near)), _rgb(_RUBBER, device)),
+        (body_depth, paint[:, :, None, None] * shade),
+        (glass_depth, _rgb(_GLASS, device)),
+        (lamp_depth, lamps),
+        (near_depth, _rgb(_RUBBER, device)),
+    ):
+        cover = (0.5 + depth / pixel).clamp(0, 1)[:, None]
+        picture = picture + cover * (ink - picture)
+    left, wide, high = ((scene.hidden * size).T)[:, :, None, None]
+    post = (places[None, None, :] >= left) & (places[None, None, :] < left + wide)
+    post = post & (places[None, :, None] >= size - high)
+    picture = torch.where(post[:, None], scene.post[:, :, None, None], picture)
+    return (picture * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def outline(x: Tensor, length: Tensor, width: Tensor, yaw: Tensor, body: Tensor) -> Tensor:
+    """Height of the turned car at ``x``, over the car's height; meaningful where the car is.
+
+    The part of the profile that projects to ``x`` is an interval; the profile rises to the roof and
+    falls, so its highest point there is the one nearest to the roof.
+    """
+    corners = torch.tensor(list(PROFILES.values()), device=x.device)[body]  # (N, 5, 2)
+    sine = yaw.sin()
+    sine = torch.where(sine.abs() < 1e-4, 1e-4, sine)
+    half = (width / 2 * yaw.cos() / sine).abs()
+    low, high = x / sine - half, x / sine + half
+    roof = corners[:, 1, 0][:, None, None] * length
+    at = torch.minimum(torch.maximum(roof, low), high) / length
+    at = at.clamp(-0.5, 0.5)
+    value = torch.zeros_like(at)
+    for k in range(4):
+        (u0, h0), (u1, h1) = ((c[:, 0], c[:, 1]) for c in (corners[:, k], corners[:, k + 1]))
+        u0, h0, u1, h1 = (v[:, None, None] for v in (u0, h0, u1, h1))
+        line = h0 + (h1 - h0) * (at - u0) / (u1 - u0)
+        value = torch.where((at >= u0) & (at <= u1), line, value)
+    return value
+
+
+def _rgb(colour: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(colour, device=device)[None, :, None, None]
