@@ -8,7 +8,7 @@ from mmlib.presets import unlearnable_audit
 from mmlib.presets.base import Field
 from mmlib.presets.protected import ProtectedSettings
 
-Sweep = Literal["length", "budget", "shuffle", "share", "transfer", "finetune", "words"]
+Sweep = Literal["length", "budget", "shuffle", "share", "transfer", "finetune", "words", "identity"]
 Network = Literal["usual", "wider", "patches"]
 Woven = Literal["woven", "woven_common", "woven_optimised", "woven_words", "woven_pool"]
 Defence = Literal["first", "rare", "words", "shared", "swap"]
@@ -23,6 +23,8 @@ class SweepsSettings(ProtectedSettings):
     shares: tuple[int, ...] = Field(description="images that are protected, in percent")
     surrogates: tuple[Network, ...] = Field(description="networks that protections are made on")
     victims: tuple[Network, ...] = Field(description="networks that hackers train")
+    people: int = Field(ge=8, le=1000, description="people drawn in code, to be named")
+    photos: int = Field(ge=1, description="published photos of each of them")
     woven: tuple[Woven, ...] = Field(min_length=1, description="answers of the owner to try")
     defences: tuple[Defence, ...] = Field(min_length=1, description="what the hacker tries first")
     clean_controls: bool = Field(description="train a hacker with each defence on clean pairs too")
@@ -38,13 +40,15 @@ _ALL = {
     "sweeps": Sweep.__args__,
     "lengths": (1, 3, 5, 8), "budgets": (2, 4, 8, 16), "shares": (25, 50, 75),
     "surrogates": ("usual", "patches"), "victims": ("usual", "wider", "patches"),
+    "people": 200, "photos": 10,
     "woven": Woven.__args__, "defences": Defence.__args__, "clean_controls": True,
 }  # fmt: skip
 
 PRESETS = {
     "smoke": {
         **_as_in_chapter_8("smoke"), **_ALL, "known_pairs": 12, "embedded": 8,
-        "lengths": (1, 5), "budgets": (2, 16), "shares": (50,), "surrogates": ("usual",),
+        "people": 8, "photos": 3, "lengths": (1, 5), "budgets": (2, 16), "shares": (50,),
+        "surrogates": ("usual",),
     },
     "quick": {
         **_as_in_chapter_8("quick"), **_ALL, "known_pairs": 250, "steps": 140,
