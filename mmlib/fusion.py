@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -85,10 +86,11 @@ class FusionTransformer(nn.Module):
     """Tokens of M modalities to one embedding (B, D): the class token of a transformer over all.
 
     ``mask`` says for each modality whether it is seen. A modality that is not seen has no token in
-    the sequence, and its entry in ``tokens`` is never looked at. Which modality a token belongs to
-    can only be told from its content, and the order of the tokens does not matter.
+    the sequence, and its entry in ``tokens`` is never looked at. The order of the tokens does not
+    matter. Which modality a token belongs to can only be told from its content, unless ``marked``
+    gives the number of modalities: then a learned vector of its modality is added to each token.
     Raises ``ValueError`` if nothing is seen, or if ``mask`` has not one entry per modality.
-    Source: CoMM, released code (one layer, eight heads).
+    Source: CoMM, released code (one layer, eight heads, not marked).
 
     >>> fusion = FusionTransformer(width=16)
     >>> tokens = [torch.randn(2, 5, 16), torch.randn(2, 3, 16)]
@@ -96,11 +98,12 @@ class FusionTransformer(nn.Module):
     torch.Size([2, 16])
     """
 
-    def __init__(self, width: int, depth: int = 1, heads: int = 8):
+    def __init__(self, width: int, depth: int = 1, heads: int = 8, *, marked: int = 0):
         super().__init__()
         self.width = width
         self.class_token = nn.Parameter(torch.randn(1, 1, width))
         self.transformer = Transformer(width, depth, heads)
+        self.marks = nn.Parameter(torch.randn(marked, width)) if marked else None
 
     def forward(self, tokens: Sequence[Tensor], mask: Sequence[bool] | None = None) -> Tensor:
         sequence = self._sequence(tokens, [True] * len(tokens) if mask is None else mask)
@@ -131,17 +134,62 @@ class FusionTransformer(nn.Module):
     def _sequence(self, tokens: Sequence[Tensor], mask: Sequence[bool]) -> Tensor:
         """The class token and the tokens that are seen: (B, 1 + T, D)."""
         self._check(tokens, mask)
-        seen = [t for t, keep in zip(tokens, mask, strict=True) if keep]
+        marks = [0] * len(tokens) if self.marks is None else self.marks
+        seen = [t + m for t, m, keep in zip(tokens, marks, mask, strict=True) if keep]
         batch = len(seen[0])
         for t in seen:
             check_shape("tokens", t, "B T D", B=batch, D=self.width)
         return torch.cat([self.class_token.expand(batch, 1, -1), *seen], dim=1)
 
     def _check(self, tokens: Sequence[Tensor], mask: Sequence[bool]) -> None:
-        if len(mask) != len(tokens):
-            raise ValueError(f"mask has {len(mask)} entries for {len(tokens)} modalities")
-        if not any(mask):
-            raise ValueError(f"mask is {list(mask)}; allowed: at least one True")
+        _check_mask(tokens, mask)
+        if self.marks is not None and len(self.marks) != len(tokens):
+            raise ValueError(f"{len(tokens)} modalities; allowed: {len(self.marks)}, as marked")
+
+
+class PooledFusion(nn.Module):
+    """Tokens of M modalities to one embedding (B, D): their means side by side, then layers.
+
+    A modality that is not seen enters as zeros. Without ``hidden`` the one layer is linear: the
+    embedding is a sum of one term for each modality, whatever their tokens are. With it there is a
+    hidden layer of that width. Raises ``ValueError`` as :class:`FusionTransformer` does.
+    Source: the ablation of CoMM's fusion.
+
+    >>> fusion = PooledFusion(width=16, n_modalities=2)
+    >>> x, y = torch.randn(2, 5, 16), torch.randn(2, 3, 16)
+    >>> parts = fusion([x, y], mask=[True, False]) + fusion([x, y], mask=[False, True])
+    >>> torch.allclose(fusion([x, y]), parts - fusion.layers[0].bias, atol=1e-6)
+    True
+    """
+
+    def __init__(self, width: int, n_modalities: int, hidden: int = 0):
+        super().__init__()
+        self.width = width
+        sizes = (n_modalities * width, *([hidden] if hidden else []), width)
+        self.layers = nn.Sequential()
+        for k, (size, out) in enumerate(pairwise(sizes)):
+            self.layers.extend([nn.ReLU()] * bool(k) + [nn.Linear(size, out)])
+
+    def forward(self, tokens: Sequence[Tensor], mask: Sequence[bool] | None = None) -> Tensor:
+        mask = [True] * len(tokens) if mask is None else mask
+        _check_mask(tokens, mask)
+        seen = next(t for t, keep in zip(tokens, mask, strict=True) if keep)
+        hidden = seen.new_zeros(len(seen), self.width)
+        means = [t.mean(dim=1) if k else hidden for t, k in zip(tokens, mask, strict=True)]
+        return self.layers(torch.cat(means, dim=1))
+
+    def under_masks(
+        self, tokens: Sequence[Tensor], masks: Sequence[Sequence[bool]]
+    ) -> list[Tensor]:
+        """One embedding (B, D) for each mask."""
+        return [self(tokens, mask) for mask in masks]
+
+
+def _check_mask(tokens: Sequence[Tensor], mask: Sequence[bool]) -> None:
+    if len(mask) != len(tokens):
+        raise ValueError(f"mask has {len(mask)} entries for {len(tokens)} modalities")
+    if not any(mask):
+        raise ValueError(f"mask is {list(mask)}; allowed: at least one True")
 
 
 class ProjectionHead(nn.Sequential):

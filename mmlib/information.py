@@ -211,25 +211,32 @@ def _least_information(joint: Tensor) -> float:
         total = shares.sum(1, keepdims=True)
         return top + np.log(total[:, 0]), shares / total
 
-    z = minimize(
-        lambda z: -weights @ z,
-        # u = log p(y), v = 0 is feasible.
-        np.concatenate([np.log(pair1.sum(0)[np.nonzero(pair1)[1]]), np.zeros(n2)]),
-        jac=lambda z: -weights,
-        constraints={
-            "type": "ineq",
-            "fun": lambda z: -bounds(z)[0],
-            "jac": lambda z: -bounds(z)[1] @ picks,
-        },
-        method="SLSQP",
-        options={"maxiter": 1000, "ftol": 1e-14},
-    ).x
-    bound, shares = bounds(z)
-    # A primal solution, the mass of each cell, that only uses cells where the bound is tight and
-    # has the right pairs: where there is one, both are optimal.
-    conditions = np.vstack([(shares @ picks).T, bound.max() - bound])
-    _, residual = nnls(conditions, np.append(weights, 0))
-    if not residual < 1e-6:
-        raise RuntimeError(f"the optimum is not certified: residual {residual:.1e}")
+    # u = log p(y), v = 0 is feasible, and any slack below it. The solver may stall where it starts,
+    # mostly on the bounds, so it has several starts.
+    start = np.concatenate([np.log(pair1.sum(0)[np.nonzero(pair1)[1]]), np.zeros(n2)])
+    best = math.inf
+    for slack in (0.5, 0.0, 1.0, 2.0, 0.25):
+        z = minimize(
+            lambda z: -weights @ z,
+            np.concatenate([start[:n1] - slack, start[n1:]]),
+            jac=lambda z: -weights,
+            constraints={
+                "type": "ineq",
+                "fun": lambda z: -bounds(z)[0],
+                "jac": lambda z: -bounds(z)[1] @ picks,
+            },
+            method="SLSQP",
+            options={"maxiter": 1000, "ftol": 1e-14},
+        ).x
+        bound, shares = bounds(z)
+        # A primal solution, the mass of each cell, that only uses cells where the bound is tight
+        # and has the right pairs: where there is one, both are optimal.
+        conditions = np.vstack([(shares @ picks).T, bound.max() - bound])
+        residual = nnls(conditions, np.append(weights, 0))[1]
+        best = min(best, residual)
+        if residual < 1e-6:
+            break
+    else:
+        raise RuntimeError(f"the optimum is not certified: residual {best:.1e}")
     most = float(bound.max() - weights @ z) / math.log(2)
     return entropy(joint.sum((0, 1))) - most

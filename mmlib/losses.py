@@ -143,10 +143,11 @@ def cmc(embeddings: Sequence[Tensor], *, temperature: float) -> Tensor:
 
 
 def cross_self(
-    z1: Tensor, z2: Tensor, *, self_pairs: Sequence[tuple[Tensor, Tensor]], temperature: float
+    *aligned: Tensor, self_pairs: Sequence[tuple[Tensor, Tensor]], temperature: float
 ) -> Tensor:
-    """Cross+Self: NT-Xent across two modalities plus its mean over pairs of views within them.
+    """Cross+Self: NT-Xent across modalities plus its mean over pairs of views within them.
 
+    Of more than two modalities the first is the mean over their pairs, as in :func:`cmc`.
     Source: baseline of CoMM's released code.
 
     >>> z = torch.eye(2)
@@ -156,7 +157,7 @@ def cross_self(
     if not self_pairs:
         raise ValueError("self_pairs is empty; allowed: 1 or more pairs of views")
     within = [nt_xent(a, b, temperature=temperature) for a, b in self_pairs]
-    return nt_xent(z1, z2, temperature=temperature) + torch.stack(within).mean()
+    return cmc(aligned, temperature=temperature) + torch.stack(within).mean()
 
 
 def comm(

@@ -25,6 +25,37 @@ from mmlib import records
 COVERAGE = records.ROOT / "book" / "coverage.yml"
 EXACT = ("theorem", "algorithm")  # kinds that need no repetition
 PRESETS = ("paper", "desk", "quick")  # by weight of evidence; smoke is never evidence
+_WORDS = {  # parts of metrics' names that do not speak for themselves
+    "audit": "audited epsilon",
+    "claim": "claimed",
+    "cmc": "CMC",
+    "comm": "CoMM",
+    "comm_blip2": "CoMM on BLIP-2",
+    "comm_clip": "CoMM on CLIP",
+    "cross": "Cross",
+    "cross_self": "Cross+Self",
+    "double_rr": "double RR",
+    "factorcl": "FactorCL",
+    "full_only": "L alone",
+    "i2t": "image to text",
+    "lemma2": "lemma 2",
+    "lemma3": "lemma 3",
+    "macro_f1": "macro F1",
+    "masked_only": "L₁ + L₂ alone",
+    "max_difference": "largest difference",
+    "max_error": "largest error",
+    "mem": "MEM",
+    "mimic": "MIMIC",
+    "mosi": "MOSI",
+    "mustard": "MUStARD",
+    "noise": "noise only",
+    "synergy_auc": "synergy (area under ROC)",
+    "t2i": "text to image",
+    "urfunny": "UR-FUNNY",
+    "visionandtouch_cp": "Vision&Touch, contact",
+    "visionandtouch_ee": "Vision&Touch, end effector",
+    "weighted_f1": "weighted F1",
+}
 
 
 @dataclass(frozen=True)
@@ -97,6 +128,15 @@ def estimate(values: list[float]) -> Estimate:
 
     deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
     return Estimate(mean, float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n), n)
+
+
+def words(metric: str) -> str:
+    """A metric's name as a reader would say it.
+
+    >>> words("median_rank.i2t.mem"), words("synergy.cross_self")
+    ('median rank, image to text, MEM', 'synergy, Cross+Self')
+    """
+    return ", ".join(_WORDS.get(part, part.replace("_", " ")) for part in metric.split("."))
 
 
 def runs_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, float]]:
@@ -183,7 +223,7 @@ def beside(item_id: str, run: records.Run | None = None):
         columns["rerun by others"] = [
             _digits(item.reference[m]) if m in item.reference else "–" for m in item.metrics
         ]
-    frame = pd.DataFrame(columns, index=pd.Index(item.metrics, name="metric"))
+    frame = pd.DataFrame(columns, index=[words(metric) for metric in item.metrics])
     caption = [f"{item.title}. Verdict: {verdict(item, loaded)}."]
     caption += [f"Unit: {item.unit}."] if item.unit else []
     caption += [f"This run: {run.describe()}."] if run is not None else []
@@ -220,45 +260,10 @@ def not_run() -> str:
         if item.values:
             unit = f" ({item.unit})" if item.unit else ""
             rows = ["| metric | ours | the paper |", "| --- | --- | --- |"]
-            rows += [f"| `{m}` | not run here | {_theirs(item, m)} |" for m in item.values]
+            rows += [f"| {words(m)} | not run here | {_theirs(item, m)} |" for m in item.values]
             source = f"The paper's numbers{unit}: {item.source}."
             parts.append("\n".join(rows) + f"\n\n{source}")
     return "\n\n".join(parts) + "\n"
-
-
-def claims(paper: str, run: records.Run | None = None) -> str:
-    """The claims of a paper as Markdown, one row each: what was found, and in which records.
-
-    Found are means with their 95 % intervals in the largest kept runs there are, or else in the
-    open ``run``; a claim "holds" or "fails" by the rule of :func:`claim_holds`, and does so "once"
-    where one run is all there is and chance plays a part. Raises ``ValueError`` for a paper without
-    items.
-    """
-    papers = dict.fromkeys(item.paper for item in items().values())
-    if paper not in papers:
-        raise ValueError(f"paper is {paper!r}; allowed: {', '.join(papers)}")
-    loaded = records.load(records.RESULTS) + ([run.so_far()] if run is not None else [])
-    rows = ["| item | claim | found | | records |", "| --- | --- | --- | --- | --- |"]
-    for item in items().values():
-        if item.paper != paper:
-            continue
-        found = ((preset, runs_of(item, preset, loaded)) for preset in (*PRESETS, "smoke"))
-        preset, runs = next((pair for pair in found if pair[1]), ("", []))
-        for claim in item.claims:
-            held = claim_holds(claim, runs) if runs else None
-            told = {True: "holds", False: "fails", None: "not run here"}[held]
-            if held is not None:
-                told = (
-                    f"{told} once" if len(runs) == 1 and item.kind not in EXACT else f"**{told}**"
-                )
-            values = " against ".join(_ours(metric, runs) for metric in claim.split()[::2])
-            count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
-            place = f"`{item.chapter}/{item.experiment}/{preset}`, {count}" if runs else "–"
-            rows.append(
-                f"| {item.title} | `{claim}` | {values if held is not None else '–'} | {told} | "
-                f"{place if held is not None else '–'} |"
-            )
-    return "\n".join(rows) + "\n"
 
 
 def _evidence(item: Item, loaded: list[dict]) -> str:

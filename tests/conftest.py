@@ -2,18 +2,9 @@
 
 import os
 
-import pytest
-
 # Before matplotlib is imported: no window, wherever the tests run.
 os.environ.setdefault("MPLBACKEND", "agg")
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--pages", action="store_true", help="look at the built book; a missing browser then fails"
-    )
-
-
-@pytest.fixture(scope="session")
-def pages_wanted(request):
-    return request.config.getoption("--pages")
+    parser.addoption("--pages", action="store_true", help="look at the built book in a browser")

@@ -6,6 +6,7 @@ from mmlib.fusion import (
     FusionTransformer,
     IdentityAdapter,
     MapAdapter,
+    PooledFusion,
     ProjectionHead,
     TokenAdapter,
     VectorAdapter,
@@ -191,3 +192,53 @@ def test_a_modality_that_all_masks_hide_is_not_looked_at():
     for wrong, message in (([[True], [True]], "mask has 1 entries"), ([[False] * 3], "at least")):
         with pytest.raises(ValueError, match=message):
             fusion.under_masks(tokens, wrong)
+
+
+def test_marks_tell_modalities_apart_and_nothing_else_does():
+    torch.manual_seed(0)
+    x, y = torch.randn(2, 3, 5, 16).unbind(0)
+    plain, marked = FusionTransformer(16, heads=4), FusionTransformer(16, heads=4, marked=2)
+    torch.testing.assert_close(plain([x, y]), plain([y, x]))  # only content tells
+    assert not torch.allclose(marked([x, y]), marked([y, x]), atol=1e-3)
+    marked.load_state_dict(plain.state_dict() | {"marks": torch.zeros(2, 16)})
+    torch.testing.assert_close(marked([x, y]), plain([x, y]))
+    with pytest.raises(ValueError, match="3 modalities; allowed: 2, as marked"):
+        marked([x, y, x])
+
+
+@pytest.mark.parametrize("hidden", [0, 32])
+def test_pooled_fusion_sees_means_and_what_is_hidden_is_zero(hidden, tokens):
+    torch.manual_seed(0)
+    fusion = PooledFusion(16, 3, hidden=hidden)
+    shuffled = [t.flip(1) for t in tokens]
+    torch.testing.assert_close(fusion(shuffled), fusion(tokens))
+    for mask in ([True, False, True], [False, False, True]):
+        means = [t.mean(dim=1) * keep for t, keep in zip(tokens, mask, strict=True)]
+        poisoned = [
+            t if k else torch.full_like(t, torch.nan) for t, k in zip(tokens, mask, strict=True)
+        ]
+        torch.testing.assert_close(fusion(poisoned, mask), fusion.layers(torch.cat(means, dim=1)))
+    several = fusion.under_masks(tokens, [[True, False, False], [True, True, True]])
+    assert torch.equal(several[1], fusion(tokens))
+    assert not torch.allclose(several[0], several[1])
+
+
+def test_only_without_a_hidden_layer_is_the_pooled_embedding_a_sum_over_modalities(tokens):
+    torch.manual_seed(0)
+    other = [torch.randn_like(t) for t in tokens]
+    mixed = [[a, b] for a, b in zip(tokens[:2], other[:2], strict=True)]
+
+    def interaction(fusion):
+        """f(a, b) - f(a, b') - f(a', b) + f(a', b'): 0 for every sum g(a) + h(b)."""
+        (a, a2), (b, b2) = mixed
+        return fusion([a, b]) - fusion([a, b2]) - fusion([a2, b]) + fusion([a2, b2])
+
+    assert interaction(PooledFusion(16, 2)).abs().max() < 1e-5
+    assert interaction(PooledFusion(16, 2, hidden=32)).abs().max() > 1e-3
+
+
+def test_pooled_fusion_refuses_what_the_transformer_refuses(tokens):
+    with pytest.raises(ValueError, match="mask has 2 entries for 3 modalities"):
+        PooledFusion(16, 3)(tokens, [True, False])
+    with pytest.raises(ValueError, match="at least one True"):
+        PooledFusion(16, 3)(tokens, [False] * 3)

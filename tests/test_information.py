@@ -99,6 +99,20 @@ def test_broja_agrees_with_a_search_over_all_distributions(seed):
     assert sum(as_tuple(d)) - d.synergy == pytest.approx(least_information_by_grid(joint), abs=1e-7)
 
 
+STALLED = {  # samples on which a solver that starts on the bounds stops before the optimum
+    16: [[[1, 0], [0, 1], [0, 1]], [[2, 2], [0, 2], [1, 0]], [[0, 2], [2, 1], [1, 0]]],
+    32: [[[2, 0], [2, 0], [1, 3]], [[2, 2], [2, 3], [4, 1]], [[1, 1], [2, 1], [3, 2]]],
+}
+
+
+@pytest.mark.parametrize("size", STALLED)
+def test_broja_finds_its_optimum_from_another_start(size):
+    joint = torch.tensor(STALLED[size], dtype=torch.float64) / size
+    d, swapped = decompose(joint), decompose(joint.transpose(0, 1))
+    assert swapped.redundancy == pytest.approx(d.redundancy, abs=1e-6)
+    assert swapped.unique1 == pytest.approx(d.unique2, abs=1e-6)
+
+
 def test_unique_information_depends_only_on_the_pairs():
     # Move mass so that (X1, Y) and (X2, Y) stay: only the synergy may change.
     joint = random_joint((2, 2, 2), 3)

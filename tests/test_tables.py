@@ -110,30 +110,3 @@ def test_scorecard_has_every_item_once():
     for item in tables.items().values():
         assert text.count(f"| {item.title} |") == 1
     assert "reproduced**" not in text
-
-
-def test_claims_of_a_paper_come_from_kept_records_or_the_open_run(monkeypatch, tmp_path):
-    other = Item(**{**vars(ITEM), "id": "y", "title": "Y", "claims": ("a.c > a.b", "a.b >= a.z")})
-    monkeypatch.setattr(tables, "items", lambda: {"x": ITEM, "y": other})
-    asked = []
-    kept = runs([70, 71, 72])
-    monkeypatch.setattr(tables.records, "load", lambda *roots: asked.append(roots) or kept)
-    lines = tables.claims("P").splitlines()
-    assert asked == [(tables.records.RESULTS,)]  # what lies in build/runs is no evidence
-    assert len(lines) == 2 + 3
-    assert lines[2].startswith("| X | `a.b > a.c` | 71.00 ± 2.48 (3 runs) against 50.10 ±")
-    assert lines[2].endswith("| **holds** | `comm/overview/paper`, 3 runs |")
-    assert lines[3].endswith("| **fails** | `comm/overview/paper`, 3 runs |")
-    assert lines[4] == "| Y | `a.b >= a.z` | – | not run here | – |"
-    kept.clear()
-    assert tables.claims("P").count("not run here") == 3
-
-    class Open:
-        def so_far(self):
-            return record(0, "quick", a_b=1.0, a_c=2.0)
-
-    told = tables.claims("P", Open())
-    assert "| 2.00 against 1.00 | holds once | `comm/overview/quick`, 1 run |" in told
-    assert "| 1.00 against 2.00 | fails once | `comm/overview/quick`, 1 run |" in told
-    with pytest.raises(ValueError, match="paper is 'Q'; allowed: P"):
-        tables.claims("Q")

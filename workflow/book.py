@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from mmlib import tables
+from mmlib import claims, tables
 from mmlib.presets.base import CHAPTERS
 from mmlib.records import ROOT, RUNS, verify
 
@@ -50,6 +50,7 @@ def stage() -> None:
         wanted[Path("notebooks", f"{name}.ipynb")] = executed(chapter)
     wanted[Path("book/_scorecard.md")] = tables.scorecard()
     wanted[Path("book/_not_run.md")] = tables.not_run()
+    wanted[Path("book/_claims.md")] = claims.page()
     for path in STAGE.rglob("*"):
         inside = path.relative_to(STAGE)
         if path.is_file() and inside.parts[0] != "_build" and inside not in wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,3 +59,19 @@ class Drop:
         count = (torch.rand(b, 1, **where) * self.max_fraction * t).long() * changed
         dropped = torch.rand(b, t, **where).argsort(dim=1) < count
         return batch.masked_fill(dropped.view(b, t, *[1] * (batch.ndim - 2)), 0)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One transform after the other; CoMM's views of sequences are ``Chain([Drop(), Noise()])``.
+
+    >>> Chain([Drop(p=0.0), Noise(p=0.0)])(torch.ones(1, 2), torch.Generator().manual_seed(0))
+    tensor([[1., 1.]])
+    """
+
+    transforms: Sequence[Callable[[Tensor, torch.Generator], Tensor]]
+
+    def __call__(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        for transform in self.transforms:
+            batch = transform(batch, generator)
+        return batch

@@ -53,26 +53,9 @@ def load(size: int, *, root: Path | None = None, device: torch.device | str = "c
     a missing, unreadable or double article, an unknown split, and a label without a class.
     """
     check_range("size", size, 8)
-    folder = data_root() / "fashion_products" if root is None else Path(root)
-    absent = [n for n in ("table.csv", "classes.csv", "images.zip") if not (folder / n).is_file()]
-    if absent:
-        raise FileNotFoundError(
-            f"{folder} has no {', '.join(absent)}. Fetch 'Fashion Product Images (Small)' from "
-            "Kaggle (paramaggarwal/fashion-product-images-small), then run "
-            "`python -m mmlib.data.products FOLDER` on the folder with its styles.csv"
-        )
-    rows = pd.read_csv(folder / "table.csv", keep_default_na=False).sort_values("id")
+    folder, rows, rules = _rows(root)
     classes = pd.read_csv(folder / "classes.csv", keep_default_na=False).sort_values("label")
     _check(rows, classes)
-
-    parts = rows["split"].to_numpy()
-    fifth = np.zeros(len(rows), dtype=bool)
-    fifth[np.flatnonzero(parts == "train")[4::5]] = True
-    rules = {
-        "train": (parts == "train") & ~fifth,
-        "validation": fifth,
-        "test": parts == "val",
-    }
     categories = {c: tuple(sorted(rows[c].astype(str).unique())) for c in CATEGORICAL}
     codes = [
         pd.Categorical(rows[c].astype(str), categories=names).codes
@@ -89,6 +72,37 @@ def load(size: int, *, root: Path | None = None, device: torch.device | str = "c
         classes=tuple(classes["articleType"]),
         device=device,
     )
+
+
+def titles(*, root: Path | None = None) -> dict[str, tuple[str, ...]]:
+    """The articles' titles in the order of :func:`load`: ``train``, ``validation`` and ``test``.
+
+    Most titles name the article type. Raises ``FileNotFoundError`` where the set is absent.
+    """
+    _, rows, rules = _rows(root)
+    return {name: tuple(rows["title"].astype(str)[rule]) for name, rule in rules.items()}
+
+
+def _rows(root: Path | None) -> tuple[Path, pd.DataFrame, dict[str, np.ndarray]]:
+    """The set's folder, its table by id, and which rows each part has."""
+    folder = data_root() / "fashion_products" if root is None else Path(root)
+    absent = [n for n in ("table.csv", "classes.csv", "images.zip") if not (folder / n).is_file()]
+    if absent:
+        raise FileNotFoundError(
+            f"{folder} has no {', '.join(absent)}. Fetch 'Fashion Product Images (Small)' from "
+            "Kaggle (paramaggarwal/fashion-product-images-small), then run "
+            "`python -m mmlib.data.products FOLDER` on the folder with its styles.csv"
+        )
+    rows = pd.read_csv(folder / "table.csv", keep_default_na=False).sort_values("id")
+    parts = rows["split"].to_numpy()
+    fifth = np.zeros(len(rows), dtype=bool)
+    fifth[np.flatnonzero(parts == "train")[4::5]] = True
+    rules = {
+        "train": (parts == "train") & ~fifth,
+        "validation": fifth,
+        "test": parts == "val",
+    }
+    return folder, rows, rules
 
 
 def _check(rows: pd.DataFrame, classes: pd.DataFrame) -> None:

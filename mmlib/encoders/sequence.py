@@ -53,3 +53,18 @@ class GRUEncoder(nn.Module):
 
     def forward(self, steps: Tensor) -> Tensor:
         return self.gru(steps)[0]
+
+
+class StepMean(nn.Module):
+    """A sequence encoder followed by the mean over its steps: (B, T, F) -> (B, D).
+
+    Steps that are only padding count; no encoder here is told of them.
+    """
+
+    def __init__(self, encoder: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+        self.out_features: int = encoder.out_features
+
+    def forward(self, steps: Tensor) -> Tensor:
+        return self.encoder(steps).mean(dim=1)

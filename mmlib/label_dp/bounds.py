@@ -33,7 +33,7 @@ def floor_epsilon(
         largest_pool: images of the largest class, at least 1.
         noise_label: lambda of the label.
 
-    Source: this book's chapter 4.
+    Source: this book's audit of label-DP.
 
     >>> [round(floor_epsilon(0.962372, 286, g, 10, 1980), 2) for g in (0.2, 0.5, 1.0)]
     [9.24, 7.9, 5.0]
@@ -86,7 +86,7 @@ def mismatch_cost(
             its model. Infinite at infinite order if the class has an image that the model lacks.
         order: alpha, from 1 to infinity.
 
-    Source: this book's chapter 4; after Busa-Fekete et al. 2023 ("realistic" synthetic data).
+    Source: this book's audit of label-DP; after Busa-Fekete et al. 2023 ("realistic" data).
 
     >>> exact = epsilon_of(0.9, 10)
     >>> round(mismatch_cost(0.9, 10, 0.0) - exact, 12), mismatch_cost(0.9, 10, math.inf)

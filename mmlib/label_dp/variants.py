@@ -43,7 +43,7 @@ def coupled_rr(
     Returns released labels (Q,) and indices (Q,) into the N records, from N on into the pool.
     Raises ``ValueError`` for values out of range and for a class whose pool is empty.
 
-    Source: this book's chapter 4; compare Busa-Fekete et al. 2023.
+    Source: this book's audit of label-DP; compare Busa-Fekete et al. 2023.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> labels = torch.arange(100_000) % 4
@@ -97,7 +97,7 @@ def draw_near(
     Returns indices (Q,) into the P images. Raises ``ValueError`` for values out of range, shapes
     that do not fit and a class without images.
 
-    Source: this book's chapter 4.
+    Source: this book's audit of label-DP.
 
     >>> line = torch.tensor([[0.0], [1.0], [2.0], [10.0], [11.0]])
     >>> classes, anchors = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([[2.0], [10.0]])

@@ -13,9 +13,12 @@ inputs: ``encode(modality, batch)``, what is computed from one modality alone, a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import combinations
 
 import torch
 from torch import Tensor
+
+from mmlib import losses
 
 Transform = Callable[[Tensor, torch.Generator | None], Tensor]
 
@@ -32,3 +35,13 @@ def check_lengths(n_modalities: int, **parts: Sequence) -> None:
     for name, entries in parts.items():
         if len(entries) != n_modalities:
             raise ValueError(f"{name} has {len(entries)} entries for {n_modalities} modalities")
+
+
+def mean_match(embeddings: Sequence[Tensor]) -> Tensor:
+    """Percent of rows that match across two modalities, the mean over all pairs of them.
+
+    >>> mean_match([torch.eye(4), torch.eye(4), torch.eye(4).roll(1, 0)])
+    tensor(33.3333)
+    """
+    pairs = combinations(embeddings, 2)
+    return torch.stack([losses.match_accuracy(a, b) for a, b in pairs]).mean()

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from mmlib import losses
 from mmlib._checks import check_range
 from mmlib.methods import Transform, check_lengths, transformed
+from mmlib.methods.towers import Towers
 
 MAX_SCALE = 100.0
 
 
-class DualEncoder(nn.Module):
+class DualEncoder(Towers):
     """One encoder and one projection per modality; a pair's two vectors are to match.
 
     Args:
@@ -41,15 +42,10 @@ class DualEncoder(nn.Module):
         learn_temperature: bool = True,
         weight: float = 0.5,
     ):
-        super().__init__()
         check_lengths(2, encoders=encoders, projections=projections)
-        check_lengths(2, augment=augment, prepare=prepare)
+        super().__init__(encoders, projections, augment=augment, prepare=prepare)
         check_range("temperature", temperature, 1 / MAX_SCALE, 1)
         self.weight = check_range("weight", weight, 0, 1)
-        self.encoders = nn.ModuleList(encoders)
-        self.projections = nn.ModuleList(projections)
-        self.augment = augment
-        self.prepare = prepare
         log_scale = torch.tensor(-math.log(temperature))
         self.log_scale = nn.Parameter(log_scale, requires_grad=learn_temperature)
 
@@ -67,21 +63,3 @@ class DualEncoder(nn.Module):
         loss = self.weight * losses.info_nce(z1, z2, temperature=temperature)
         loss = loss + (1 - self.weight) * losses.info_nce(z2, z1, temperature=temperature)
         return {"loss": loss, "match": losses.match_accuracy(z1, z2), "scale": self.scale.detach()}
-
-    def project(self, view: Sequence[Tensor]) -> list[Tensor]:
-        """Both projected vectors (B, D) of modalities that are transformed already."""
-        parts = zip(self.projections, self.encoders, view, strict=True)
-        return [projection(encoder(x)) for projection, encoder, x in parts]
-
-    def embed(self, batch: Sequence[Tensor]) -> Tensor:
-        """Both projected vectors side by side (B, 2 D), of the samples as they are."""
-        return self.combine([self.encode(k, x) for k, x in enumerate(batch)])
-
-    def encode(self, modality: int, batch: Tensor) -> Tensor:
-        """The projected vector (B, D) of one modality of the samples as they are."""
-        features = self.encoders[modality](self.prepare[modality](batch, None))
-        return self.projections[modality](features)
-
-    def combine(self, parts: Sequence[Tensor]) -> Tensor:
-        """Both vectors side by side."""
-        return torch.cat(parts, dim=1)

@@ -24,6 +24,18 @@ def single_masks(n_modalities: int) -> list[list[bool]]:
     return [*alone, [True] * n_modalities]
 
 
+def subset_masks(n_modalities: int) -> list[list[bool]]:
+    """Every choice of modalities, all of them last: 2^M - 1 masks, of which CoMM has M + 1.
+
+    What only two of three modalities tell together has a term of its own here.
+
+    >>> [sum(mask) for mask in subset_masks(3)]
+    [1, 1, 1, 2, 2, 2, 3]
+    """
+    codes = sorted(range(1, 2**n_modalities), key=int.bit_count)
+    return [[bool(code >> k & 1) for k in range(n_modalities)] for code in codes]
+
+
 class CoMM(FusedEncoder):
     """The fused embedding of a view is contrasted with those of the other view's masks.
 
@@ -31,7 +43,8 @@ class CoMM(FusedEncoder):
         convention: ``"paper"`` encodes the masked samples as they are (prepared) and sums one-sided
             InfoNCE terms; ``"released"``, which the paper's numbers were made with, masks the
             augmented views and averages NT-Xent terms.
-        masks: which modalities each term sees; the last sees all. By default each alone, and all.
+        masks: which modalities each term sees; the last sees all. By default
+            :func:`single_masks`; :func:`subset_masks` is the other choice.
         weights: of the terms, one per mask; by default all 1.
 
     Source: CoMM, released code.

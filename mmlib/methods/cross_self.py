@@ -1,4 +1,4 @@
-"""Cross+Self: align two modalities with each other and each with its own augmentations."""
+"""Cross+Self: align modalities with each other and each with its own augmentations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from mmlib import losses
-from mmlib.methods import Transform, check_lengths, transformed
+from mmlib._checks import check_range
+from mmlib.methods import Transform, check_lengths, mean_match, transformed
 from mmlib.methods.fused import FusedEncoder
 
 
@@ -16,7 +17,7 @@ class CrossSelf(nn.Module):
     """One encoder and one head per modality; no fusion.
 
     Args:
-        encoders, heads: one of each for both modalities; a head serves both kinds of term.
+        encoders, heads: one of each per modality, of two or more; a head serves both kinds of term.
         align: one transform per modality that makes the views aligned across modalities.
         augment: one random transform per modality, drawn twice for alignment with itself.
         prepare: one transform per modality that makes the encoder's input without chance.
@@ -36,8 +37,9 @@ class CrossSelf(nn.Module):
         temperature: float = 0.1,
     ):
         super().__init__()
-        check_lengths(2, encoders=encoders, heads=heads)
-        check_lengths(2, align=align, augment=augment, prepare=prepare)
+        check_range("number of modalities", len(encoders), 2)
+        parts = {"heads": heads, "align": align, "augment": augment, "prepare": prepare}
+        check_lengths(len(encoders), **parts)
         self.encoders = nn.ModuleList(encoders)
         self.heads = nn.ModuleList(heads)
         self.align = align
@@ -54,15 +56,15 @@ class CrossSelf(nn.Module):
         loss = losses.cross_self(
             *cross, self_pairs=list(zip(view1, view2, strict=True)), temperature=self.temperature
         )
-        return {"loss": loss, "match": losses.match_accuracy(*cross)}
+        return {"loss": loss, "match": mean_match(cross)}
 
     def project(self, view: Sequence[Tensor]) -> list[Tensor]:
-        """Both heads' outputs (B, D) of modalities that are transformed already."""
+        """The heads' outputs (B, D) of modalities that are transformed already."""
         parts = zip(self.heads, self.encoders, view, strict=True)
         return [head(encoder(x)) for head, encoder, x in parts]
 
     def embed(self, batch: Sequence[Tensor]) -> Tensor:
-        """Both encoders' outputs side by side (B, C1 + C2), of the samples as they are."""
+        """All encoders' outputs side by side (B, C1 + C2 + ...), of the samples as they are."""
         return self.combine([self.encode(k, x) for k, x in enumerate(batch)])
 
     def encode(self, modality: int, batch: Tensor) -> Tensor:
@@ -70,7 +72,7 @@ class CrossSelf(nn.Module):
         return self.encoders[modality](self.prepare[modality](batch, None))
 
     def combine(self, parts: Sequence[Tensor]) -> Tensor:
-        """Both outputs side by side."""
+        """All outputs side by side."""
         return torch.cat(parts, dim=1)
 
 
@@ -96,4 +98,4 @@ class FusedCrossSelf(FusedEncoder):
         loss = losses.cross_self(
             *cross, self_pairs=list(zip(view1, view2, strict=True)), temperature=self.temperature
         )
-        return {"loss": loss, "match": losses.match_accuracy(*cross)}
+        return {"loss": loss, "match": mean_match(cross)}

@@ -18,7 +18,7 @@ from mmlib.augment.image import (
     ResizedCrop,
 )
 from mmlib.encoders.image import AlexNetTrunk, GlobalPool, SmallConvNet
-from mmlib.fusion import FusionTransformer, MapAdapter, ProjectionHead
+from mmlib.fusion import FusionTransformer, MapAdapter, PooledFusion, ProjectionHead
 from mmlib.methods.clip import DualEncoder
 from mmlib.methods.comm import CoMM
 from mmlib.methods.cross_self import CrossSelf, FusedCrossSelf
@@ -48,19 +48,31 @@ TITLES: dict[str, str] = {
     "masked_only": "L₁ + L₂ alone",
     "supcon": "SupCon",
 }
+Fusion = Literal["transformer", "two_layers", "marked", "mlp", "linear"]
+Views = Literal["full", "no_crop", "crop", "light", "none"]
 WEIGHTS = {"comm": (1, 1, 1), "full_only": (0, 0, 1), "masked_only": (1, 1, 0)}
 
 
-def build(method: str, cfg: TrifeatureSettings) -> nn.Module:
+def build(
+    method: str,
+    cfg: TrifeatureSettings,
+    *,
+    fusion: Fusion = "transformer",
+    views: tuple[Views, Views] = ("full", "full"),
+) -> nn.Module:
     """An untrained model of two images; the same ``cfg.seed`` gives all the same encoders.
 
-    Views are CoMM's, blurred only where the settings say so; FactorCL's of the second image are not
-    cropped. Raises ``ValueError`` for another ``method``. Source: CoMM, released code.
+    ``fusion`` and ``views`` (of either image) are for methods with a fusion, and by default CoMM's.
+    Views are blurred only where the settings say so; FactorCL's of the second image are not
+    cropped. Raises ``ValueError`` for another ``method``, ``fusion`` or view.
+    Source: CoMM, released code.
     """
     check_choice("method", method, get_args(Method))
+    check_choice("fusion", fusion, get_args(Fusion))
+    for kind in views:
+        check_choice("views", kind, get_args(Views))
     torch.manual_seed(cfg.seed)
     crop = ResizedCrop(cfg.image_size, scale=(cfg.crop_low, 1.0))
-    light = Compose([ResizedCrop(cfg.image_size, scale=(0.5, 1.0)), Normalize()])
     change = [
         ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
         Grayscale(0.2),
@@ -68,7 +80,14 @@ def build(method: str, cfg: TrifeatureSettings) -> nn.Module:
         Flip(0.5),
         Normalize(),
     ]
-    strong, uncropped = Compose([crop, *change]), Compose(change)
+    made = {
+        "full": Compose([crop, *change]),
+        "no_crop": Compose(change),
+        "crop": Compose([crop, Normalize()]),
+        "light": Compose([ResizedCrop(cfg.image_size, scale=(0.5, 1.0)), Normalize()]),
+        "none": Normalize(),
+    }
+    light = made["light"]
 
     trunks = [
         AlexNetTrunk() if cfg.trunk == "alexnet" else SmallConvNet(cfg.trunk_width)
@@ -76,30 +95,34 @@ def build(method: str, cfg: TrifeatureSettings) -> nn.Module:
     ]
     channels = trunks[0].out_features
     pooled = [GlobalPool(trunk) for trunk in trunks]
-    prepare = {"prepare": [Normalize()] * 2}
-    views = {"augment": [strong] * 2, "temperature": cfg.temperature, **prepare}
+    common = {"prepare": [Normalize()] * 2}
+    contrast = {"augment": [made[kind] for kind in views], "temperature": cfg.temperature, **common}
     if method == "cross":
         heads = [nn.Linear(channels, cfg.width, bias=False) for _ in range(2)]
-        return DualEncoder(pooled, heads, augment=[light] * 2, **prepare)
+        return DualEncoder(pooled, heads, augment=[light] * 2, **common)
     if method == "cross_self":
         sizes = channels, 2 * cfg.head_hidden, cfg.head_features
         heads = [ProjectionHead(*sizes) for _ in range(2)]
-        return CrossSelf(pooled, heads, align=[light] * 2, **views)
+        return CrossSelf(pooled, heads, align=[light] * 2, **contrast)
     if method == "factorcl":
         wide = {"width": cfg.width, "hidden": cfg.width}
-        return FactorCL(
-            pooled, (channels, channels), **wide, augment=[strong, uncropped], **prepare
-        )
+        strong = [made["full"], made["no_crop"]]
+        return FactorCL(pooled, (channels, channels), **wide, augment=strong, **common)
     with torch.no_grad():
         grid = trunks[0](torch.zeros(1, 3, cfg.image_size, cfg.image_size)).shape[2:]
-    parts = (
-        trunks,
-        [MapAdapter(channels, cfg.width, tuple(grid)) for _ in range(2)],
-        FusionTransformer(cfg.width, heads=cfg.heads),
-        ProjectionHead(cfg.width, cfg.head_hidden, cfg.head_features),
-    )
+    adapters = [MapAdapter(channels, cfg.width, tuple(grid)) for _ in range(2)]
+    fusions = {
+        "transformer": lambda: FusionTransformer(cfg.width, heads=cfg.heads),
+        "two_layers": lambda: FusionTransformer(cfg.width, depth=2, heads=cfg.heads),
+        "marked": lambda: FusionTransformer(cfg.width, heads=cfg.heads, marked=2),
+        "mlp": lambda: PooledFusion(cfg.width, 2, hidden=4 * cfg.width),
+        "linear": lambda: PooledFusion(cfg.width, 2),
+    }
+    fuse = fusions[fusion]()
+    head = ProjectionHead(cfg.width, cfg.head_hidden, cfg.head_features)
+    parts = trunks, adapters, fuse, head
     if method == "supcon":
-        return SupCon(*parts, **views)
+        return SupCon(*parts, **contrast)
     if method == "cross_self_fused":
-        return FusedCrossSelf(*parts, align=[light] * 2, **views)
-    return CoMM(*parts, convention=cfg.convention, weights=WEIGHTS[method], **views)
+        return FusedCrossSelf(*parts, align=[light] * 2, **contrast)
+    return CoMM(*parts, convention=cfg.convention, weights=WEIGHTS[method], **contrast)

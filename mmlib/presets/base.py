@@ -26,8 +26,11 @@ CHAPTERS = {  # chapter -> its notebook, in reading order
     "image_table": "05_image_table",
     "unlearnable": "06_unlearnable",
     "comm_audit": "07_comm_audit",
-    "unlearnable_audit": "08_unlearnable_audit",
-    "unlearnable_sweeps": "11_unlearnable_sweeps",
+    "comm_ablation": "08_comm_ablation",
+    "comm_real": "09_comm_real",
+    "label_dp_audit": "10_label_dp_audit",
+    "unlearnable_audit": "11_unlearnable_audit",
+    "unlearnable_sweeps": "12_unlearnable_sweeps",
 }
 
 # What IPython puts beside the parameters in a notebook's namespace, as far as it is plain data.
@@ -72,7 +75,7 @@ def resolve(chapter: str, given: Mapping[str, Any]) -> Settings:
     """Settings of ``chapter``: the preset's values, changed by those ``given`` that are not None.
 
     Where a chapter has protocols, the one given as ``protocol`` changes the preset's values, and
-    what is given by name changes the protocol's.
+    what is given by name changes the protocol's: the settings' ``protocol`` is then None.
 
     ``given`` may be a notebook's ``globals()``: of these only plain data (numbers, strings,
     sequences, mappings) count as parameters. A name that the chapter does not have, a wrong type
@@ -97,8 +100,12 @@ def resolve(chapter: str, given: Mapping[str, Any]) -> Settings:
         raise ValueError(f"preset is {preset!r}; allowed: {', '.join(NAMES)}")
     changes = {name: value for name, value in given.items() if value is not None}
     protocol = protocols(chapter).get(changes.get("protocol"), {})
+    values = {**presets[preset], **protocol, **changes, "preset": preset}
+    kept = protocols(chapter).get(values.get("protocol"), {})
+    if any(values[name] != value for name, value in kept.items()):
+        values["protocol"] = None  # a mixture is not to be recorded as the protocol
     try:
-        return settings(**{**presets[preset], **protocol, **changes, "preset": preset})
+        return settings(**values)
     except ValidationError as error:
         wrong = "\n".join(
             f"  {'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}"

@@ -17,17 +17,18 @@ class CommAuditSettings(TrifeatureSettings):
     toy_steps: int = Field(ge=1, description="optimiser steps on an exact world")
 
 
-def _as_in_chapter_3(preset: str) -> dict[str, Any]:
+def as_in_chapter_3(preset: str) -> dict[str, Any]:
+    """World, network and training of a preset of chapter 3."""
     shared = set(TrifeatureSettings.model_fields) & set(comm.PRESETS[preset])
     return {name: value for name, value in comm.PRESETS[preset].items() if name in shared}
 
 
 PRESETS = {
-    "smoke": {**_as_in_chapter_3("smoke"), "resamples": 10, "toy_values": 2, "toy_steps": 2},
+    "smoke": {**as_in_chapter_3("smoke"), "resamples": 10, "toy_values": 2, "toy_steps": 2},
     "quick": {  # three shapes are enough for what is shown about S
-        **_as_in_chapter_3("quick"), "shapes": ("square", "circle", "plus"),
+        **as_in_chapter_3("quick"), "shapes": ("square", "circle", "plus"),
         "synergy_steps": 80, "resamples": 200, "toy_values": 3, "toy_steps": 300,
     },
-    "desk": {**_as_in_chapter_3("desk"), "resamples": 1000, "toy_values": 3, "toy_steps": 2000},
-    "paper": {**_as_in_chapter_3("paper"), "resamples": 1000, "toy_values": 3, "toy_steps": 2000},
+    "desk": {**as_in_chapter_3("desk"), "resamples": 1000, "toy_values": 3, "toy_steps": 2000},
+    "paper": {**as_in_chapter_3("paper"), "resamples": 1000, "toy_values": 3, "toy_steps": 2000},
 }  # fmt: skip

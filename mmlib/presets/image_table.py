@@ -15,8 +15,15 @@ class ImageTableSettings(Settings):
     epsilons: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         min_length=1, description="the privacy losses that are compared"
     )
+    grid: Literal["core", "full"] = Field(description="conditions that are compared at epsilon")
     noise_draws: int = Field(ge=1, description="independent noise draws of every private condition")
     neighbours: int = Field(ge=1, description="k of the nearest-neighbour draw")
+    more_neighbours: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        description="further k that are compared"
+    )
+    baselines: tuple[Literal["simclr", "byol", "barlow"], ...] = Field(
+        description="pre-trainings on the image alone"
+    )
 
     trunk: Literal["small", "resnet50"] = Field(description="image encoder")
     width: int = Field(ge=1, description="channels of the small trunk's first layer")
@@ -32,42 +39,57 @@ class ImageTableSettings(Settings):
 
     match_batch: int = Field(ge=2, le=897, description="test pairs among which one is to be found")
     points: int = Field(ge=1, description="points of the pre-training curve")
+    probe_strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        min_length=1, description="strengths C that a probe chooses from"
+    )
     head_epochs: int = Field(ge=1, description="epochs of the linear head of Figure 2")
     head_learning_rate: float = Field(gt=0, description="of that head")
 
 
+_ALONE = ("simclr", "byol", "barlow")
+_STRENGTHS = tuple(10.0**k for k in range(-5, 2))
+_HALVES = (1.25, 2.5, 5.0, 10.0)  # the one-log reading at half an epsilon has the same noise
+
 PRESETS = {
     "smoke": {
         "data": "digits",
-        "epsilon": 5.0, "epsilons": (1.0, 5.0), "noise_draws": 1, "neighbours": 10,
+        "epsilon": 5.0, "epsilons": (2.5, 5.0), "noise_draws": 1, "neighbours": 10,
+        "grid": "full", "more_neighbours": (1,), "baselines": _ALONE,
         "trunk": "small", "width": 4, "image_size": 8, "views": "digits",
         "steps": 2, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
         "warmup_steps": 1, "precision": "float32",
-        "match_batch": 128, "points": 2, "head_epochs": 2, "head_learning_rate": 1e-2,
+        "match_batch": 128, "points": 2, "probe_strengths": (0.01,),
+        "head_epochs": 2, "head_learning_rate": 1e-2,
     },
     "quick": {
         "data": "digits",
         "epsilon": 5.0, "epsilons": (1.0, 2.0, 5.0), "noise_draws": 3, "neighbours": 10,
+        "grid": "core", "more_neighbours": (), "baselines": ("simclr",),
         "trunk": "small", "width": 16, "image_size": 16, "views": "digits",
         "steps": 160, "batch_size": 128, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
         "warmup_steps": 10, "precision": "float32",
-        "match_batch": 128, "points": 10, "head_epochs": 60, "head_learning_rate": 1e-2,
+        "match_batch": 128, "points": 10, "probe_strengths": _STRENGTHS,
+        "head_epochs": 60, "head_learning_rate": 1e-2,
     },
     "desk": {
         "data": "digits",
-        "epsilon": 5.0, "epsilons": (1.0, 2.0, 3.0, 5.0, 8.0), "noise_draws": 5, "neighbours": 10,
+        "epsilon": 5.0, "epsilons": _HALVES, "noise_draws": 3, "neighbours": 10,
+        "grid": "full", "more_neighbours": (1, 50), "baselines": _ALONE,
         "trunk": "small", "width": 32, "image_size": 16, "views": "digits",
         "steps": 600, "batch_size": 256, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
         "warmup_steps": 50, "precision": "float32",
-        "match_batch": 128, "points": 20, "head_epochs": 100, "head_learning_rate": 1e-2,
+        "match_batch": 128, "points": 20, "probe_strengths": _STRENGTHS,
+        "head_epochs": 100, "head_learning_rate": 1e-2,
     },
     # Trunk, views, batch, learning rate and decay of the paper; the data stay the digits.
     "paper": {
         "data": "digits",
-        "epsilon": 5.0, "epsilons": (1.0, 2.0, 3.0, 5.0, 8.0), "noise_draws": 5, "neighbours": 10,
+        "epsilon": 5.0, "epsilons": _HALVES, "noise_draws": 5, "neighbours": 10,
+        "grid": "full", "more_neighbours": (1, 5, 50), "baselines": _ALONE,
         "trunk": "resnet50", "width": 64, "image_size": 64, "views": "dvm",
         "steps": 3000, "batch_size": 512, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
         "warmup_steps": 60, "precision": "bfloat16",
-        "match_batch": 512, "points": 20, "head_epochs": 500, "head_learning_rate": 1e-3,
+        "match_batch": 512, "points": 20, "probe_strengths": _STRENGTHS,
+        "head_epochs": 500, "head_learning_rate": 1e-3,
     },
 }  # fmt: skip

@@ -21,7 +21,6 @@ class LabelDpSettings(Settings):
     audits: int = Field(ge=1, description="repeated audits of the right mechanism")
     audit_draws: int = Field(ge=100, description="runs on each input in each of these")
     worlds: int = Field(ge=1, description="random worlds in which the theorem is checked")
-    people: int = Field(ge=100, description="records of the releases that are attacked")
 
 
 _SAME = {
@@ -32,18 +31,17 @@ _SAME = {
 PRESETS = {
     "smoke": {
         **_SAME, "answers": 1_000, "draws": 1_000, "audits": 5, "audit_draws": 1_000, "worlds": 3,
-        "people": 400,
     },
     "quick": {
         **_SAME, "answers": 1_000_000, "draws": 1_000_000, "audits": 100, "audit_draws": 10_000,
-        "worlds": 100, "people": 10_000,
+        "worlds": 100,
     },
     "desk": {
         **_SAME, "answers": 1_000_000, "draws": 10_000_000, "audits": 1_000,
-        "audit_draws": 100_000, "worlds": 900, "people": 100_000,
+        "audit_draws": 100_000, "worlds": 900,
     },
     "paper": {
         **_SAME, "answers": 10_000_000, "draws": 100_000_000, "audits": 1_000,
-        "audit_draws": 1_000_000, "worlds": 900, "people": 100_000,
+        "audit_draws": 1_000_000, "worlds": 900,
     },
 }  # fmt: skip

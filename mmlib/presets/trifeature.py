@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from mmlib.presets.base import Field, Settings
 
@@ -37,3 +37,14 @@ class TrifeatureSettings(Settings):
     learning_rate: float = Field(gt=0, description="of AdamW, constant")
     weight_decay: float = Field(ge=0, description="of AdamW")
     precision: Literal["float32", "bfloat16"] = Field(description="of autocast")
+
+    def world(self) -> dict[str, Any]:
+        """Arguments of :func:`mmlib.data.trifeature.load`."""
+        return {
+            "size": self.image_size,
+            "shapes": self.shapes,
+            "textures": self.textures,
+            "colors": self.colors,
+            "renderings": (self.train_renderings, self.test_renderings),
+            "texture_zoom": self.texture_zoom,
+        }

@@ -1,4 +1,4 @@
-"""Settings of chapter 8: the audit of unlearnable examples."""
+"""Settings of chapter 11: the audit of unlearnable examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of chapter 11: how far the protection of unlearnable examples carries."""
+"""Settings of chapter 12: how far the protection of unlearnable examples carries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SweepsSettings(ProtectedSettings):
     embedded: int = Field(ge=4, description="test images shown by t-SNE, with a caption each")
 
 
-def _as_in_chapter_8(preset: str) -> dict[str, object]:
+def _as_in_chapter_11(preset: str) -> dict[str, object]:
     shared = set(ProtectedSettings.model_fields) & set(unlearnable_audit.PRESETS[preset])
     return {name: unlearnable_audit.PRESETS[preset][name] for name in shared}
 
@@ -46,19 +46,19 @@ _ALL = {
 
 PRESETS = {
     "smoke": {
-        **_as_in_chapter_8("smoke"), **_ALL, "known_pairs": 12, "embedded": 8,
+        **_as_in_chapter_11("smoke"), **_ALL, "known_pairs": 12, "embedded": 8,
         "people": 8, "photos": 3, "lengths": (1, 5), "budgets": (2, 16), "shares": (50,),
         "surrogates": ("usual",),
     },
     "quick": {
-        **_as_in_chapter_8("quick"), **_ALL, "known_pairs": 250, "steps": 140,
+        **_as_in_chapter_11("quick"), **_ALL, "known_pairs": 250, "steps": 140,
         "sweeps": ("share",), "shares": (50,), "woven": ("woven", "woven_pool"),
         "defences": ("first", "shared"), "embedded": 50,
     },
     # A core trains a hacker in 11 s; all sweeps together take some twenty minutes a seed.
     "desk": {
-        **_as_in_chapter_8("desk"), **_ALL, "known_pairs": 500, "embedded": 50,
+        **_as_in_chapter_11("desk"), **_ALL, "known_pairs": 500, "embedded": 50,
         "steps": 450, "rounds": 3, "trigger_rounds": 1,
     },
-    "paper": {**_as_in_chapter_8("paper"), **_ALL, "known_pairs": 1000, "embedded": 50},
+    "paper": {**_as_in_chapter_11("paper"), **_ALL, "known_pairs": 1000, "embedded": 50},
 }  # fmt: skip

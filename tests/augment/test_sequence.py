@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mmlib.augment.sequence import Drop, Noise
+from mmlib.augment.sequence import Chain, Drop, Noise
 
 
 @pytest.fixture
@@ -81,3 +81,12 @@ def test_input_and_dtype_stay_and_the_generator_decides(transform, dtype, genera
 def test_bad_input_names_what_is_wrong(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_chain_drops_first_and_adds_noise_to_what_was_dropped(generator):
+    batch = torch.ones(50, 20)
+    seen = Chain([Drop(p=1.0), Noise(0.1, 1.0)])(batch, generator)
+    again = torch.Generator().manual_seed(0)
+    dropped = Drop(p=1.0)(batch, again)
+    assert torch.equal(seen, Noise(0.1, 1.0)(dropped, again))
+    assert (seen[dropped == 0] != 0).all()

@@ -23,6 +23,9 @@ WORDS = {  # a word of each chapter that the search must find
     "image_table": "digits",
     "unlearnable": "trigger",
     "unlearnable_audit": "survives",
+    "comm_ablation": "ablation",
+    "comm_real": "MultiBench",
+    "label_dp_audit": "canaries",
     "unlearnable_sweeps": "woven",
 }
 
@@ -33,11 +36,11 @@ def toc_pages():
 
 
 @pytest.fixture(scope="module")
-def site(pages_wanted):
+def site(request):
     """The address at which the built book is served on this machine."""
-    if not (HTML / "index.html").is_file():
-        assert not pages_wanted, "the book is not built"
-        pytest.skip("the book is not built: make book")
+    if not request.config.getoption("--pages"):
+        pytest.skip("needs the built book: make pages")
+    assert (HTML / "index.html").is_file(), "the book is not built: make book"
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -51,11 +54,9 @@ def site(pages_wanted):
 
 
 @pytest.fixture(scope="module")
-def browser(pages_wanted):
+def browser():
     executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if executable is None:
-        assert not pages_wanted, "no Chromium on this machine"
-        pytest.skip("no Chromium on this machine")
+    assert executable, "no Chromium on this machine"
     from playwright.sync_api import sync_playwright
 
     flags = ["--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -68,7 +69,7 @@ def browser(pages_wanted):
 
 
 @pytest.fixture
-def page(browser, site):
+def page(site, browser):
     """A page that fails the test on a console error or a request that leaves the machine."""
     complaints = []
     context = browser.new_context(viewport={"width": 1280, "height": 900})

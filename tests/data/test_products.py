@@ -94,6 +94,16 @@ def test_an_article_keeps_its_photo_its_row_and_its_class(prepared):
     assert "" in data.categories["baseColour"]  # unknown is a category
 
 
+def test_titles_stand_in_the_order_of_the_parts(prepared):
+    data, titles = products.load(16, root=prepared), products.titles(root=prepared)
+    places = 1  # the column of the length of a title
+    for name in ("train", "validation", "test"):
+        table = getattr(data, name).table[:, places] * data.sd[places] + data.mean[places]
+        assert table.round().long().tolist() == [len(title) for title in titles[name]]
+    with pytest.raises(FileNotFoundError, match=r"mmlib\.data\.products FOLDER"):
+        products.titles(root=prepared / "nowhere")
+
+
 def damaged(prepared, tmp_path, change):
     folder = tmp_path / "set"
     shutil.copytree(prepared, folder)

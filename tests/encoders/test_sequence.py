@@ -1,6 +1,6 @@
 import torch
 
-from mmlib.encoders.sequence import GRUEncoder, SequenceTransformer
+from mmlib.encoders.sequence import GRUEncoder, SequenceTransformer, StepMean
 
 
 def count(module):
@@ -38,3 +38,12 @@ def test_gru_sees_the_past_and_not_the_future():
 def test_layers_of_the_transformer_start_different():
     layers = SequenceTransformer(6, depth=2, hidden=64).layers.layers
     assert not torch.equal(layers[0].linear1.weight, layers[1].linear1.weight)
+
+
+def test_step_mean_is_the_mean_of_all_steps():
+    torch.manual_seed(0)
+    encoder = GRUEncoder(3, 5)
+    steps = torch.randn(2, 7, 3)
+    mean = StepMean(encoder)
+    assert mean.out_features == 5
+    torch.testing.assert_close(mean(steps), sum(encoder(steps).unbind(1)) / 7)

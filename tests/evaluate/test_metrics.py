@@ -2,7 +2,7 @@ import pytest
 import torch
 from sklearn import metrics as sklearn_metrics
 
-from mmlib.evaluate.metrics import accuracy, balanced_accuracy, macro_precision, roc_auc
+from mmlib.evaluate.metrics import accuracy, balanced_accuracy, f1, macro_precision, roc_auc
 
 
 @pytest.fixture
@@ -24,6 +24,19 @@ def test_accuracies_agree_with_sklearn(predicted):
     assert ours == pytest.approx(theirs, abs=1e-10)
     # Recall averages over true classes: with the arguments swapped it would be precision.
     assert balanced_accuracy(*predicted) != pytest.approx(balanced_accuracy(*predicted[::-1]))
+
+
+@pytest.mark.parametrize("average", ["macro", "weighted"])
+def test_f1_agrees_with_sklearn(predicted, average):
+    predictions, labels = predicted
+    for guess in (predictions, torch.full_like(labels, 2), torch.full_like(labels, 9)):
+        theirs = sklearn_metrics.f1_score(
+            labels.numpy(), guess.numpy(), average=average, zero_division=0
+        )
+        assert f1(guess, labels, average=average) == pytest.approx(100 * theirs, abs=1e-10)
+    assert f1(labels, labels, average=average) == 100
+    with pytest.raises(ValueError, match="average is 'micro'; allowed: 'macro', 'weighted'"):
+        f1(predictions, labels, average="micro")
 
 
 def test_constant_predictions_get_chance_however_unequal_the_classes():

@@ -6,7 +6,7 @@ from mmlib import losses
 from mmlib.encoders.image import SmallConvNet
 from mmlib.fusion import FusionTransformer, IdentityAdapter, MapAdapter, ProjectionHead
 from mmlib.fusion import VectorAdapter as Tokens
-from mmlib.methods.comm import CoMM, single_masks
+from mmlib.methods.comm import CoMM, single_masks, subset_masks
 
 
 def as_is(x, generator):
@@ -55,6 +55,16 @@ def test_masks_are_each_modality_alone_and_then_all():
         [False, False, True],
         [True, True, True],
     ]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_subset_masks_are_all_choices_once_and_the_whole_last(n):
+    masks = [tuple(mask) for mask in subset_masks(n)]
+    assert len(set(masks)) == len(masks) == 2**n - 1
+    assert all(map(any, masks))
+    assert all(masks[-1])
+    assert [sum(mask) for mask in masks] == sorted(sum(mask) for mask in masks)
+    assert {tuple(mask) for mask in single_masks(n)} <= set(masks)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,26 @@ def test_loss_is_the_term_across_plus_half_of_each_term_within():
     assert parts["match"] == losses.match_accuracy(*cross)
 
 
+def test_three_modalities_are_aligned_pair_by_pair_and_each_with_itself():
+    torch.manual_seed(0)
+    model = CrossSelf(
+        [nn.Linear(3, 6), nn.Linear(4, 5), nn.Linear(2, 7)],
+        [ProjectionHead(n, 16, 8) for n in (6, 5, 7)],
+        align=[flipped] * 3, augment=[noisy] * 3, prepare=[as_is] * 3,
+    )  # fmt: skip
+    x, generator = (*batch(), torch.randn(6, 2)), seeded()
+    z = model.project([-m for m in x])
+    views = [model.project([noisy(m, generator) for m in x]) for _ in range(2)]
+
+    def nt_xent(a, b):
+        return losses.nt_xent(a, b, temperature=0.1)
+
+    across = (nt_xent(z[0], z[1]) + nt_xent(z[0], z[2]) + nt_xent(z[1], z[2])) / 3
+    within = sum(nt_xent(a, b) for a, b in zip(*views, strict=True)) / 3
+    torch.testing.assert_close(model.loss(x, seeded())["loss"], across + within)
+    assert model.embed(x).shape == (6, 18)
+
+
 def test_three_passes_through_each_encoder_and_gradients_everywhere():
     model = make()
     calls = []
@@ -103,3 +123,5 @@ def test_with_a_fusion_each_modality_is_fused_alone_and_the_probe_sees_both():
 def test_errors():
     with pytest.raises(ValueError, match="heads has 1 entries for 2 modalities"):
         CrossSelf([nn.Identity()] * 2, [nn.Identity()], align=[], augment=[], prepare=[])
+    with pytest.raises(ValueError, match="number of modalities is 1"):
+        CrossSelf([nn.Identity()], [nn.Identity()], align=[], augment=[], prepare=[])

@@ -5,8 +5,8 @@ from typing import get_args
 import pytest
 import torch
 
-from mmlib.augment.image import Flip, GaussianBlur, ResizedCrop
-from mmlib.methods.image_pairs import TITLES, WEIGHTS, Method, build
+from mmlib.augment.image import Flip, GaussianBlur, Normalize, ResizedCrop
+from mmlib.methods.image_pairs import TITLES, WEIGHTS, Fusion, Method, build
 from mmlib.presets.base import resolve
 
 METHODS = get_args(Method)
@@ -62,6 +62,35 @@ def test_views_are_the_settings():
         assert build(method, settings()).weights == weights
 
 
+def test_fusions_and_views_of_the_ablations():
+    batch = images(), images(seed=1)
+    sizes = {}
+    for fusion in get_args(Fusion):
+        model = build("comm", settings(), fusion=fusion)
+        sizes[fusion] = sum(p.numel() for p in model.fusion.parameters())
+        parts = model.loss(batch, torch.Generator().manual_seed(0))
+        parts["loss"].backward()
+        assert all(p.grad is not None for p in model.fusion.parameters())
+    width = settings().width
+    assert sizes["marked"] == sizes["transformer"] + 2 * width
+    assert sizes["linear"] == 2 * width * width + width
+    assert sizes["two_layers"] > sizes["transformer"] > sizes["mlp"] > sizes["linear"]
+
+    model = build("comm", settings(), views=("none", "crop"))
+    first, second = (augment(x, torch.Generator().manual_seed(0)) for augment, x in
+                     zip(model.augment, batch, strict=True))  # fmt: skip
+    torch.testing.assert_close(first, model.prepare[0](batch[0], None))  # nothing is drawn
+    assert not torch.allclose(second, model.prepare[1](batch[1], None), atol=1e-2)
+    light, full = build("comm", settings(), views=("light", "full")).augment
+    assert kinds(light) == [ResizedCrop, Normalize]
+    assert light.transforms[0].scale == (0.5, 1.0)
+    assert len(kinds(full)) > 2
+
+
 def test_another_name_is_an_error():
+    with pytest.raises(ValueError, match="fusion is 'sum'; allowed: 'transformer'"):
+        build("comm", settings(), fusion="sum")
+    with pytest.raises(ValueError, match="views is 'all'; allowed: 'full'"):
+        build("comm", settings(), views=("full", "all"))
     with pytest.raises(ValueError, match="method is 'clip'; allowed: 'cross'"):
         build("clip", settings())

@@ -10,7 +10,7 @@ import papermill
 import pytest
 import yaml
 
-from mmlib import records, tables
+from mmlib import claims, records, tables
 from mmlib.presets.base import CHAPTERS, chapter_settings
 from mmlib.records import ROOT
 
@@ -44,6 +44,9 @@ def test_runs_at_smoke_and_leaves_a_record(chapter, tmp_path):
             assert claimed <= set(record["metrics"]), item.id
             if item.figure:
                 assert f"{item.figure}.png" in record["files"], item.id
+    for claim in claims.claims().values():  # and measures what decides a claim
+        if claim.chapter == chapter and claim.experiment == "overview":
+            assert claim.metrics <= set(record["metrics"]), claim.id
     shown = [
         output
         for cell in nbformat.read(tmp_path / "out.ipynb", as_version=4).cells

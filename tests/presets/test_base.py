@@ -57,6 +57,9 @@ def test_a_protocol_changes_the_preset_and_gives_way_to_names():
     assert (reference.probe_penalty, reference.test_renderings) == ("unsquared", 1)
     clean = resolve("comm", {"preset": "paper", "protocol": "clean", "probe_crops": True})
     assert (clean.convention, clean.probe_crops, clean.test_renderings) == ("paper", True, 10)
+    assert clean.protocol is None  # as it is no longer the clean one
+    assert reference.protocol == "reference"
+    assert resolve("comm", {"convention": "released"}).protocol is None
     with pytest.raises(ValueError, match="protocol is 'dirty'"):
         resolve("comm", {"protocol": "dirty"})
 

@@ -1,0 +1,130 @@
+"""What a paper says, and what our records say to it: the table of claims, made by code.
+
+A claim of ``book/claims.yml`` is decided by orderings of metrics over the runs of the largest
+preset of which there are records, as an item of :mod:`mmlib.tables` is; by the paper's own printed
+numbers where it states their difference; or by nothing, and then the table says what is missing.
+Where chance plays a part, fewer than three runs decide nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import cache
+
+import yaml
+
+from mmlib import records, tables
+from mmlib.presets.base import CHAPTERS
+
+CLAIMS = records.ROOT / "book" / "claims.yml"
+_HOLE = re.compile(r"\{([\w.]+):([^{}]+)\}")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row of ``book/claims.yml``, which says what the fields mean."""
+
+    id: str
+    paper: str
+    says: str
+    chapter: str = ""
+    experiment: str = "overview"
+    holds: tuple[str, ...] = ()
+    exact: bool = False
+    found: str = ""
+    stated: float | None = None
+    printed: tuple[float, ...] = ()
+    missing: str = ""
+
+    @property
+    def metrics(self) -> set[str]:
+        """The metrics that decide it or stand in what was found."""
+        sides = [side for ordering in self.holds for side in tables._sides(ordering)]
+        return {side for side in sides if _number(side) is None} | {
+            name for name, _ in _HOLE.findall(self.found)
+        }
+
+
+@cache
+def claims() -> dict[str, Claim]:
+    """All claims, by id, in the order of the file."""
+    entries = yaml.safe_load(CLAIMS.read_text(encoding="utf-8"))
+    made = [
+        Claim(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()})
+        for entry in entries
+    ]
+    return {claim.id: claim for claim in made}
+
+
+def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
+    """Verdict on a claim, what was found, and the records behind it, in words.
+
+    >>> claim = Claim("x", "P", "It falls by 3.", stated=3.0, printed=(9.0, 5.0))
+    >>> decide(claim, [])
+    ('does not hold', 'Its own table gives 4.00.', "the paper's table")
+    """
+    if claim.missing:
+        return "not decided here", f"Missing: {claim.missing}.", "–"
+    if claim.printed:
+        large, small = claim.printed
+        right = math.isclose(large - small, claim.stated, abs_tol=0.005)
+        found = f"Its own table gives {large - small:.2f}."
+        return ("holds" if right else "does not hold"), found, "the paper's table"
+    for preset in tables.PRESETS:
+        runs = [run for run in tables.runs_of(claim, preset, loaded) if claim.metrics <= run.keys()]
+        if runs:
+            break
+    else:
+        return "not run here", "–", f"make desk CHAPTER={claim.chapter}"
+    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    place = f"`{claim.chapter}/{claim.experiment}/{preset}`, {count}"
+    if not claim.exact and len(runs) < 3:
+        verdict = f"not decided by {count}"
+    else:
+        held = all(_holds(ordering, runs) for ordering in claim.holds)
+        verdict = "holds" if held else "does not hold"
+    return verdict, _filled(claim.found, runs), place
+
+
+def page(loaded: list[dict] | None = None) -> str:
+    """The tables of all papers as Markdown, each under its heading."""
+    loaded = records.load() if loaded is None else loaded
+    papers = dict.fromkeys(claim.paper for claim in claims().values())
+    return "\n".join(f"## {paper}\n\n{table(paper, loaded)}" for paper in papers)
+
+
+def table(paper: str, loaded: list[dict] | None = None) -> str:
+    """The claims of a paper as a Markdown table, each linked to the page that shows its numbers."""
+    mine = [claim for claim in claims().values() if claim.paper == paper]
+    if not mine:
+        papers = sorted({claim.paper for claim in claims().values()})
+        raise ValueError(f"paper is {paper!r}; allowed: {', '.join(map(repr, papers))}")
+    loaded = records.load() if loaded is None else loaded
+    rows = ["| the paper says | verdict | what we found | record |", "| --- | --- | --- | --- |"]
+    for claim in mine:
+        verdict, found, place = decide(claim, loaded)
+        page = f"{{doc}}`/notebooks/{CHAPTERS[claim.chapter]}`: " if claim.chapter else ""
+        rows.append(f"| {claim.says} | **{verdict}** | {found} | {page}{place} |")
+    return "\n".join(rows) + "\n"
+
+
+def _holds(ordering: str, runs: list[dict[str, float]]) -> bool:
+    numbers = {side: _number(side) for side in tables._sides(ordering)}
+    numbers = {side: value for side, value in numbers.items() if value is not None}
+    return bool(tables.claim_holds(ordering, [run | numbers for run in runs]))
+
+
+def _number(side: str) -> float | None:
+    try:
+        return float(side)
+    except ValueError:
+        return None
+
+
+def _filled(found: str, runs: list[dict[str, float]]) -> str:
+    def mean(hole: re.Match) -> str:
+        return format(tables.estimate([run[hole[1]] for run in runs]).mean, hole[2])
+
+    return _HOLE.sub(mean, found)

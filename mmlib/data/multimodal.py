@@ -1,0 +1,194 @@
+"""Real sets of two or more modalities in one form, whatever the modalities are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mmlib._checks import check_choice, check_range
+from mmlib.data import digits, multibench, products, utterances
+from mmlib.data.image_table import ImageTable
+from mmlib.encoders.table import TableSchema
+from mmlib.encoders.text import SPECIAL, WordTokenizer
+
+Kind = Literal["image", "table", "vector", "sequence", "text"]
+
+
+@dataclass(frozen=True, eq=False)
+class Modality:
+    """What one modality's tensors are.
+
+    ``features`` is the side of an image in pixels, the columns of a table, the entries of a vector
+    or of a step of a sequence, the words that a text's tokenizer knows. A table has a ``schema``
+    and ``marginals``, the training rows that its views take values from; a text has a ``length`` in
+    tokens; ``upright`` says of images that their mirror images are something else.
+    """
+
+    name: str
+    kind: Kind
+    features: int
+    schema: TableSchema | None = None
+    marginals: Tensor | None = field(default=None, repr=False)
+    length: int = 0
+    upright: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """N samples: an input (N, ...) of each modality, ``labels`` (N,) and ``units`` (N,).
+
+    Samples of one unit, as the utterances of one video, are not independent of each other.
+    """
+
+    inputs: tuple[Tensor, ...]
+    labels: Tensor
+    units: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Multimodal:
+    """A set in three parts; the first two modalities are the pair that two-modality methods take.
+
+    ``unit`` names what ``units`` number.
+    """
+
+    modalities: tuple[Modality, ...]
+    train: Part
+    validation: Part
+    test: Part
+    classes: tuple[str, ...]
+    unit: str = "sample"
+
+
+def load(
+    name: str, *, size: int, words: int, length: int, device: torch.device | str = "cpu"
+) -> Multimodal:
+    """One of :data:`SETS`, images at ``size`` pixels a side.
+
+    Texts are ids of the ``words`` most frequent words of the training part (special tokens
+    included), ``length`` of them. Raises what the set's own module raises.
+    """
+    check_choice("name", name, SETS)
+    check_range("size", size, 8)
+    return SETS[name](size, words, length, device)
+
+
+def as_vectors(modality: Modality, batch: Tensor) -> Tensor:
+    """A batch as plain features (N, F), which a linear classifier can read without an encoder.
+
+    Pixels in [0, 1]; a table's columns with its codes one-hot; a vector itself; the mean over the
+    steps of a sequence; how often a text has each word (special tokens do not count).
+
+    >>> ids = torch.tensor([[1, 6, 6, 2, 0]])
+    >>> as_vectors(Modality("title", "text", 8, length=5), ids)
+    tensor([[0., 2., 0.]])
+    """
+    if modality.kind == "image":
+        return batch.flatten(1).float() / 255
+    if modality.kind == "table":
+        return modality.schema.one_hot(batch)
+    if modality.kind == "sequence":
+        return batch.mean(dim=1)
+    if modality.kind == "text":
+        counts = torch.zeros(len(batch), modality.features, device=batch.device)
+        counts.scatter_add_(1, batch, torch.ones_like(batch, dtype=counts.dtype))
+        return counts[:, len(SPECIAL) :]
+    return batch
+
+
+def image_table(data: ImageTable, *, upright: bool) -> Multimodal:
+    """An image-table set: ``image`` and ``table``."""
+    table = Modality("table", "table", len(data.columns), data.schema, data.train.table)
+    return _of_images(data, table, {p: getattr(data, p).table for p in _PARTS}, upright)
+
+
+def image_text(
+    data: ImageTable, titles: dict[str, Sequence[str]], *, words: int, length: int
+) -> Multimodal:
+    """The images of an image-table set and a text for each of them: ``image`` and ``title``."""
+    tokenizer = WordTokenizer.fit(titles["train"], max_size=words)
+    device = data.train.labels.device
+    ids = {part: tokenizer.encode(titles[part], length).to(device) for part in _PARTS}
+    return _of_images(data, Modality("title", "text", len(tokenizer), length=length), ids, False)
+
+
+def of_utterances(
+    data: utterances.Utterances, *, words: int | None = None, length: int = 0
+) -> Multimodal:
+    """MOSI by the utterance: ``text``, ``video``, ``audio``.
+
+    With ``words`` the text is the transcript (``words``) in place of a vector that was learned from
+    labels.
+    """
+    kinds, inputs = ("text", "video", "audio"), {}
+    modalities = [Modality(k, "vector", data.train.vectors[k].shape[1]) for k in kinds]
+    for part in _PARTS:
+        inputs[part] = [getattr(data, part).vectors[kind] for kind in kinds]
+    if words is not None:
+        tokenizer = WordTokenizer.fit(data.train.transcripts, max_size=words)
+        modalities[0] = Modality("words", "text", len(tokenizer), length=length)
+        for part in _PARTS:
+            ids = tokenizer.encode(getattr(data, part).transcripts, length)
+            inputs[part][0] = ids.to(data.train.labels.device)
+    parts = {
+        part: Part(tuple(inputs[part]), getattr(data, part).labels, getattr(data, part).videos)
+        for part in _PARTS
+    }
+    return Multimodal(tuple(modalities), **parts, classes=utterances.CLASSES, unit="video")
+
+
+def of_steps(data: dict[str, multibench.Part], classes: tuple[str, ...]) -> Multimodal:
+    """A set of MultiBench: ``text``, ``vision``, ``audio``; its valid part is for validation."""
+    kinds = ("text", "vision", "audio")
+    modalities = [Modality(k, "sequence", data["train"].steps[k].shape[2]) for k in kinds]
+    published = {"train": "train", "validation": "valid", "test": "test"}
+    parts = {}
+    for name, theirs in published.items():
+        part = data[theirs]
+        inputs = tuple(part.steps[kind] for kind in kinds)
+        parts[name] = Part(inputs, part.labels, torch.arange(len(part), device=part.labels.device))
+    return Multimodal(tuple(modalities), **parts, classes=classes)
+
+
+def _of_images(
+    data: ImageTable, second: Modality, inputs: dict[str, Tensor], upright: bool
+) -> Multimodal:
+    image = Modality("image", "image", data.train.images.shape[-1], upright=upright)
+    parts = {}
+    for name in _PARTS:
+        part = getattr(data, name)
+        units = torch.arange(len(part), device=part.labels.device)
+        parts[name] = Part((part.images, inputs[name]), part.labels, units)
+    return Multimodal((image, second), **parts, classes=data.classes)
+
+
+_PARTS = ("train", "validation", "test")
+
+SETS: dict[str, Callable[[int, int, int, torch.device | str], Multimodal]] = {
+    "digits": lambda size, words, length, device: image_table(
+        digits.load(size, device=device), upright=True
+    ),
+    "products_table": lambda size, words, length, device: image_table(
+        products.load(size, device=device), upright=False
+    ),
+    "products_title": lambda size, words, length, device: image_text(
+        products.load(size, device=device), products.titles(), words=words, length=length
+    ),
+    "mosi": lambda size, words, length, device: of_utterances(utterances.load(device=device)),
+    "mosi_words": lambda size, words, length, device: of_utterances(
+        utterances.load(device=device), words=words, length=length
+    ),
+    **{
+        f"multibench_{name}": lambda size, words, length, device, name=name: of_steps(
+            multibench.load(name, device=device), multibench.CLASSES[name]
+        )
+        for name in multibench.FILES
+    },
+}

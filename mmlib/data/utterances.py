@@ -1,0 +1,229 @@
+"""MOSI by the utterance: a text, an audio and a video vector each, the transcript, the sentiment.
+
+Film reviewers talk into a camera (A. Zadeh et al., MOSI, 2016); somebody judged each utterance as
+positive or negative. The vectors are those of S. Poria et al. (ACL 2017), one of each kind for an
+utterance. They are not the word-by-word features of MultiBench that CoMM's tables are made of;
+those are read by :mod:`mmlib.data.multibench`.
+
+``python -m mmlib.data.utterances FOLDER`` prepares the set from the publisher's folder
+``bc-LSTM/data`` (github.com/declare-lab/multimodal-deep-learning): ``transcripts.csv``;
+``text_train.csv`` and ``text_test.csv``, whose first column is the row of each utterance in it; and
+``<kind>/<kind>_train0.csv`` and ``..._test0.csv`` for text, audio and video, in that same order,
+the label last. What it writes to ``MMLIB_DATA/mosi_features`` is
+
+* ``utterances.csv``: ``row``, ``id``, ``video_id``, ``split`` (train or val), ``label`` (0 is
+  negative, 1 positive) and ``transcript``;
+* ``features.npz``: ``text`` (N, 100), ``audio`` (N, 73), ``video`` (N, 100), ``label`` and
+  ``is_train``, in the order of ``row``.
+
+Mind that the text and the video vectors come from networks that were trained on the labels of the
+training videos. A probe fitted there trusts them more than it should.
+"""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mmlib.data._root import data_root
+from mmlib.encoders.text import has_words
+
+KINDS = ("text", "audio", "video")
+CLASSES = ("negative", "positive")
+
+
+@dataclass(frozen=True)
+class Part:
+    """N utterances: ``vectors`` (N, F) of each kind, standardised, and what else is known."""
+
+    vectors: dict[str, Tensor]
+    labels: Tensor  # long (N,)
+    videos: Tensor  # long (N,), a number for each video of the set
+    transcripts: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Utterances:
+    """The set in three parts, no video in two of them; ``mean`` and ``sd`` undo the scaling."""
+
+    train: Part
+    validation: Part
+    test: Part
+    mean: dict[str, Tensor]
+    sd: dict[str, Tensor]
+
+
+def load(*, root: Path | None = None, device: torch.device | str = "cpu") -> Utterances:
+    """All utterances; vectors are scaled by mean and standard deviation of the training rows.
+
+    The set's ``val`` rows are the test part; of the videos of its ``train`` rows, in order of their
+    id, every fifth is for validation. A column that is constant on the training rows is zero in
+    every part: nothing was learned about it. ``root`` is the folder with both files, by default
+    ``mosi_features`` in ``MMLIB_DATA``.
+
+    Raises ``FileNotFoundError``, saying how to get it, where the set is absent; ``ValueError`` for
+    arrays that do not fit the table or are not finite, a label other than 0 and 1, an unknown
+    split, a transcript without words, a double row or id, and a video in two splits.
+    """
+    folder = data_root() / "mosi_features" if root is None else Path(root)
+    absent = [name for name in ("features.npz", "utterances.csv") if not (folder / name).is_file()]
+    if absent:
+        raise FileNotFoundError(
+            f"{folder} has no {', '.join(absent)}. Clone "
+            "https://github.com/declare-lab/multimodal-deep-learning, then run "
+            "`python -m mmlib.data.utterances FOLDER` on its folder bc-LSTM/data"
+        )
+    rows = pd.read_csv(folder / "utterances.csv", keep_default_na=False).sort_values("row")
+    try:
+        with (
+            (folder / "features.npz").open("rb") as stream,
+            np.load(stream, allow_pickle=False) as file,
+        ):
+            arrays = {name: file[name] for name in (*KINDS, "label", "is_train")}
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{folder / 'features.npz'} cannot be read ({error})") from error
+    _check(rows, arrays)
+
+    known = {name: number for number, name in enumerate(sorted(rows["video_id"].unique()))}
+    training = rows["split"].to_numpy() == "train"
+    fifth = sorted(rows["video_id"][training].unique())[4::5]
+    held = rows["video_id"].isin(fifth).to_numpy()
+    rules = {"train": training & ~held, "validation": held, "test": ~training}
+    for name, rule in rules.items():
+        if not rule.any():
+            raise ValueError(f"part {name!r} has no utterance")
+
+    raw = {kind: torch.from_numpy(arrays[kind]).float() for kind in KINDS}
+    fit = torch.from_numpy(rules["train"])
+    mean, sd = {}, {}
+    for kind, x in raw.items():
+        mean[kind] = x[fit].mean(dim=0)
+        constant = x[fit].amin(dim=0) == x[fit].amax(dim=0)  # rounding may leave it a deviation
+        sd[kind] = x[fit].std(dim=0, correction=0).masked_fill(constant, 0)
+    scaled = {
+        kind: torch.where(sd[kind] > 0, (x - mean[kind]) / sd[kind], 0.0) for kind, x in raw.items()
+    }
+    videos = torch.tensor([known[name] for name in rows["video_id"]])
+    labels = torch.from_numpy(arrays["label"]).long()
+    parts = {}
+    for name, rule in rules.items():
+        chosen = torch.from_numpy(np.flatnonzero(rule))
+        parts[name] = Part(
+            {kind: x[chosen].to(device) for kind, x in scaled.items()},
+            labels[chosen].to(device),
+            videos[chosen].to(device),
+            tuple(rows["transcript"][rule]),
+        )
+    return Utterances(
+        **parts,
+        mean={kind: x.to(device) for kind, x in mean.items()},
+        sd={kind: x.to(device) for kind, x in sd.items()},
+    )
+
+
+def _check(rows: pd.DataFrame, arrays: dict[str, np.ndarray]) -> None:
+    n = len(rows)
+    if rows["row"].tolist() != list(range(n)):
+        raise ValueError(f"utterances.csv has not the rows 0 to {n - 1}, each once")
+    if twice := rows["id"][rows["id"].duplicated()].tolist():
+        raise ValueError(f"utterances.csv has id {twice[0]} twice")
+    for name, array in arrays.items():
+        if len(array) != n:
+            raise ValueError(f"features.npz has {len(array)} rows of {name}, utterances.csv {n}")
+    for kind in KINDS:
+        wrong = ~np.isfinite(arrays[kind]).all(axis=1)
+        if wrong.any():
+            raise ValueError(f"utterance {rows['id'].iloc[wrong.argmax()]} has no finite {kind}")
+    for name in rows["split"].unique():
+        if name not in ("train", "val"):
+            raise ValueError(f"split is {name!r} in utterances.csv; allowed: 'train', 'val'")
+    for label in rows["label"].unique():
+        if label not in (0, 1):
+            raise ValueError(f"label is {label} in utterances.csv; allowed: 0, 1")
+    same = {"label": rows["label"], "is_train": rows["split"] == "train"}
+    for name, column in same.items():
+        wrong = arrays[name] != column.to_numpy()
+        if wrong.any():
+            raise ValueError(f"the files disagree on {name} of {rows['id'].iloc[wrong.argmax()]}")
+    splits = rows.groupby("video_id")["split"].nunique()
+    if (splits > 1).any():
+        raise ValueError(f"video {splits.idxmax()} is in two splits")
+    for name, transcript in zip(rows["id"], rows["transcript"], strict=True):
+        if not has_words(transcript):
+            raise ValueError(f"utterance {name} has a transcript without words: {transcript!r}")
+
+
+def prepare(source: Path, target: Path) -> None:
+    """Write both files to ``target`` from the publisher's ``bc-LSTM/data``.
+
+    The tables are joined by their place: line k of every ``..._train0.csv`` is the utterance that
+    line k of ``text_train.csv`` names. The publisher's test list becomes ``val``. Rows are ordered
+    by split, video and the utterance's number in it.
+
+    Raises ``ValueError`` where tables differ in length, where a label in any of them is not that of
+    the transcript, and for a row that ``transcripts.csv`` does not have.
+    """
+    source, target = Path(source), Path(target)
+    told = _table(source / "transcripts.csv", dtype=str)
+    tables, features = [], {kind: [] for kind in KINDS}
+    for published, split in (("train", "train"), ("test", "val")):
+        places = _table(source / f"text_{published}.csv")[0].astype(int)
+        if not places.between(0, len(told) - 1).all():
+            raise ValueError(f"text_{published}.csv names a row that transcripts.csv has not")
+        rows = told.iloc[places].reset_index(drop=True)
+        for kind in KINDS:
+            name = f"{kind}_{published}0.csv"
+            table = _table(source / kind / name)
+            if len(table) != len(rows):
+                raise ValueError(f"{name} has {len(table)} rows, text_{published}.csv {len(rows)}")
+            wrong = table.iloc[:, -1].astype(int).to_numpy() != rows[3].astype(int).to_numpy()
+            if wrong.any():
+                raise ValueError(f"{name} has another label of {rows[0].iloc[wrong.argmax()]}")
+            features[kind].append(table.iloc[:, :-1].to_numpy(np.float32))
+        video, number = rows[0].str.rsplit("_", n=1).str[0], rows[0].str.rsplit("_", n=1).str[1]
+        tables.append(
+            pd.DataFrame(
+                {
+                    "id": rows[0],
+                    "video_id": video,
+                    "number": number.astype(int),
+                    "split": split,
+                    "label": rows[3].astype(int),
+                    "transcript": rows[1],
+                }
+            )
+        )
+    joined = pd.concat(tables, ignore_index=True)
+    order = joined.sort_values(["split", "video_id", "number"]).index
+    joined = joined.loc[order].drop(columns="number").reset_index(drop=True)
+    joined.insert(0, "row", range(len(joined)))
+    target.mkdir(parents=True, exist_ok=True)
+    joined.to_csv(target / "utterances.csv", index=False)
+    np.savez_compressed(
+        target / "features.npz",
+        **{kind: np.concatenate(parts)[order] for kind, parts in features.items()},
+        label=joined["label"].to_numpy(np.int64),
+        is_train=(joined["split"] == "train").to_numpy(),
+    )
+
+
+def _table(path: Path, **options) -> pd.DataFrame:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; it is in the publisher's folder bc-LSTM/data")
+    return pd.read_csv(path, header=None, keep_default_na=False, **options)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("python -m mmlib.data.utterances FOLDER   the publisher's folder bc-LSTM/data")
+    prepare(Path(sys.argv[1]), data_root() / "mosi_features")

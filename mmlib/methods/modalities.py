@@ -1,0 +1,169 @@
+"""CoMM and its rivals for any two or more modalities, built from a chapter's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from mmlib._checks import check_choice
+from mmlib.augment.image import (
+    ColorJitter,
+    Compose,
+    Flip,
+    Grayscale,
+    Normalize,
+    ResizedCrop,
+    Rotation,
+)
+from mmlib.augment.sequence import Chain, Drop, Noise
+from mmlib.augment.table import Corrupt
+from mmlib.augment.text import MaskTokens
+from mmlib.data.multimodal import Modality
+from mmlib.encoders.image import GlobalPool, SmallConvNet
+from mmlib.encoders.sequence import SequenceTransformer, StepMean
+from mmlib.encoders.table import TableMLP, TableSchema
+from mmlib.encoders.text import TextTransformer
+from mmlib.fusion import (
+    FusionTransformer,
+    IdentityAdapter,
+    MapAdapter,
+    ProjectionHead,
+    TokenAdapter,
+)
+from mmlib.methods import Transform
+from mmlib.methods.clip import DualEncoder
+from mmlib.methods.cmc import CMC
+from mmlib.methods.comm import CoMM, single_masks, subset_masks
+from mmlib.methods.cross_self import CrossSelf
+
+if TYPE_CHECKING:  # settings name the methods, so they cannot be imported here
+    from mmlib.presets.comm_real import CommRealSettings
+
+Method = Literal["cross", "cross_self", "comm", "alone"]
+MASKS = {"single": single_masks, "subsets": subset_masks}
+
+
+def build(
+    method: str,
+    modalities: Sequence[Modality],
+    cfg: CommRealSettings,
+    *,
+    seen: Sequence[int] | None = None,
+) -> nn.Module:
+    """An untrained model of the modalities ``seen`` (numbers; by default all).
+
+    ``"cross"`` is CLIP for two modalities and CMC for more; ``"alone"`` is SimCLR of one modality,
+    with CoMM's network and nothing to hide. The same ``cfg.seed`` gives all methods the same
+    encoders, whichever modalities they see.
+
+    Views are CoMM's: parts of an image in other colours, mirrored unless it is upright (it is then
+    turned by up to 15 degrees); entries of a vector, or steps of a sequence, zeroed, and noise
+    added; 30 % of a table's columns from other rows; 15 % of a text's words masked. What Cross and
+    Cross+Self align across modalities is only cropped, as in CoMM's released code, or
+    (``cfg.align``) changed as strongly.
+
+    Raises ``ValueError`` for another ``method`` and where ``"alone"`` sees more than one.
+    """
+    check_choice("method", method, get_args(Method))
+    torch.manual_seed(cfg.seed)
+    encoders = [_encoder(m, cfg) for m in modalities]
+    seen = range(len(modalities)) if seen is None else seen
+    modalities, encoders = [modalities[k] for k in seen], [encoders[k] for k in seen]
+    prepare = {"prepare": [prepared(m) for m in modalities]}
+    strong = [views(m, cfg.crop_low) for m in modalities]
+    aligned = strong if cfg.align == "strong" else [light(m) for m in modalities]
+
+    pooled = [_pooled(m, e) for m, e in zip(modalities, encoders, strict=True)]
+    if method == "cross":
+        heads = [nn.Linear(e.out_features, cfg.width, bias=False) for e in pooled]
+        if len(modalities) == 2:
+            return DualEncoder(pooled, heads, augment=aligned, **prepare)
+        return CMC(pooled, heads, augment=aligned, temperature=cfg.temperature, **prepare)
+    options = {"augment": strong, "temperature": cfg.temperature, **prepare}
+    if method == "cross_self":
+        heads = [
+            ProjectionHead(e.out_features, 2 * cfg.head_hidden, cfg.head_features) for e in pooled
+        ]
+        return CrossSelf(pooled, heads, align=aligned, **options)
+
+    adapters = [_adapter(m, e, cfg.width) for m, e in zip(modalities, encoders, strict=True)]
+    fusion = FusionTransformer(cfg.width, heads=cfg.heads)
+    head = ProjectionHead(cfg.width, cfg.head_hidden, cfg.head_features)
+    if method == "alone":
+        check_choice("modalities that 'alone' sees", len(modalities), [1])
+        options |= {"convention": "released", "masks": [[True]]}  # NT-Xent of two views
+    else:
+        options |= {"convention": cfg.convention, "masks": MASKS[cfg.masks](len(modalities))}
+    return CoMM(encoders, adapters, fusion, head, **options)
+
+
+def views(modality: Modality, crop_low: float) -> Transform:
+    """The random transform of CoMM for a modality of that kind."""
+    if modality.kind == "image":
+        return Compose(
+            [
+                ResizedCrop(modality.features, scale=(crop_low, 1.0)),
+                ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
+                Grayscale(0.2),
+                Rotation(15) if modality.upright else Flip(0.5),
+                Normalize(),
+            ]
+        )
+    if modality.kind == "table":
+        return Corrupt(0.3, modality.marginals)
+    if modality.kind == "text":
+        return MaskTokens(0.15)
+    return Chain([Drop(), Noise()])
+
+
+def light(modality: Modality) -> Transform:
+    """What Cross sees: images cropped to at least half, anything else as it is."""
+    if modality.kind == "image":
+        return Compose([ResizedCrop(modality.features, scale=(0.5, 1.0)), Normalize()])
+    return _as_it_is
+
+
+def prepared(modality: Modality) -> Transform:
+    """An encoder's input without chance."""
+    return Normalize() if modality.kind == "image" else _as_it_is
+
+
+def _as_it_is(batch: Tensor, generator: torch.Generator | None) -> Tensor:
+    return batch
+
+
+def _encoder(modality: Modality, cfg: CommRealSettings) -> nn.Module:
+    if modality.kind == "image":
+        return SmallConvNet(cfg.trunk_width)
+    if modality.kind == "sequence":
+        return SequenceTransformer(
+            modality.features, cfg.width, cfg.encoder_depth, cfg.encoder_heads, cfg.encoder_hidden
+        )
+    if modality.kind == "text":
+        return TextTransformer(
+            modality.features,
+            cfg.width,
+            cfg.encoder_depth,
+            cfg.encoder_heads,
+            modality.length,
+            out_features=cfg.width,
+        )
+    return TableMLP(modality.schema or TableSchema(modality.features), cfg.width)
+
+
+def _adapter(modality: Modality, encoder: nn.Module, width: int) -> nn.Module:
+    if modality.kind == "image":
+        with torch.no_grad():
+            pixels = torch.zeros(1, 3, modality.features, modality.features)
+            grid = encoder.eval()(pixels).shape[2:]
+        encoder.train()
+        return MapAdapter(encoder.out_features, width, tuple(grid))
+    return IdentityAdapter() if modality.kind == "sequence" else TokenAdapter(width)
+
+
+def _pooled(modality: Modality, encoder: nn.Module) -> nn.Module:
+    wrap = {"image": GlobalPool, "sequence": StepMean}.get(modality.kind)
+    return wrap(encoder) if wrap else encoder

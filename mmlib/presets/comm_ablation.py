@@ -1,0 +1,57 @@
+"""Settings of CoMM's ablations: other fusions, other views."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from mmlib.methods.image_pairs import Fusion, Views
+from mmlib.presets.base import Field
+from mmlib.presets.comm_audit import as_in_chapter_3
+from mmlib.presets.trifeature import TrifeatureSettings
+
+# Views of image 1 and image 2.
+VIEWS: dict[str, tuple[Views, Views]] = {
+    "full": ("full", "full"),
+    "no_crop": ("no_crop", "no_crop"),
+    "crop": ("crop", "crop"),
+    "light": ("light", "light"),
+    "none": ("none", "none"),
+    "full_light": ("full", "light"),
+    "light_full": ("light", "full"),
+}
+Pair = Literal["full", "no_crop", "crop", "light", "none", "full_light", "light_full"]
+
+
+class CommAblationSettings(TrifeatureSettings):
+    """The world and the network of chapter 3, and what is changed about CoMM."""
+
+    fusions: tuple[Fusion, ...] = Field(min_length=1, description="fusions that are compared")
+    views: tuple[Pair, ...] = Field(min_length=1, description="views that are compared")
+    crop_lows: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        description="smallest crops, beside the preset's, that are compared"
+    )
+    steps: int = Field(ge=1, description="optimiser steps on pairs of free texture and colour")
+    resamples: int = Field(ge=10, description="of images, for an interval")
+
+
+EVERY_FUSION = ("transformer", "two_layers", "marked", "mlp", "linear")
+
+PRESETS = {
+    "smoke": {
+        **as_in_chapter_3("smoke"), "fusions": EVERY_FUSION, "views": tuple(VIEWS),
+        "crop_lows": (0.9,), "steps": 2, "resamples": 10,
+    },
+    "quick": {
+        **as_in_chapter_3("quick"), "convention": "released",
+        "fusions": ("transformer", "mlp", "linear"), "views": ("full", "none"), "crop_lows": (),
+        "steps": 120, "synergy_steps": 120, "resamples": 200,
+    },
+    "desk": {
+        **as_in_chapter_3("desk"), "fusions": EVERY_FUSION, "views": tuple(VIEWS),
+        "crop_lows": (0.3, 0.9), "steps": 600, "synergy_steps": 600, "resamples": 1000,
+    },
+    "paper": {
+        **as_in_chapter_3("paper"), "fusions": EVERY_FUSION, "views": tuple(VIEWS),
+        "crop_lows": (0.3, 0.6, 0.9), "steps": 15_700, "resamples": 1000,
+    },
+}  # fmt: skip

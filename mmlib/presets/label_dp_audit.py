@@ -1,0 +1,47 @@
+"""Settings of chapter 10: the audit of label differential privacy."""
+
+from __future__ import annotations
+
+from mmlib.presets.base import Field, Settings
+
+
+class LabelDpAuditSettings(Settings):
+    """At which epsilon repairs are compared, and how many records are released and attacked."""
+
+    epsilon: float = Field(gt=0, le=50, description="the paper's epsilon")
+    n_classes: int = Field(ge=2, description="classes of the paper's data")
+    largest_class: int = Field(ge=1, description="training images of its largest class")
+    neighbours: int = Field(ge=1, description="k of the nearest-neighbour draws that are priced")
+
+    claim: float = Field(gt=0, le=10, description="epsilon that the attacked releases claim")
+    confidence: float = Field(gt=0, lt=1, description="with which an interval or bound holds")
+    draws: int = Field(ge=100, description="runs of a mechanism on each input in an audit")
+    people: int = Field(ge=100, description="records of the releases that are attacked")
+
+    many_classes: int = Field(ge=3, description="classes of the world in which models are trained")
+    learners: int = Field(ge=200, description="records whose labels these models learn from")
+    releases: int = Field(ge=1, description="independent releases by each mechanism and epsilon")
+
+
+_SAME = {
+    "epsilon": 5.0, "n_classes": 286, "largest_class": 1980, "neighbours": 10,
+    "claim": 1.0, "confidence": 0.99,
+}  # fmt: skip
+
+PRESETS = {
+    "smoke": {
+        **_SAME, "draws": 1_000, "people": 400, "many_classes": 5, "learners": 400, "releases": 1,
+    },
+    "quick": {
+        **_SAME, "draws": 1_000_000, "people": 10_000, "many_classes": 50, "learners": 10_000,
+        "releases": 3,
+    },
+    "desk": {
+        **_SAME, "draws": 10_000_000, "people": 100_000, "many_classes": 50, "learners": 10_000,
+        "releases": 10,
+    },
+    "paper": {
+        **_SAME, "draws": 100_000_000, "people": 100_000, "many_classes": 286, "learners": 70_565,
+        "releases": 10,
+    },
+}  # fmt: skip

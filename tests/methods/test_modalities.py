@@ -1,0 +1,157 @@
+"""The builder for any modalities: what all methods share, where they differ, and what they see."""
+
+from itertools import combinations
+from typing import get_args
+
+import pytest
+import torch
+
+from mmlib.augment.image import ColorJitter, Flip, ResizedCrop, Rotation
+from mmlib.augment.sequence import Drop, Noise
+from mmlib.augment.table import Corrupt
+from mmlib.augment.text import MaskTokens
+from mmlib.data.multimodal import Modality
+from mmlib.encoders.table import TableSchema
+from mmlib.encoders.text import END, START
+from mmlib.methods.clip import DualEncoder
+from mmlib.methods.cmc import CMC
+from mmlib.methods.modalities import Method, build, light, prepared, views
+from mmlib.presets.base import resolve
+
+SCHEMA = TableSchema(2, (3,))
+ROWS = torch.tensor([[0.1, 1.0, 0.0], [0.2, 2.0, 1.0], [0.3, 3.0, 2.0]])
+KINDS = {
+    "image": Modality("image", "image", 16),
+    "table": Modality("table", "table", 3, SCHEMA, ROWS),
+    "vector": Modality("vector", "vector", 5),
+    "sequence": Modality("sequence", "sequence", 4),
+    "text": Modality("text", "text", 12, length=6),
+}
+B = 6
+
+
+def settings(**changes):
+    return resolve("comm_real", {"preset": "smoke", **changes})
+
+
+def batch(kind, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    if kind == "image":
+        return torch.randint(256, (B, 3, 16, 16), generator=generator, dtype=torch.uint8)
+    if kind == "table":
+        return ROWS.repeat(2, 1)
+    if kind == "text":
+        words = torch.randint(5, 12, (B, 6), generator=generator)
+        words[:, 0], words[:, -1] = START, END
+        return words
+    shape = (B, 5) if kind == "vector" else (B, 3, 4)
+    return torch.randn(shape, generator=generator)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+@pytest.mark.parametrize("kinds", [*combinations(KINDS, 2), ("image", "vector", "text")])
+def test_each_method_trains_and_embeds_any_modalities(method, kinds):
+    modalities = [KINDS[kind] for kind in kinds]
+    seen = [1] if method == "alone" else None
+    model = build(method, modalities, settings(), seen=seen)
+    x = [batch(kind) for kind in (kinds[1:2] if method == "alone" else kinds)]
+    loss = model.loss(x, seeded())["loss"]
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad and p.ndim > 1)
+    with torch.no_grad():
+        embedding = model.eval().embed(x)
+        assert embedding.isfinite().all()
+        assert torch.equal(embedding, model.combine([model.encode(k, m) for k, m in enumerate(x)]))
+    assert embedding.shape[0] == B
+
+
+def test_all_methods_start_from_the_same_encoders_whatever_they_see():
+    modalities = list(KINDS.values())
+    models = {
+        ("comm", (0, 1, 2, 3, 4)): None, ("cross", (2, 4)): None, ("cross_self", (1, 2, 3)): None,
+        ("alone", (2,)): None,
+    }  # fmt: skip
+    for method, seen in models:
+        model = build(method, modalities, settings(), seen=seen)
+        models[method, seen] = list(model.encoders[seen.index(2)].parameters())
+    first, *others = models.values()
+    for other in others:
+        assert first
+        assert all(map(torch.equal, first, other))
+    again = build("alone", modalities, settings(seed=1), seen=[2]).encoders[0]
+    assert not torch.equal(first[0], next(again.parameters()))
+
+
+def test_cross_is_clip_for_two_and_cmc_for_more():
+    three = [KINDS["vector"]] * 3
+    assert isinstance(build("cross", three[:2], settings()), DualEncoder)
+    assert isinstance(build("cross", three, settings()), CMC)
+
+
+def test_masks_and_convention_are_the_settings():
+    three = [KINDS["vector"]] * 3
+    assert len(build("comm", three, settings()).masks) == 4
+    assert len(build("comm", three, settings(masks="subsets")).masks) == 7
+    assert build("comm", three, settings(convention="paper")).convention == "paper"
+
+
+def test_alone_is_simclr_of_that_modality():
+    from mmlib import losses
+
+    modalities = [KINDS["vector"], KINDS["table"]]
+    model = build("alone", modalities, settings(convention="paper"), seen=[0])
+    x, generator = batch("vector"), seeded(4)
+    expected = seeded(4)
+    views_of_x = [views(KINDS["vector"], 0.5)(x, expected) for _ in range(2)]
+    z = [model.project([view], [[True]])[0] for view in views_of_x]
+    found = model.loss([x], generator)["loss"]
+    torch.testing.assert_close(found, losses.nt_xent(*z, temperature=0.1))
+    with pytest.raises(ValueError, match="modalities that 'alone' sees is 2; allowed: 1"):
+        build("alone", modalities, settings())
+
+
+def test_views_are_those_of_the_kind():
+    def kinds(transform):
+        return [type(part) for part in transform.transforms]
+
+    image = kinds(views(KINDS["image"], 0.4))
+    assert {ResizedCrop, ColorJitter, Flip} <= set(image)
+    assert Rotation not in image
+    upright = kinds(views(Modality("digit", "image", 16, upright=True), 0.4))
+    assert Rotation in upright
+    assert Flip not in upright
+    assert views(KINDS["image"], 0.4).transforms[0].scale == (0.4, 1.0)
+    for kind in ("vector", "sequence"):
+        assert kinds(views(KINDS[kind], 1)) == [Drop, Noise]
+    assert isinstance(views(KINDS["text"], 1), MaskTokens)
+    table = views(KINDS["table"], 1)
+    assert isinstance(table, Corrupt)
+    assert torch.equal(table.marginals, ROWS)
+
+
+@pytest.mark.parametrize("kind", ["table", "vector", "sequence", "text"])
+def test_what_is_no_image_is_aligned_and_encoded_as_it_is(kind):
+    x = batch(kind)
+    assert torch.equal(light(KINDS[kind])(x, seeded()), x)
+    assert torch.equal(prepared(KINDS[kind])(x, None), x)
+
+
+@pytest.mark.parametrize("method", ["cross", "cross_self"])
+def test_alignment_across_modalities_is_light_unless_asked(method):
+    modalities = [KINDS["vector"], KINDS["sequence"]]
+    x = [batch("vector"), batch("sequence")]
+    field = "augment" if method == "cross" else "align"
+    for align, changes in {"light": False, "strong": True}.items():
+        transform = getattr(build(method, modalities, settings(align=align)), field)[0]
+        seen = torch.stack([transform(x[0], seeded(k)) for k in range(8)])
+        assert bool((seen != x[0]).any()) == changes
+
+
+def test_another_name_is_an_error():
+    with pytest.raises(ValueError, match="method is 'clip'; allowed: 'cross'"):
+        build("clip", list(KINDS.values()), settings())

@@ -1,0 +1,90 @@
+"""A claim is decided by its rule, from records or from the paper's own numbers."""
+
+from pathlib import Path
+
+import pytest
+
+from mmlib import claims
+from mmlib.claims import Claim, decide
+from mmlib.presets.base import CHAPTERS
+
+RULE = {
+    "id": "x", "paper": "P", "says": "a is above b", "chapter": "comm", "holds": ("a > b",),
+    "found": "a {a:.1f}, b {b:.2g}.",
+}  # fmt: skip
+
+
+def runs(pairs, preset="desk", chapter="comm"):
+    return [
+        {
+            "chapter": chapter, "experiment": "overview", "preset": preset, "seed": seed,
+            "metrics": {"a": {"value": a}, "b": {"value": b}}, "path": Path("build/runs/r"),
+        }
+        for seed, (a, b) in enumerate(pairs)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pairs", "options", "expected"),
+    [
+        ([(3, 1), (3.1, 1), (2.9, 1)], {}, "holds"),
+        ([(1, 3), (1, 3), (1, 3)], {}, "does not hold"),
+        ([(9, 1), (1, 2), (1, 3)], {}, "does not hold"),  # the interval holds zero
+        ([(3, 1), (3, 1)], {}, "not decided by 2 runs"),
+        ([(3, 1)], {"exact": True}, "holds"),
+        ([(3, 1)], {"exact": True, "holds": ("a > 3.5",)}, "does not hold"),
+        ([(3, 1)], {"exact": True, "holds": ("b <= 1",)}, "holds"),
+        ([(3, 1)], {"exact": True, "holds": ("a > b", "b > a")}, "does not hold"),  # all of them
+        ([], {}, "not run here"),
+        ([(3, 1)], {"exact": True, "found": "{c:.1f}"}, "not run here"),  # an older record
+    ],
+)
+def test_verdicts(pairs, options, expected):
+    assert decide(Claim(**{**RULE, **options}), runs(pairs))[0] == expected
+
+
+def test_what_was_found_is_the_mean_over_the_runs_that_count():
+    loaded = runs([(3, 1), (4, 1.5), (5, 3.5)]) + runs([(100, 0)], preset="quick")
+    assert decide(Claim(**RULE), loaded)[1:] == ("a 4.0, b 2.", "`comm/overview/desk`, 3 runs")
+    assert decide(Claim(**RULE), runs([(3, 1)] * 3, chapter="label_dp"))[0] == "not run here"
+
+
+@pytest.mark.parametrize(
+    ("stated", "verdict"), [(11.41, "holds"), (10.41, "does not hold"), (11.42, "does not hold")]
+)
+def test_arithmetic_needs_no_run(stated, verdict):
+    claim = Claim("x", "P", "It falls.", stated=stated, printed=(79.18, 67.77))
+    assert decide(claim, []) == (verdict, "Its own table gives 11.41.", "the paper's table")
+
+
+def test_the_books_claims_are_whole():
+    for claim in claims.claims().values():
+        ways = [bool(claim.holds), bool(claim.printed), bool(claim.missing)]
+        assert sum(ways) == 1, claim.id  # decided in one way, or not at all
+        assert (claim.stated is None) == (not claim.printed), claim.id
+        if claim.holds:
+            assert claim.chapter in CHAPTERS, claim.id
+            assert claim.metrics, claim.id
+            assert "{" not in claims._HOLE.sub("", claim.found), claim.id
+            assert "|" not in claim.found + claim.says, claim.id  # it stands in a table
+
+
+def test_the_table_has_every_claim_once_and_links_its_page():
+    mine = [claim for claim in claims.claims().values() if claim.paper == "label-DP"]
+    text = claims.table("label-DP", [])
+    assert len(text.splitlines()) == 2 + len(mine)
+    assert text.count("{doc}`/notebooks/05_image_table`") == sum(
+        claim.chapter == "image_table" for claim in mine
+    )
+    assert text.count("**not run here**") == sum(bool(claim.holds) for claim in mine)
+    with pytest.raises(ValueError, match="paper is 'GPT'; allowed: 'CoMM', 'MEM', 'label-DP'"):
+        claims.table("GPT")
+
+
+def test_the_page_has_all_papers():
+    text = claims.page([])
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "## label-DP", "## CoMM", "## MEM",
+    ]  # fmt: skip
+    for claim in claims.claims().values():
+        assert text.count(f"| {claim.says} |") == 1

@@ -1,0 +1,93 @@
+"""The explorer shows the right image and the right labels, whatever is picked."""
+
+import base64
+import io
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmlib.data import trifeature
+from mmlib.explorer import pair_explorer
+
+VALUES = {
+    "shapes": ["star", "plus"],
+    "textures": ["grid", "dots"],
+    "colors": ["red", "blue", "pink"],
+}
+SIZE = 24
+
+
+@pytest.fixture(scope="module")
+def world():
+    return trifeature.load(SIZE, **VALUES, renderings=(2, 1))
+
+
+@pytest.fixture(scope="module")
+def page(world):
+    return pair_explorer(world)
+
+
+def known(page):
+    return json.loads(re.search(r"const world = (\{.*?\});", page)[1])
+
+
+def test_each_combination_is_where_the_script_looks_for_it(world, page):
+    png = base64.b64decode(re.search(r"base64,([\w+/=]+)", page)[1])
+    sheet = torch.from_numpy(np.array(Image.open(io.BytesIO(png))))
+    seen = set()
+    for held, part in enumerate((world.train, world.test)):
+        for image, labels in zip(part.images, part.labels.tolist(), strict=True):
+            if tuple(labels) in seen:
+                continue  # a second rendering
+            seen.add(tuple(labels))
+            shape, texture, color = labels
+            column = texture * len(world.colors) + color
+            assert known(page)["unseen"][shape][column] == held
+            rows, columns = (slice(k * SIZE, (k + 1) * SIZE) for k in (shape, column))
+            assert torch.equal(sheet[rows, columns], image.permute(1, 2, 0))
+    assert len(seen) == 12
+
+
+def test_it_asks_nobody(page):
+    assert not re.search(r"https?://|fetch\(|import\(|src=", page)
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium on this machine")
+def test_labels_follow_what_is_picked(world, page):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        tab = browser.new_page()
+        complaints = []
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.set_content(page)
+        partner = world.colors[world.mapping[1]]
+        tab.select_option("[name=shape]", "plus")
+        tab.select_option("[name=texture1]", "dots")
+        for color in world.colors:
+            tab.select_option("[name=color2]", color)
+            text = tab.locator("output").inner_text()
+            assert f"R: plus; U1: dots; U2: dots; S: {int(color == partner)}." in text
+            assert f"M sends dots to {partner}, and image 2 is {color}." in text
+            assert tab.locator("[role=img]").nth(1).get_attribute("aria-label") == (
+                f"Image 2: plus, dots, {color}"
+            )
+        browser.close()
+    assert not complaints
+
+
+def test_a_hole_in_the_world_is_an_error(world):
+    from dataclasses import replace
+
+    fewer = replace(world, test=replace(world.test, images=world.test.images[:0],
+                                        labels=world.test.labels[:0], names=()))  # fmt: skip
+    with pytest.raises(ValueError, match="no image of values"):
+        pair_explorer(fewer)
