@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmlib._checks import check_choice, check_range
 from mmlib.augment.image import Normalize
-from mmlib.data import captioned, emoji, scenes
+from mmlib.data import captioned, emoji, people, scenes
 from mmlib.encoders.image import GlobalPool, PatchTransformer, ResNetTrunk, SmallConvNet
 from mmlib.encoders.text import SPECIAL, TextTransformer, WordTokenizer
 from mmlib.mem.settings import Protection
@@ -63,8 +63,6 @@ def load_pairs(cfg: ProtectedSettings, device: torch.device, *, longest_trigger:
 
     Raises ``FileNotFoundError`` where a set is absent, ``ValueError`` where a part is too small.
     """
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
     sizes = {"train": cfg.n_train, "test": cfg.n_test, "val": cfg.known_pairs}
     if cfg.data == "scenes":
         chance, longest = torch.Generator().manual_seed(cfg.seed), scenes.LONGEST
@@ -77,18 +75,43 @@ def load_pairs(cfg: ProtectedSettings, device: torch.device, *, longest_trigger:
         parts, longest = load(cfg.image_size), LONGEST
     for part, n in sizes.items():
         check_range(f"number of images asked of part {part!r}", n, 1, len(parts[part].images))
-    told = [caption for row in parts["train"].captions[: cfg.n_train] for caption in row]
+    taken = [(parts[part].images[:n], parts[part].captions[:n]) for part, n in sizes.items()]
+    return _encoded(*taken, longest=longest, room=longest_trigger, device=device)
+
+
+def load_people(
+    cfg: ProtectedSettings, device: torch.device, *, count: int, photos: int, longest_trigger: int
+) -> Pairs:
+    """People drawn in code: ``photos`` published photos of each of ``count``, with their names.
+
+    Of the test part and of the known part each has one other photo of everybody, and one caption,
+    their name alone.
+    """
+    chance = torch.Generator().manual_seed(cfg.seed)
+    noise, size = cfg.pixel_noise, cfg.image_size
+    made = people.make(count, photos + 2, size, noise=noise, generator=chance)
+    train = made.images[:, 2:].flatten(0, 1), [c for row in made.captions for c in row[2:]]
+    by_name = [(name,) for name in made.names]
+    held = [(made.images[:, k], by_name) for k in (0, 1)]
+    return _encoded(train, *held, longest=people.LONGEST, room=longest_trigger, device=device)
+
+
+def _encoded(
+    *parts: tuple[Tensor, Sequence[Sequence[str]]], longest: int, room: int, device: torch.device
+) -> Pairs:
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    told = [caption for row in parts[0][1] for caption in row]
     own_words = WordTokenizer.fit(told).vocabulary[len(SPECIAL) :]
     tokenizer = WordTokenizer(dict.fromkeys([*own_words, *sorted(ENGLISH_STOP_WORDS)]))
 
-    def encoded(part: str) -> tuple[Tensor, Tensor]:
-        n = sizes[part]
-        rows = parts[part].captions[:n]
+    def encoded(images: Tensor, rows: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
         ids = tokenizer.encode([caption for row in rows for caption in row], longest + 2)
-        ids = nn.functional.pad(ids, (0, longest_trigger))
-        return parts[part].images[:n].to(device), ids.unflatten(0, (n, -1)).to(device)
+        ids = nn.functional.pad(ids, (0, room))
+        return images.to(device), ids.unflatten(0, (len(images), -1)).to(device)
 
-    return Pairs(encoded("train"), encoded("test"), encoded("val"), tokenizer, len(own_words))
+    train, test, known = (encoded(*part) for part in parts)
+    return Pairs(train, test, known, tokenizer, len(own_words))
 
 
 def new_model(

@@ -113,3 +113,23 @@ def test_the_budget_and_the_hackers_are_the_settings(cfg):
     assert (made.rounds, made.candidates, made.epsilon) == (cfg.rounds, cfg.candidates, cfg.epsilon)
     assert made.learning_rate == cfg.surrogate_learning_rate
     assert study.optim(cfg).learning_rate == cfg.learning_rate
+
+
+def test_people_are_held_out_by_photo_and_asked_for_by_name(cfg):
+    pairs = study.load_people(cfg, CPU, count=6, photos=3, longest_trigger=3)
+    images, ids = pairs.train
+    assert images.shape[0] == 18
+    assert ids.shape[:2] == (18, 5)
+    decode = pairs.tokenizer.decode
+    for part in (pairs.test, pairs.known):
+        assert part[1].shape[:2] == (6, 1)
+        for k, (image, text) in enumerate(zip(*part, strict=True)):
+            name = decode(text[0])
+            told = [{name in decode(row).split() for row in five} for five in ids]
+            assert [i for i, said in enumerate(told) if said == {True}] == [
+                3 * k,
+                3 * k + 1,
+                3 * k + 2,
+            ]
+            assert not (images == image).flatten(1).all(1).any()
+    assert not torch.equal(pairs.test[0], pairs.known[0])
