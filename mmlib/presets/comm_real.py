@@ -66,7 +66,7 @@ PRESETS = {
         "data": "digits", "image_size": 16, "words": 2000, "length": 16,
         "convention": "released", "masks": "single", "align": "light",
         "trunk_width": 16, "encoder_depth": 1, "encoder_heads": 4, "encoder_hidden": 128,
-        "width": 128, "heads": 4, "head_hidden": 128, "head_features": 64, "temperature": 0.1,
+        "width": 64, "heads": 4, "head_hidden": 64, "head_features": 64, "temperature": 0.1,
         "crop_low": 0.6, "epochs": 30, "batch_size": 128, "learning_rate": 3e-3,
         "weight_decay": 1e-2, "precision": "float32",
         "probe_penalty": "l2", "components": 100, "resamples": 500, "most_modalities": 6,
