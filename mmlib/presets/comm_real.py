@@ -70,7 +70,7 @@ PRESETS = {
         "crop_low": 0.6, "epochs": 30, "batch_size": 128, "learning_rate": 3e-3,
         "weight_decay": 1e-2, "precision": "float32",
         "probe_penalty": "l2", "components": 100, "resamples": 500, "most_modalities": 6,
-        "timed_steps": 5,
+        "timed_steps": 12,
     },
     "desk": {
         "data": "mosi", "image_size": 32, "words": 2000, "length": 16,
