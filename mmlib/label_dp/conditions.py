@@ -116,8 +116,8 @@ def conditions(
 
     Always: no noise; label RR and double RR at every epsilon; and at ``epsilon`` the one-log
     reading, the nearest draw, pools of released labels, and the table moved. With ``grid`` also all
-    of {label, image, both} x {whole class, nearest} x {table stays, moves} under both readings, the
-    one-log reading at every epsilon. Nearest draws with ``more_neighbours`` come last.
+    of {label, image, both} x {whole class, nearest} x {table stays, moves} under both readings, and
+    the one-log reading at every epsilon. Nearest draws with ``more_neighbours`` come last.
 
     Names end in ``.epsE`` where they are not at ``epsilon`` itself.
 
@@ -151,7 +151,7 @@ def conditions(
                     if _content(row) not in there:
                         end = f"{'_nearest' * bool(k)}{'_moves' * moves}.{reading}"
                         rows[f"{what}{end}"] = row
-    for k in more_neighbours:
+    for k in sorted({*more_neighbours} - {neighbours}):
         rows[f"nearest.k{k}"] = Condition(f"nearest neighbours, k = {k}", **both, neighbours=k)
     return rows
 

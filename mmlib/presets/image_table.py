@@ -10,7 +10,8 @@ from mmlib.presets.base import Field, Settings
 class ImageTableSettings(Settings):
     """What one run of the chapter trains, on which noise, and how it measures."""
 
-    data: Literal["digits", "products"] = Field(description="image-table pairs")
+    data: Literal["digits", "products", "cars"] = Field(description="image-table pairs")
+    rows: int = Field(ge=10_000, description="of the cars, which are drawn; other sets have theirs")
     epsilon: float = Field(gt=0, description="the privacy loss that is looked at closely")
     epsilons: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         min_length=1, description="the privacy losses that are compared"
@@ -52,7 +53,7 @@ _HALVES = (1.25, 2.5, 5.0, 10.0)  # the one-log reading at half an epsilon has t
 
 PRESETS = {
     "smoke": {
-        "data": "digits",
+        "data": "digits", "rows": 10_000,
         "epsilon": 5.0, "epsilons": (2.5, 5.0), "noise_draws": 1, "neighbours": 10,
         "grid": "full", "more_neighbours": (1,), "baselines": _ALONE,
         "trunk": "small", "width": 4, "image_size": 8, "views": "digits",
@@ -62,7 +63,7 @@ PRESETS = {
         "head_epochs": 2, "head_learning_rate": 1e-2,
     },
     "quick": {
-        "data": "digits",
+        "data": "digits", "rows": 20_000,
         "epsilon": 5.0, "epsilons": (1.0, 2.0, 5.0), "noise_draws": 3, "neighbours": 10,
         "grid": "core", "more_neighbours": (), "baselines": ("simclr",),
         "trunk": "small", "width": 16, "image_size": 16, "views": "digits",
@@ -72,7 +73,7 @@ PRESETS = {
         "head_epochs": 60, "head_learning_rate": 1e-2,
     },
     "desk": {
-        "data": "digits",
+        "data": "digits", "rows": 20_000,
         "epsilon": 5.0, "epsilons": _HALVES, "noise_draws": 3, "neighbours": 10,
         "grid": "full", "more_neighbours": (1, 50), "baselines": _ALONE,
         "trunk": "small", "width": 32, "image_size": 16, "views": "digits",
@@ -83,7 +84,7 @@ PRESETS = {
     },
     # Trunk, views, batch, learning rate and decay of the paper; the data stay the digits.
     "paper": {
-        "data": "digits",
+        "data": "digits", "rows": 176_414,
         "epsilon": 5.0, "epsilons": _HALVES, "noise_draws": 5, "neighbours": 10,
         "grid": "full", "more_neighbours": (1, 5, 50), "baselines": _ALONE,
         "trunk": "resnet50", "width": 64, "image_size": 64, "views": "dvm",
