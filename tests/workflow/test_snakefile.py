@@ -157,4 +157,4 @@ def test_the_grid_of_this_book_is_complete(checkout):
     assert output.count("(log: ") == sum(len(row["seeds"]) for row in rows)
     for row in rows:
         fewest = {"smoke": 1, "quick": 1, "desk": 3, "paper": 5}[row["preset"]]
-        assert row["seeds"] == list(range(fewest)), row
+        assert row["seeds"] == list(range(max(fewest, len(row["seeds"])))), row
