@@ -29,11 +29,15 @@ from pathlib import Path
 from PIL import Image
 
 from mmlib._checks import check_range
-from mmlib.data._root import data_root
+from mmlib.data._root import data_root, set_folder
 from mmlib.data.captioned import Captioned, _parts, _Row
 
 COLUMNS = ("id", "split", "group", "emoji", "name", "keywords")
 
+_HOW = (
+    "Fetch googlefonts/noto-emoji, muan/unicode-emoji-json and muan/emojilib from GitHub, then run "
+    "`python -m mmlib.data.emoji DRAWINGS NAMES KEYWORDS`, which says what they are"
+)
 _SIZE = 72  # of the drawings, in pixels
 _PEOPLE = re.compile(r"\b(?:man|men|woman|women|person|people|boy|girl|male|female)\b")
 _SKIN = range(0x1F3FB, 0x1F400)
@@ -54,14 +58,7 @@ def load(size: int, *, root: Path | None = None) -> dict[str, Captioned]:
     in its name, or no readable drawing.
     """
     check_range("size", size, 8)
-    folder = data_root() / "emoji_names" if root is None else Path(root)
-    absent = [name for name in ("emoji.csv", "images.zip") if not (folder / name).is_file()]
-    if absent:
-        raise FileNotFoundError(
-            f"{folder} has no {', '.join(absent)}. Fetch googlefonts/noto-emoji, "
-            "muan/unicode-emoji-json and muan/emojilib from GitHub, then run "
-            "`python -m mmlib.data.emoji DRAWINGS NAMES KEYWORDS`, which says what they are"
-        )
+    folder = set_folder("emoji_names", ("emoji.csv", "images.zip"), _HOW, root)
     with (folder / "emoji.csv").open(newline="", encoding="utf-8") as file:
         table = csv.DictReader(file)
         if tuple(table.fieldnames or ()) != COLUMNS:

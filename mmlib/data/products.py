@@ -31,12 +31,17 @@ from PIL import Image
 from torch import Tensor
 
 from mmlib._checks import check_range
-from mmlib.data._root import data_root
+from mmlib.data._root import data_root, set_folder
 from mmlib.data.image_table import ImageTable, split
 
 CONTINUOUS = ("year", "title_chars")
 CATEGORICAL = ("gender", "baseColour", "season", "usage", "brand_word")
 
+_HOW = (
+    "Fetch 'Fashion Product Images (Small)' from Kaggle "
+    "(paramaggarwal/fashion-product-images-small), then run "
+    "`python -m mmlib.data.products FOLDER` on the folder with its styles.csv"
+)
 _WIDTH, _HEIGHT = 60, 80  # of the publisher's photos
 _FEWEST = 40  # articles of a class, for it to be kept
 _FEWEST_BRAND = 10  # articles of a brand, for it to have a code of its own
@@ -85,14 +90,8 @@ def titles(*, root: Path | None = None) -> dict[str, tuple[str, ...]]:
 
 def _rows(root: Path | None) -> tuple[Path, pd.DataFrame, dict[str, np.ndarray]]:
     """The set's folder, its table by id, and which rows each part has."""
-    folder = data_root() / "fashion_products" if root is None else Path(root)
-    absent = [n for n in ("table.csv", "classes.csv", "images.zip") if not (folder / n).is_file()]
-    if absent:
-        raise FileNotFoundError(
-            f"{folder} has no {', '.join(absent)}. Fetch 'Fashion Product Images (Small)' from "
-            "Kaggle (paramaggarwal/fashion-product-images-small), then run "
-            "`python -m mmlib.data.products FOLDER` on the folder with its styles.csv"
-        )
+    files = ("table.csv", "classes.csv", "images.zip")
+    folder = set_folder("fashion_products", files, _HOW, root)
     rows = pd.read_csv(folder / "table.csv", keep_default_na=False).sort_values("id")
     parts = rows["split"].to_numpy()
     fifth = np.zeros(len(rows), dtype=bool)

@@ -32,11 +32,16 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mmlib.data._root import data_root
+from mmlib.data._root import data_root, set_folder
 from mmlib.encoders.text import has_words
 
 KINDS = ("text", "audio", "video")
 CLASSES = ("negative", "positive")
+
+_HOW = (
+    "Clone https://github.com/declare-lab/multimodal-deep-learning, then run "
+    "`python -m mmlib.data.utterances FOLDER` on its folder bc-LSTM/data"
+)
 
 
 @dataclass(frozen=True)
@@ -75,14 +80,7 @@ def load(*, root: Path | None = None, device: torch.device | str = "cpu") -> Utt
     arrays that do not fit the table or are not finite, a label other than 0 and 1, an unknown
     split, a transcript without words, a double row or id, and a video in two splits.
     """
-    folder = data_root() / "mosi_features" if root is None else Path(root)
-    absent = [name for name in ("features.npz", "utterances.csv") if not (folder / name).is_file()]
-    if absent:
-        raise FileNotFoundError(
-            f"{folder} has no {', '.join(absent)}. Clone "
-            "https://github.com/declare-lab/multimodal-deep-learning, then run "
-            "`python -m mmlib.data.utterances FOLDER` on its folder bc-LSTM/data"
-        )
+    folder = set_folder("mosi_features", ("features.npz", "utterances.csv"), _HOW, root)
     rows = pd.read_csv(folder / "utterances.csv", keep_default_na=False).sort_values("row")
     try:
         with (
