@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from mmlib.data import trifeature
 from mmlib.evaluate.features import embed_pairs
+from mmlib.evaluate.probe import ProbeResult, linear_probe
 from mmlib.methods.image_pairs import build
 from mmlib.presets.trifeature import TrifeatureSettings
 from mmlib.train import EpochSampler, Optim, fit
@@ -48,9 +49,14 @@ class PairStudy:
         """All that was loaded, for a record's hash of its data."""
         return [*self.images.values(), *self.labels.values()]
 
-    def untrained(self, method: str, **changes) -> nn.Module:
-        """A method's model with new weights; ``changes`` are :func:`build`'s."""
-        model = build(method, self.cfg, **changes)
+    def untrained(
+        self, method: str, *, cfg: TrifeatureSettings | None = None, **changes
+    ) -> nn.Module:
+        """A method's model with new weights, by other settings if ``cfg`` is given.
+
+        ``changes`` are :func:`build`'s.
+        """
+        model = build(method, self.cfg if cfg is None else cfg, **changes)
         return model.to(self.device, memory_format=torch.channels_last)
 
     def train(
@@ -94,7 +100,31 @@ class PairStudy:
         pairs = self.probe_pairs[split]
         return embed_pairs(model, [self.images[split]] * 2, (pairs.first, pairs.second))
 
+    def probe(
+        self,
+        features: Mapping[str, Tensor],
+        labels: str | Mapping[str, Tensor],
+        *,
+        generator: torch.Generator,
+        **options,
+    ) -> ProbeResult:
+        """A linear probe on features (P, E) of the probe's pairs, fitted on ``"train"``.
+
+        ``labels`` is a task of the pairs (R, U1, U2, S), or gives class numbers (P,) for both
+        splits; ``options`` are :func:`mmlib.evaluate.probe.linear_probe`'s.
+        """
+        if isinstance(labels, str):
+            labels = {split: pairs.labels[labels] for split, pairs in self.probe_pairs.items()}
+        return linear_probe(
+            features["train"],
+            labels["train"].to(self.device),
+            features["test"],
+            labels["test"].to(self.device),
+            generator=generator,
+            **options,
+        )
+
     def _draw(self, split: str, n: int, biased: bool, seed: int) -> trifeature.Pairs:
         """At most n pairs."""
-        available = len(self.world.pairs(split, None, biased=biased, seed=seed))
-        return self.world.pairs(split, min(n, available), biased=biased, seed=seed)
+        n = min(n, self.world.count(split, biased=biased))
+        return self.world.pairs(split, n, biased=biased, seed=seed)

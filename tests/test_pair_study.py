@@ -74,3 +74,24 @@ def test_embeddings_are_the_models_own(first):
     batch = [first.images["test"][side] for side in (pairs.first, pairs.second)]
     with torch.no_grad():
         torch.testing.assert_close(first.embed(model, "test"), model.embed(batch))
+
+
+def test_pairs_are_counted_as_they_are_drawn(first):
+    for split in ("train", "test"):
+        for biased in (False, True):
+            drawn = first.world.pairs(split, None, biased=biased, seed=0)
+            assert first.world.count(split, biased=biased) == len(drawn)
+
+
+def test_a_probe_takes_a_task_or_labels_and_is_fitted_on_training_pairs(first):
+    codes = {
+        split: torch.nn.functional.one_hot(pairs.labels["R"]).float()
+        for split, pairs in first.probe_pairs.items()
+    }
+    labels = {split: pairs.labels["R"] for split, pairs in first.probe_pairs.items()}
+    for asked in ("R", labels):
+        result = first.probe(codes, asked, generator=torch.Generator().manual_seed(0))
+        assert result.balanced_accuracy == 100
+    mixed = {"train": codes["train"], "test": 1 - codes["test"]}  # other shapes than those fitted
+    result = first.probe(mixed, "R", generator=torch.Generator().manual_seed(0))
+    assert result.balanced_accuracy == 0

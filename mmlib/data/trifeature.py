@@ -79,12 +79,7 @@ class Trifeature:
         training (57,636 if biased), all 4,094 for the test. Raises ``ValueError`` for another
         ``split`` and for an ``n`` that is not between 1 and the number of such pairs.
         """
-        check_choice("split", split, RENDERINGS)
-        shape, texture, color = (self.train if split == "train" else self.test).labels.T
-        partner = self.mapping[texture]
-        allowed = shape[:, None] == shape
-        if biased:
-            allowed &= partner[:, None] == color
+        shape, texture, color, partner, allowed = self._pairable(split, biased)
         allowed = allowed.flatten().nonzero()[:, 0]
         n = len(allowed) if n is None else n
         check_range("n", n, 1, len(allowed))
@@ -99,6 +94,21 @@ class Trifeature:
             "S": (partner[first] == color[second]).long(),
         }
         return Pairs(first, second, labels)
+
+    def count(self, split: str, *, biased: bool) -> int:
+        """How many pairs :meth:`pairs` has to draw from, without drawing any."""
+        *_, allowed = self._pairable(split, biased)
+        return int(allowed.sum())
+
+    def _pairable(self, split: str, biased: bool) -> tuple[Tensor, ...]:
+        """Shape, texture, colour and partner colour of each image, and bool (N, N): which pairs."""
+        check_choice("split", split, RENDERINGS)
+        shape, texture, color = (self.train if split == "train" else self.test).labels.T
+        partner = self.mapping[texture]
+        allowed = shape[:, None] == shape
+        if biased:
+            allowed &= partner[:, None] == color
+        return shape, texture, color, partner, allowed
 
 
 def load(
