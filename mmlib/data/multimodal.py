@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range
-from mmlib.data import digits, multibench, products, utterances
+from mmlib.data import digits, mimic, multibench, products, utterances
 from mmlib.data.image_table import ImageTable
 from mmlib.encoders.table import TableSchema
 from mmlib.encoders.text import SPECIAL, WordTokenizer
@@ -25,7 +25,10 @@ class Modality:
     ``features`` is the side of an image in pixels, the columns of a table, the entries of a vector
     or of a step of a sequence, the words that a text's tokenizer knows. A table has a ``schema``
     and ``marginals``, the training rows that its views take values from; a text has a ``length`` in
-    tokens; ``upright`` says of images that their mirror images are something else.
+    tokens; ``upright`` says of images that their mirror images are something else, ``blurred`` that
+    their views are blurred half of the time. ``changes`` are what makes the views of vectors and
+    sequences, in that order. ``network`` names the paper's encoder of it in
+    :mod:`mmlib.methods.published`, if there is one.
     """
 
     name: str
@@ -35,6 +38,9 @@ class Modality:
     marginals: Tensor | None = field(default=None, repr=False)
     length: int = 0
     upright: bool = False
+    blurred: bool = False
+    changes: tuple[Literal["drop", "noise"], ...] = ("drop", "noise")
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,6 +163,20 @@ def of_steps(data: dict[str, multibench.Part], classes: tuple[str, ...]) -> Mult
     return Multimodal(tuple(modalities), **parts, classes=classes)
 
 
+def of_stays(data: dict[str, mimic.Part]) -> Multimodal:
+    """MIMIC: ``table``, in whose views no entry is zeroed, and ``series``."""
+    first = data["train"]
+    modalities = (
+        Modality("table", "vector", first.table.shape[1], changes=("noise",), network="perceptron"),
+        Modality("series", "sequence", first.series.shape[2], network="gru"),
+    )
+    parts = {}
+    for name, part in data.items():
+        units = torch.arange(len(part), device=part.labels.device)
+        parts[name] = Part((part.table, part.series), part.labels, units)
+    return Multimodal(modalities, **parts, classes=mimic.CLASSES)
+
+
 def _of_images(
     data: ImageTable, second: Modality, inputs: dict[str, Tensor], upright: bool
 ) -> Multimodal:
@@ -191,4 +211,5 @@ SETS: dict[str, Callable[[int, int, int, torch.device | str], Multimodal]] = {
         )
         for name in multibench.FILES
     },
+    "multibench_mimic": lambda size, words, length, device: of_stays(mimic.load(device=device)),
 }

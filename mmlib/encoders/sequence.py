@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mmlib._checks import check_shape
 
 
 class SequenceTransformer(nn.Module):
@@ -68,3 +73,32 @@ class StepMean(nn.Module):
 
     def forward(self, steps: Tensor) -> Tensor:
         return self.encoder(steps).mean(dim=1)
+
+
+class CausalConvolutions(nn.Module):
+    """Convolutions of two steps and stride two until one is left: (B, 32, F) -> (B, width).
+
+    Five layers, each after one step of zeros in front, each followed by leaky ReLU of slope 0.1.
+    Mind what that comes to: the first output of a layer is made of those zeros and its first input,
+    and the one step that is left is the first output of all five. So **it reads the first of the 32
+    steps and no other**. Raises ``ValueError`` for another number of steps. Source: CoMM, Vision &
+    Touch experiments (force: 6, 16, 32, 64, 128, D features); MultiBench, released code, whose
+    causal convolution also cuts the last output.
+
+    >>> import torch
+    >>> CausalConvolutions(6, 128)(torch.zeros(2, 32, 6)).shape
+    torch.Size([2, 128])
+    """
+
+    def __init__(self, n_features: int, width: int):
+        super().__init__()
+        self.n_features, self.out_features = n_features, width
+        sizes = (n_features, 16, 32, 64, 128, width)
+        self.layers = nn.ModuleList(nn.Conv1d(a, b, 2, stride=2) for a, b in pairwise(sizes))
+
+    def forward(self, steps: Tensor) -> Tensor:
+        check_shape("steps", steps, "B 32 F", F=self.n_features)
+        x = steps.mT
+        for layer in self.layers:
+            x = F.leaky_relu(layer(F.pad(x, (1, 0))), 0.1)
+        return x.squeeze(2)

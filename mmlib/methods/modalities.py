@@ -13,6 +13,7 @@ from mmlib.augment.image import (
     ColorJitter,
     Compose,
     Flip,
+    GaussianBlur,
     Grayscale,
     Normalize,
     ResizedCrop,
@@ -33,7 +34,7 @@ from mmlib.fusion import (
     ProjectionHead,
     TokenAdapter,
 )
-from mmlib.methods import Transform
+from mmlib.methods import Transform, published
 from mmlib.methods.clip import DualEncoder
 from mmlib.methods.cmc import CMC
 from mmlib.methods.comm import CoMM, single_masks, subset_masks
@@ -59,6 +60,9 @@ def build(
     with CoMM's network and nothing to hide. The same ``cfg.seed`` gives all methods the same
     encoders, whichever modalities they see.
 
+    With ``cfg.encoders`` ``"published"`` a modality that names a network of the paper's gets it
+    (:mod:`mmlib.methods.published`); any other has that of its kind.
+
     Views are CoMM's: parts of an image in other colours, mirrored unless it is upright (it is then
     turned by up to 15 degrees); entries of a vector, or steps of a sequence, zeroed, and noise
     added; 30 % of a table's columns from other rows; 15 % of a text's words masked. What Cross and
@@ -76,7 +80,7 @@ def build(
     strong = [views(m, cfg.crop_low) for m in modalities]
     aligned = strong if cfg.align == "strong" else [light(m) for m in modalities]
 
-    pooled = [_pooled(m, e) for m, e in zip(modalities, encoders, strict=True)]
+    pooled = [_pooled(m, e, cfg) for m, e in zip(modalities, encoders, strict=True)]
     if method == "cross":
         heads = [nn.Linear(e.out_features, cfg.width, bias=False) for e in pooled]
         if len(modalities) == 2:
@@ -89,7 +93,7 @@ def build(
         ]
         return CrossSelf(pooled, heads, align=aligned, **options)
 
-    adapters = [_adapter(m, e, cfg.width) for m, e in zip(modalities, encoders, strict=True)]
+    adapters = [_adapter(m, e, cfg) for m, e in zip(modalities, encoders, strict=True)]
     fusion = FusionTransformer(cfg.width, heads=cfg.heads)
     head = ProjectionHead(cfg.width, cfg.head_hidden, cfg.head_features)
     if method == "alone":
@@ -108,6 +112,7 @@ def views(modality: Modality, crop_low: float) -> Transform:
                 ResizedCrop(modality.features, scale=(crop_low, 1.0)),
                 ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
                 Grayscale(0.2),
+                *([GaussianBlur(13)] if modality.blurred else []),
                 Rotation(15) if modality.upright else Flip(0.5),
                 Normalize(),
             ]
@@ -116,7 +121,8 @@ def views(modality: Modality, crop_low: float) -> Transform:
         return Corrupt(0.3, modality.marginals)
     if modality.kind == "text":
         return MaskTokens(0.15)
-    return Chain([Drop(), Noise()])
+    changes = {"drop": Drop(), "noise": Noise()}
+    return Chain([changes[name] for name in modality.changes])
 
 
 def light(modality: Modality) -> Transform:
@@ -136,6 +142,8 @@ def _as_it_is(batch: Tensor, generator: torch.Generator | None) -> Tensor:
 
 
 def _encoder(modality: Modality, cfg: CommRealSettings) -> nn.Module:
+    if _has_its_own(modality, cfg):
+        return published.encoder(modality, cfg.width)
     if modality.kind == "image":
         return SmallConvNet(cfg.trunk_width)
     if modality.kind == "sequence":
@@ -154,16 +162,24 @@ def _encoder(modality: Modality, cfg: CommRealSettings) -> nn.Module:
     return TableMLP(modality.schema or TableSchema(modality.features), cfg.width)
 
 
-def _adapter(modality: Modality, encoder: nn.Module, width: int) -> nn.Module:
+def _has_its_own(modality: Modality, cfg: CommRealSettings) -> bool:
+    return cfg.encoders == "published" and bool(modality.network)
+
+
+def _adapter(modality: Modality, encoder: nn.Module, cfg: CommRealSettings) -> nn.Module:
     if modality.kind == "image":
         with torch.no_grad():
             pixels = torch.zeros(1, 3, modality.features, modality.features)
             grid = encoder.eval()(pixels).shape[2:]
         encoder.train()
-        return MapAdapter(encoder.out_features, width, tuple(grid))
-    return IdentityAdapter() if modality.kind == "sequence" else TokenAdapter(width)
+        return MapAdapter(encoder.out_features, cfg.width, tuple(grid))
+    if _has_its_own(modality, cfg):
+        return published.adapter(modality, encoder, cfg.width)
+    return IdentityAdapter() if modality.kind == "sequence" else TokenAdapter(cfg.width)
 
 
-def _pooled(modality: Modality, encoder: nn.Module) -> nn.Module:
+def _pooled(modality: Modality, encoder: nn.Module, cfg: CommRealSettings) -> nn.Module:
+    if _has_its_own(modality, cfg):
+        return published.pooled(modality, encoder)
     wrap = {"image": GlobalPool, "sequence": StepMean}.get(modality.kind)
     return wrap(encoder) if wrap else encoder

@@ -8,7 +8,7 @@ from mmlib.presets.base import Field, Settings
 
 Data = Literal[
     "digits", "mosi", "mosi_words", "products_title", "products_table",
-    "multibench_mosi", "multibench_urfunny", "multibench_mustard",
+    "multibench_mosi", "multibench_urfunny", "multibench_mustard", "multibench_mimic",
 ]  # fmt: skip
 
 
@@ -26,6 +26,9 @@ class CommRealSettings(Settings):
     )
     align: Literal["light", "strong"] = Field(
         description="views that Cross and Cross+Self align across modalities"
+    )
+    encoders: Literal["small", "published"] = Field(
+        description="a small one for each kind, or the paper's where it has one for the modality"
     )
     trunk_width: int = Field(ge=1, description="channels of the image encoder's first layer")
     encoder_depth: int = Field(ge=1, description="layers of text and sequence encoders")
@@ -55,6 +58,7 @@ PRESETS = {
     "smoke": {
         "data": "digits", "image_size": 8, "words": 50, "length": 8,
         "convention": "released", "masks": "single", "align": "light",
+        "encoders": "small",
         "trunk_width": 4, "encoder_depth": 1, "encoder_heads": 2, "encoder_hidden": 16,
         "width": 16, "heads": 2, "head_hidden": 16, "head_features": 8, "temperature": 0.1,
         "crop_low": 0.6, "epochs": 1, "batch_size": 360, "learning_rate": 1e-3,
@@ -65,6 +69,7 @@ PRESETS = {
     "quick": {
         "data": "digits", "image_size": 16, "words": 2000, "length": 16,
         "convention": "released", "masks": "single", "align": "light",
+        "encoders": "small",
         "trunk_width": 16, "encoder_depth": 1, "encoder_heads": 4, "encoder_hidden": 128,
         "width": 64, "heads": 4, "head_hidden": 64, "head_features": 64, "temperature": 0.1,
         "crop_low": 0.6, "epochs": 30, "batch_size": 128, "learning_rate": 3e-3,
@@ -75,6 +80,7 @@ PRESETS = {
     "desk": {
         "data": "mosi", "image_size": 32, "words": 2000, "length": 16,
         "convention": "released", "masks": "single", "align": "light",
+        "encoders": "small",
         "trunk_width": 16, "encoder_depth": 1, "encoder_heads": 4, "encoder_hidden": 128,
         "width": 64, "heads": 8, "head_hidden": 128, "head_features": 64, "temperature": 0.1,
         "crop_low": 0.3, "epochs": 50, "batch_size": 64, "learning_rate": 1e-3,
@@ -86,6 +92,7 @@ PRESETS = {
     "paper": {
         "data": "multibench_mosi", "image_size": 224, "words": 2000, "length": 16,
         "convention": "released", "masks": "single", "align": "light",
+        "encoders": "published",
         "trunk_width": 64, "encoder_depth": 5, "encoder_heads": 5, "encoder_hidden": 2048,
         "width": 40, "heads": 8, "head_hidden": 512, "head_features": 256, "temperature": 0.1,
         "crop_low": 0.08, "epochs": 100, "batch_size": 64, "learning_rate": 1e-3,

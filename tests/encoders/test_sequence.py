@@ -1,6 +1,14 @@
+from itertools import pairwise
+
+import pytest
 import torch
 
-from mmlib.encoders.sequence import GRUEncoder, SequenceTransformer, StepMean
+from mmlib.encoders.sequence import (
+    CausalConvolutions,
+    GRUEncoder,
+    SequenceTransformer,
+    StepMean,
+)
 
 
 def count(module):
@@ -47,3 +55,45 @@ def test_step_mean_is_the_mean_of_all_steps():
     mean = StepMean(encoder)
     assert mean.out_features == 5
     torch.testing.assert_close(mean(steps), sum(encoder(steps).unbind(1)) / 7)
+
+
+def test_causal_convolutions_are_the_sum_over_two_steps_written_out():
+    torch.manual_seed(0)
+    encoder = CausalConvolutions(3, 5)
+    steps = torch.randn(2, 32, 3)
+    x = steps
+    for layer in encoder.layers:
+        x = torch.cat([torch.zeros(2, 1, x.shape[2]), x], dim=1)
+        pairs = zip(x[:, 0:-1:2].unbind(1), x[:, 1::2].unbind(1), strict=False)
+        made = [a @ layer.weight[:, :, 0].T + b @ layer.weight[:, :, 1].T for a, b in pairs]
+        x = torch.stack(made, dim=1) + layer.bias
+        x = torch.where(x > 0, x, 0.1 * x)
+    assert x.shape == (2, 1, 5)
+    torch.testing.assert_close(encoder(steps), x[:, 0])
+
+
+def test_causal_convolutions_have_the_papers_size_and_read_the_first_step_alone():
+    torch.manual_seed(0)
+    encoder = CausalConvolutions(6, 128)
+    sizes = (6, 16, 32, 64, 128, 128)
+    assert count(encoder) == sum(2 * a * b + b for a, b in pairwise(sizes))
+    steps = torch.randn(1, 32, 6)
+    out = encoder(steps)
+    for step in range(32):
+        changed = steps.clone()
+        changed[:, step] += 1
+        assert torch.equal(encoder(changed), out) == (step > 0)
+    with pytest.raises(ValueError, match=r"steps has shape \(1, 16, 6\)"):
+        encoder(steps[:, :16])
+
+
+def test_causal_convolutions_are_padded_on_both_sides_and_cut_at_the_end():
+    """The released form: torch's own padding, then the last output left out."""
+    torch.manual_seed(0)
+    encoder = CausalConvolutions(6, 16)
+    steps = torch.randn(3, 32, 6)
+    x = steps.mT
+    for layer in encoder.layers:
+        found = torch.nn.functional.conv1d(x, layer.weight, layer.bias, stride=2, padding=1)
+        x = torch.nn.functional.leaky_relu(found[:, :, :-1], 0.1)
+    torch.testing.assert_close(encoder(steps), x[:, :, 0])

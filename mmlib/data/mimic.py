@@ -1,0 +1,129 @@
+"""MIMIC as MultiBench prepares it: a hospital stay's table and its first day in hourly steps.
+
+The records are MIMIC-III's (A. Johnson et al., 2016). PhysioNet gives them out to persons who have
+taken its course and signed for it; MultiBench, which prepared them, passes ``im.pk`` on to those
+who show that. Neither is part of this project. ``MMLIB_DATA/multibench/im.pk`` is a dictionary of
+
+* ``adm_features_all`` (N, 5): the table of a stay;
+* ``ep_tdata`` (N, 24, 12): measurements of 24 hours;
+* ``y_icd9`` (N, 20): whether a diagnosis of each group of ICD-9 codes was made;
+* ``adm_labels_all``, for the mortality task, which is not used here.
+
+It is read as MultiBench's other pickles are, by an interpreter that knows arrays and nothing else.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmlib._checks import check_range
+from mmlib.data._root import data_root
+from mmlib.data.multibench import read_arrays
+
+FILE = "im.pk"
+GROUP = 7  # of ICD-9 codes: the paper's task
+CLASSES = ("other diagnoses", f"diagnosis of group {GROUP}")
+_KEYS = {"adm_features_all": 2, "ep_tdata": 3, "y_icd9": 2}  # and their dimensions
+
+
+@dataclass(frozen=True)
+class Part:
+    """N stays: ``table`` (N, F), ``series`` (N, T, G) and ``labels`` (N,)."""
+
+    table: Tensor
+    series: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def load(
+    *, group: int = GROUP, root: Path | None = None, device: torch.device | str = "cpu"
+) -> dict[str, Part]:
+    """The parts ``train``, ``validation`` and ``test`` of the published split, a label 0 or 1.
+
+    As published: nan and infinite measurements are 0; features are scaled by mean and standard
+    deviation over *all* stays (and hours), test stays included; then the stays are shuffled by
+    Python's generator with seed 10, and of these the first tenth is for validation, the next the
+    test part. A feature without spread is zero here. The label is whether a diagnosis of ``group``
+    was made. ``root`` is the folder of the file, by default ``multibench`` in ``MMLIB_DATA``.
+
+    Raises ``FileNotFoundError``, saying how to get it, where the file is absent; ``ValueError`` for
+    a file that holds anything but arrays and containers or is cut short, that lacks a key, whose
+    arrays do not fit each other, and for labels other than 0 and 1, fewer than ten stays and a
+    ``group`` that the file does not have. Source: MultiBench; CoMM, MIMIC experiment.
+    """
+    path = (data_root() / "multibench" if root is None else Path(root)) / FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing. Get access to MIMIC from PhysioNet (https://physionet.org: a "
+            "course and a signed agreement), then ask for it as "
+            "https://github.com/pliang279/MultiBench says, and bring it here as it is"
+        )
+    arrays = _arrays(read_arrays(path))
+    table, series, groups = arrays.values()
+    check_range("group", group, 0, groups.shape[1] - 1)
+    chosen = groups[:, group]
+    for value in np.unique(chosen):
+        if value not in (0, 1):
+            raise ValueError(f"{FILE}: y_icd9 holds {value} in group {group}; allowed: 0, 1")
+    table, series = _scaled(table, (0,)), _scaled(series, (0, 1))
+    return {
+        name: Part(
+            torch.from_numpy(table[rows]).float().to(device),
+            torch.from_numpy(series[rows]).float().to(device),
+            torch.from_numpy(chosen[rows]).long().to(device),
+        )
+        for name, rows in published_split(len(chosen)).items()
+    }
+
+
+def published_split(n: int) -> dict[str, list[int]]:
+    """The stays of each part, of ``n``, in the order that MultiBench's loader has them in.
+
+    >>> {part: rows[:4] for part, rows in published_split(20).items()}
+    {'train': [19, 8, 9, 12], 'validation': [14, 11], 'test': [5, 6]}
+    """
+    check_range("number of stays", n, 10)
+    order = list(range(n))
+    random.Random(10).shuffle(order)
+    return {
+        "train": order[n // 5 :],
+        "validation": order[: n // 10],
+        "test": order[n // 10 : n // 5],
+    }
+
+
+def _arrays(content: Any) -> dict[str, np.ndarray]:
+    if not isinstance(content, dict):
+        raise ValueError(f"{FILE} holds a {type(content).__name__}; expected a dictionary")
+    arrays = {}
+    for name, dimensions in _KEYS.items():
+        if name not in content:
+            raise ValueError(f"{FILE} has no {name!r}")
+        try:
+            arrays[name] = np.array(content[name], dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{FILE}: {name} are no numbers ({error})") from error
+        if arrays[name].ndim != dimensions:
+            raise ValueError(
+                f"{FILE}: {name} is {arrays[name].shape}; expected {dimensions} dimensions"
+            )
+    if len(lengths := {len(x) for x in arrays.values()}) > 1:
+        raise ValueError(f"{FILE} has {sorted(lengths)} stays in its arrays; expected one number")
+    return arrays
+
+
+def _scaled(x: np.ndarray, over: tuple[int, ...]) -> np.ndarray:
+    x = np.where(np.isfinite(x), x, 0)
+    sd = x.std(axis=over)
+    constant = x.min(axis=over) == x.max(axis=over)  # rounding may leave it a deviation
+    return np.where(constant, 0, (x - x.mean(axis=over)) / np.where(constant, 1, sd))
