@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range
-from mmlib.data import digits, mimic, multibench, products, utterances
+from mmlib.data import digits, mimic, multibench, products, utterances, vision_touch
 from mmlib.data.image_table import ImageTable
 from mmlib.encoders.table import TableSchema
 from mmlib.encoders.text import SPECIAL, WordTokenizer
 
+_SIDE = 32  # of the largest image that is read without an encoder
 Kind = Literal["image", "table", "vector", "sequence", "text"]
 
 
@@ -89,15 +91,16 @@ def load(
 def as_vectors(modality: Modality, batch: Tensor) -> Tensor:
     """A batch as plain features (N, F), which a linear classifier can read without an encoder.
 
-    Pixels in [0, 1]; a table's columns with its codes one-hot; a vector itself; the mean over the
-    steps of a sequence; how often a text has each word (special tokens do not count).
+    Pixels in [0, 1], of images averaged down to 32 a side where they are larger; a table's columns
+    with its codes one-hot; a vector itself; the mean over the steps of a sequence; how often a text
+    has each word (special tokens do not count).
 
     >>> ids = torch.tensor([[1, 6, 6, 2, 0]])
     >>> as_vectors(Modality("title", "text", 8, length=5), ids)
     tensor([[0., 2., 0.]])
     """
     if modality.kind == "image":
-        return batch.flatten(1).float() / 255
+        return torch.cat([_pixels(images) for images in batch.split(1024)])
     if modality.kind == "table":
         return modality.schema.one_hot(batch)
     if modality.kind == "sequence":
@@ -107,6 +110,13 @@ def as_vectors(modality: Modality, batch: Tensor) -> Tensor:
         counts.scatter_add_(1, batch, torch.ones_like(batch, dtype=counts.dtype))
         return counts[:, len(SPECIAL) :]
     return batch
+
+
+def _pixels(images: Tensor) -> Tensor:
+    pixels = images.float() / 255
+    if images.shape[-1] > _SIDE:
+        pixels = F.adaptive_avg_pool2d(pixels, _SIDE)
+    return pixels.flatten(1)
 
 
 def image_table(data: ImageTable, *, upright: bool) -> Multimodal:
@@ -177,6 +187,25 @@ def of_stays(data: dict[str, mimic.Part]) -> Multimodal:
     return Multimodal(modalities, **parts, classes=mimic.CLASSES)
 
 
+def of_contact(data: dict[str, vision_touch.Part]) -> Multimodal:
+    """Vision & Touch, contact at the next step: ``image``, ``proprio`` and ``force``."""
+    modalities = (
+        _seen_by_hand(data),
+        Modality("proprio", "vector", 8, changes=("noise",), network="proprio"),
+        Modality("force", "sequence", 6, changes=("noise", "drop"), network="force"),
+    )
+    parts = {
+        name: Part((part.images, part.proprio, part.force), part.labels, part.trajectories)
+        for name, part in data.items()
+    }
+    return Multimodal(modalities, **parts, classes=vision_touch.CLASSES, unit="trajectory")
+
+
+def _seen_by_hand(data: dict[str, vision_touch.Part]) -> Modality:
+    side = data["train"].images.shape[-1]
+    return Modality("image", "image", side, blurred=True, network="resnet18")
+
+
 def _of_images(
     data: ImageTable, second: Modality, inputs: dict[str, Tensor], upright: bool
 ) -> Multimodal:
@@ -212,4 +241,12 @@ SETS: dict[str, Callable[[int, int, int, torch.device | str], Multimodal]] = {
         for name in multibench.FILES
     },
     "multibench_mimic": lambda size, words, length, device: of_stays(mimic.load(device=device)),
+    **{
+        f"multibench_visionandtouch_cp{suffix}": (
+            lambda size, words, length, device, split=split: of_contact(
+                vision_touch.load("cp", split=split, size=size, device=device)
+            )
+        )
+        for suffix, split in {"": "released", "_clean": "clean"}.items()
+    },
 }

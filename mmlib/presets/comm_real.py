@@ -9,6 +9,7 @@ from mmlib.presets.base import Field, Settings
 Data = Literal[
     "digits", "mosi", "mosi_words", "products_title", "products_table",
     "multibench_mosi", "multibench_urfunny", "multibench_mustard", "multibench_mimic",
+    "multibench_visionandtouch_cp", "multibench_visionandtouch_cp_clean",
 ]  # fmt: skip
 
 

@@ -117,6 +117,10 @@ def test_multibench_is_loaded_by_its_name(tmp_path, monkeypatch):
 def test_raw_features_of_each_kind():
     image = torch.full((2, 3, 8, 8), 51, dtype=torch.uint8)
     assert torch.allclose(as_vectors(Modality("i", "image", 8), image), torch.full((2, 192), 0.2))
+    fine = torch.randint(256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0))
+    coarse = fine.double().unflatten(2, (32, 2)).unflatten(4, (32, 2)).mean(dim=(3, 5)) / 255
+    found = as_vectors(Modality("i", "image", 64), fine.byte())
+    assert torch.allclose(found, coarse.flatten(1).float(), atol=1e-6)
     rows = torch.tensor([[0.5, 2.0]])
     table = Modality("t", "table", 2, TableSchema(1, (3,)))
     assert as_vectors(table, rows).tolist() == [[0.5, 0.0, 0.0, 1.0]]
