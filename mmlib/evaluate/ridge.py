@@ -1,0 +1,124 @@
+"""Linear probes of numbers: how well a ridge regression predicts them from frozen embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mmlib._checks import check_range, check_shape
+
+STRENGTHS = tuple(10.0**k for k in range(-6, 7, 2))  # of the penalty, weak to strong
+
+
+@dataclass(frozen=True)
+class LinearRegression:
+    """``x @ weight + bias``: weight (D, Q), bias (Q,), fitted with penalty ``alpha``."""
+
+    weight: Tensor
+    bias: Tensor
+    alpha: float
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Predictions (N, Q) for embeddings (N, D), in double precision."""
+        return x.double() @ self.weight + self.bias
+
+
+@dataclass(frozen=True)
+class RidgeResult:
+    """Mean squared error on the test set, and what the probe chose on the validation set."""
+
+    error: float
+    alpha: float
+    validation: dict[float, float]  # mean squared error for each alpha
+    regression: LinearRegression
+
+
+def mean_squared_error(predictions: Tensor, targets: Tensor) -> float:
+    """Mean of the squared differences over samples and outputs, of two tensors (N, Q).
+
+    Raises ``ValueError`` on unequal shapes and on no samples.
+
+    >>> mean_squared_error(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 0.0]]))
+    2.0
+    """
+    n, q = check_shape("targets", targets, "N Q").values()
+    check_shape("predictions", predictions, "N Q", N=n, Q=q)
+    check_range("number of samples", n, 1)
+    return (predictions.double() - targets.double()).square().mean().item()
+
+
+def ridge_path(x: Tensor, y: Tensor, strengths: Sequence[float]) -> list[LinearRegression]:
+    """Ridge regressions of ``y`` on ``x``, one for each strength alpha, as scikit-learn's.
+
+    The objective is (sum of squared errors) + alpha * ||W||^2; the bias is free. One decomposition
+    (D, D) in double precision serves all strengths.
+
+    Args:
+        x: (N, D), centred inside.
+        y: (N, Q).
+
+    Raises ``ValueError`` on other shapes and for a strength that is not above zero.
+
+    >>> (fit,) = ridge_path(torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [2.0]]), [0.5])
+    >>> fit.weight, fit.bias
+    (tensor([[1.]], dtype=torch.float64), tensor([0.5000], dtype=torch.float64))
+    """
+    n = check_shape("x", x, "N D")["N"]
+    check_shape("y", y, "N Q", N=n)
+    for alpha in strengths:
+        check_range("alpha", alpha, 0, open_low=True)
+    x, y = x.double(), y.double()
+    mean_x, mean_y = x.mean(dim=0), y.mean(dim=0)
+    x, y = x - mean_x, y - mean_y
+    values, basis = torch.linalg.eigh(x.T @ x)
+    along = basis.T @ (x.T @ y)  # (D, Q)
+    path = []
+    for alpha in strengths:
+        weight = basis @ (along / (values.clamp(min=0) + alpha)[:, None])
+        path.append(LinearRegression(weight, mean_y - mean_x @ weight, alpha))
+    return path
+
+
+def ridge_probe(
+    train_x: Tensor,
+    train_y: Tensor,
+    test_x: Tensor,
+    test_y: Tensor,
+    *,
+    validation: tuple[Tensor, Tensor],
+    strengths: Sequence[float] = STRENGTHS,
+) -> RidgeResult:
+    """Fit a ridge regression and take its mean squared error on the test set.
+
+    Its strength is the one with the smallest error on the validation set, the weakest of equals;
+    the final fit is on training and validation set together. Features are not standardised. The
+    test set chooses nothing, unless ``validation`` is of its samples.
+
+    Args:
+        train_x, test_x: embeddings (N, D) and (M, D).
+        train_y, test_y: numbers (N, Q) and (M, Q).
+        validation: embeddings (V, D) and numbers (V, Q).
+
+    Raises ``ValueError`` on other shapes. Source: CoMM, released code, Vision & Touch (strengths
+    1e-6 to 1e6, every second decade).
+
+    >>> x = torch.randn(60, 3, generator=torch.Generator().manual_seed(0))
+    >>> result = ridge_probe(x, x @ torch.ones(3, 2), x, x @ torch.ones(3, 2),
+    ...                      validation=(x, x @ torch.ones(3, 2)))
+    >>> result.alpha, result.error < 1e-12
+    (1e-06, True)
+    """
+    d = check_shape("train_x", train_x, "N D")["D"]
+    q = check_shape("train_y", train_y, "N Q")["Q"]
+    val_x, val_y = validation
+    for name, x, y in (("test", test_x, test_y), ("validation", val_x, val_y)):
+        count = check_shape(f"{name} embeddings", x, "M D", D=d)["M"]
+        check_shape(f"{name} numbers", y, "M Q", M=count, Q=q)
+    path = ridge_path(train_x, train_y, strengths)
+    errors = {fit.alpha: mean_squared_error(fit.predict(val_x), val_y) for fit in path}
+    alpha = min(errors, key=lambda a: (errors[a], a))
+    (best,) = ridge_path(torch.cat([train_x, val_x]), torch.cat([train_y, val_y]), [alpha])
+    return RidgeResult(mean_squared_error(best.predict(test_x), test_y), alpha, errors, best)
