@@ -75,6 +75,33 @@ def f1(predictions: Tensor, labels: Tensor, *, average: str = "macro") -> float:
     return 100 * (scores * support).sum().item() / len(labels)
 
 
+def f1_labels(predictions: Tensor, labels: Tensor, *, average: str = "macro") -> float:
+    """F1 of each label of samples that may have several, averaged over the labels, in percent.
+
+    Both arguments are (N, K), 0 or 1. ``"macro"`` weighs the labels alike, ``"weighted"`` by how
+    many samples have them; a label that is neither said nor true counts as 0. Raises ``ValueError``
+    on unequal shapes, no samples and another ``average``, and, weighted, where no label is true.
+    Source: CoMM, MM-IMDb experiments.
+
+    >>> said, true = torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 1], [1, 0]])
+    >>> f1_labels(said, true), round(f1_labels(said, true, average="weighted"), 2)
+    (50.0, 66.67)
+    """
+    check_choice("average", average, ("macro", "weighted"))
+    n, k = check_shape("labels", labels, "N K").values()
+    check_shape("predictions", predictions, "N K", N=n, K=k)
+    if not n:
+        raise ValueError("labels has 0 entries; allowed: 1 or more")
+    said, true = predictions.bool(), labels.bool()
+    hits, support = (said & true).sum(dim=0), true.sum(dim=0)
+    scores = 2 * hits.double() / (said.sum(dim=0) + support).clamp(min=1)
+    if average == "macro":
+        return 100 * scores.mean().item()
+    if not support.any():
+        raise ValueError("no sample has a label; allowed: one or more")
+    return 100 * (scores * support).sum().item() / support.sum().item()
+
+
 def roc_auc(scores: Tensor, labels: Tensor) -> float:
     """Area under the ROC curve, in percent: how often a positive scores above a negative.
 

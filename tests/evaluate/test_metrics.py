@@ -2,7 +2,14 @@ import pytest
 import torch
 from sklearn import metrics as sklearn_metrics
 
-from mmlib.evaluate.metrics import accuracy, balanced_accuracy, f1, macro_precision, roc_auc
+from mmlib.evaluate.metrics import (
+    accuracy,
+    balanced_accuracy,
+    f1,
+    f1_labels,
+    macro_precision,
+    roc_auc,
+)
 
 
 @pytest.fixture
@@ -37,6 +44,24 @@ def test_f1_agrees_with_sklearn(predicted, average):
     assert f1(labels, labels, average=average) == 100
     with pytest.raises(ValueError, match="average is 'micro'; allowed: 'macro', 'weighted'"):
         f1(predictions, labels, average="micro")
+
+
+@pytest.mark.parametrize("average", ["macro", "weighted"])
+def test_f1_of_labels_agrees_with_sklearn(average):
+    g = torch.Generator().manual_seed(5)
+    share = torch.linspace(0.05, 0.8, 7)
+    labels = (torch.rand(200, 7, generator=g) < share).long()
+    guess = torch.where(torch.rand(200, 7, generator=g) < 0.7, labels, 1 - labels)
+    labels[:, 2], guess[:, 2] = 0, 0  # a label that is neither said nor true
+    guess[:, 3] = 0  # and one that is true and never said
+    theirs = sklearn_metrics.f1_score(
+        labels.numpy(), guess.numpy(), average=average, zero_division=0
+    )
+    assert f1_labels(guess, labels, average=average) == pytest.approx(100 * theirs, abs=1e-10)
+    with pytest.raises(ValueError, match="average is 'micro'; allowed: 'macro', 'weighted'"):
+        f1_labels(guess, labels, average="micro")
+    with pytest.raises(ValueError, match=r"predictions has shape \(200, 6\)"):
+        f1_labels(guess[:, 1:], labels, average=average)
 
 
 def test_constant_predictions_get_chance_however_unequal_the_classes():
