@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range
-from mmlib.data import digits, mimic, multibench, products, utterances, vision_touch
+from mmlib.data import digits, mimic, mmimdb, multibench, products, utterances, vision_touch
 from mmlib.data.image_table import ImageTable
 from mmlib.encoders.table import TableSchema
 from mmlib.encoders.text import SPECIAL, WordTokenizer
@@ -64,7 +64,9 @@ class Part:
 class Multimodal:
     """A set in three parts; the first two modalities are the pair that two-modality methods take.
 
-    ``unit`` names what ``units`` number.
+    ``unit`` names what ``units`` number. ``target`` says what ``labels`` are: one of K ``classes``
+    for each sample; of each of K whether the sample has it (N, K); or K numbers (N, K), of which
+    ``classes`` are the names.
     """
 
     modalities: tuple[Modality, ...]
@@ -73,6 +75,7 @@ class Multimodal:
     test: Part
     classes: tuple[str, ...]
     unit: str = "sample"
+    target: Literal["classes", "labels", "numbers"] = "classes"
 
 
 def load(
@@ -198,7 +201,39 @@ def of_contact(data: dict[str, vision_touch.Part]) -> Multimodal:
         name: Part((part.images, part.proprio, part.force), part.labels, part.trajectories)
         for name, part in data.items()
     }
-    return Multimodal(modalities, **parts, classes=vision_touch.CLASSES, unit="trajectory")
+    return Multimodal(modalities, **parts, classes=vision_touch.CLASSES, unit="recording")
+
+
+def of_position(data: dict[str, vision_touch.Part]) -> Multimodal:
+    """Vision & Touch, place of the hand at the next step: ``image`` and ``force``."""
+    force = Modality("force", "sequence", 6, changes=("noise", "drop"), network="force_tokens")
+    parts = {
+        name: Part((part.images, part.force), part.labels, part.trajectories)
+        for name, part in data.items()
+    }
+    return Multimodal(
+        (_seen_by_hand(data), force),
+        **parts,
+        classes=vision_touch.OUTPUTS,
+        unit="recording",
+        target="numbers",
+    )
+
+
+def of_films(data: dict[str, mmimdb.Part], *, words: int, length: int) -> Multimodal:
+    """MM-IMDb: ``image``, the poster, and ``plot``, by the words of the training part's plots."""
+    tokenizer = WordTokenizer.fit(data["train"].plots, max_size=words)
+    modalities = (
+        Modality("image", "image", data["train"].posters.shape[-1], blurred=True),
+        Modality("plot", "text", len(tokenizer), length=length),
+    )
+    parts = {}
+    for name, part in data.items():
+        device = part.genres.device
+        plots = tokenizer.encode(part.plots, length).to(device)
+        units = torch.arange(len(part), device=device)
+        parts[name] = Part((part.posters, plots), part.genres, units)
+    return Multimodal(modalities, **parts, classes=mmimdb.GENRES, target="labels")
 
 
 def _seen_by_hand(data: dict[str, vision_touch.Part]) -> Modality:
@@ -242,11 +277,15 @@ SETS: dict[str, Callable[[int, int, int, torch.device | str], Multimodal]] = {
     },
     "multibench_mimic": lambda size, words, length, device: of_stays(mimic.load(device=device)),
     **{
-        f"multibench_visionandtouch_cp{suffix}": (
-            lambda size, words, length, device, split=split: of_contact(
-                vision_touch.load("cp", split=split, size=size, device=device)
+        f"multibench_visionandtouch_{task}{suffix}": (
+            lambda size, words, length, device, make=make, task=task, split=split: make(
+                vision_touch.load(task, split=split, size=size, device=device)
             )
         )
+        for task, make in {"ee": of_position, "cp": of_contact}.items()
         for suffix, split in {"": "released", "_clean": "clean"}.items()
     },
+    "mmimdb": lambda size, words, length, device: of_films(
+        mmimdb.load(size, device=device), words=words, length=length
+    ),
 }

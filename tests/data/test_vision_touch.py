@@ -141,7 +141,7 @@ def test_contact_is_a_set_of_three_modalities_by_trajectory(folder, monkeypatch)
         ("force", "sequence", 6, "force", ("noise", "drop")),
     ]
     assert data.modalities[0].blurred
-    assert data.unit == "trajectory"
+    assert data.unit == "recording"
     assert len(data.test.units.unique()) == 2
     leaky = multimodal.load("multibench_visionandtouch_cp", size=SIDE, words=9, length=6)
     assert torch.equal(leaky.validation.inputs[2], leaky.test.inputs[2])

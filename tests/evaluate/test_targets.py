@@ -1,0 +1,79 @@
+"""Each kind of label has its own probe, score and empty answer, and all are used in one way."""
+
+import pytest
+import torch
+from sklearn.metrics import r2_score
+
+from mmlib.evaluate.targets import TARGETS, explained
+
+PARTS = ("train", "validation", "test")
+
+
+def made(kind, sizes=(90, 40, 50)):
+    """Features that tell the labels well but for some noise."""
+    g = torch.Generator().manual_seed(0)
+    tell = torch.randn(5, 3, generator=g)
+    features, labels = {}, {}
+    for part, n in zip(PARTS, sizes, strict=True):
+        features[part] = torch.randn(n, 5, generator=g)
+        told = features[part] @ tell + 0.3 * torch.randn(n, 3, generator=g)
+        labels[part] = {
+            "classes": told.argmax(dim=1), "labels": (told > 1).long(), "numbers": told,
+        }[kind]  # fmt: skip
+    return features, labels
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_a_probe_beats_the_empty_answer_which_looks_at_nothing(kind):
+    target = TARGETS[kind]
+    features, labels = made(kind)
+    found = target.probe(features, labels)
+    assert found.predictions.shape == labels["test"].shape
+    empty = target.constant(labels["train"], 50)
+    assert empty.shape == labels["test"].shape
+    assert (empty == empty[:1]).all()
+    scores = {
+        "probe": target.score(found.predictions, labels["test"]),
+        "empty": target.score(empty, labels["test"]),
+        "truth": target.score(labels["test"], labels["test"]),
+    }
+    assert target.best(scores) == "truth"
+    del scores["truth"]
+    assert target.best(scores) == "probe"
+    for _, score in target.further.values():
+        assert score(found.predictions, labels["test"]) > score(empty, labels["test"])
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_the_test_part_chooses_nothing(kind):
+    features, labels = made(kind)
+    first = TARGETS[kind].probe(features, labels)
+    changed = dict(labels, test=labels["test"].flip(0))
+    again = TARGETS[kind].probe(features, changed)
+    assert torch.equal(first.predictions, again.predictions)
+    assert first.validation == again.validation
+
+
+def test_the_validation_score_is_that_of_the_fit_on_training_alone():
+    features, labels = made("numbers")
+    (fit,) = [TARGETS["numbers"].probe(dict(features, test=features["validation"]),
+                                       dict(labels, test=labels["validation"]))]  # fmt: skip
+    refitted = TARGETS["numbers"].score(fit.predictions, labels["validation"])
+    assert refitted < fit.validation < 2 * refitted  # the final fit has seen these samples
+
+
+def test_empty_answers_are_what_they_are_called():
+    labels = torch.tensor([2, 0, 2])
+    assert TARGETS["classes"].constant(labels, 2).tolist() == [2, 2]
+    assert TARGETS["labels"].constant(torch.zeros(3, 2).long(), 1).tolist() == [[1, 1]]
+    numbers = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
+    assert TARGETS["numbers"].constant(numbers, 1).tolist() == [[2.0, 0.0]]
+
+
+def test_variance_explained_is_scikit_learns():
+    g = torch.Generator().manual_seed(1)
+    y = torch.randn(40, 3, generator=g)
+    guess = y + torch.randn(40, 3, generator=g) * torch.tensor([0.1, 1.0, 3.0])
+    assert explained(guess, y) == pytest.approx(100 * r2_score(y.numpy(), guess.numpy()), rel=1e-5)
+    with pytest.raises(ValueError, match="an output without variance"):
+        explained(guess, torch.zeros(40, 3))
