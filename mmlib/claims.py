@@ -41,7 +41,7 @@ class Claim:
     @property
     def metrics(self) -> set[str]:
         """The metrics that decide it or stand in what was found."""
-        sides = [side for ordering in self.holds for side in tables._sides(ordering)]
+        sides = [side for ordering in self.holds for side in tables.sides(ordering)]
         return {side for side in sides if _number(side) is None} | {
             name for name, _ in _HOLE.findall(self.found)
         }
@@ -111,7 +111,7 @@ def table(paper: str, loaded: list[dict] | None = None) -> str:
 
 
 def _holds(ordering: str, runs: list[dict[str, float]]) -> bool:
-    numbers = {side: _number(side) for side in tables._sides(ordering)}
+    numbers = {side: _number(side) for side in tables.sides(ordering)}
     numbers = {side: value for side, value in numbers.items() if value is not None}
     return bool(tables.claim_holds(ordering, [run | numbers for run in runs]))
 
