@@ -1,4 +1,4 @@
-"""What a paper says, and what our records say to it: the table of claims, made by code.
+"""What a paper, or this book, says, and what our records say to it: a table made by code.
 
 A claim of ``book/claims.yml`` is decided by orderings of metrics over the runs of the largest
 preset of which there are records, as an item of :mod:`mmlib.tables` is; by the paper's own printed
@@ -118,7 +118,7 @@ def table(paper: str, loaded: list[dict] | None = None) -> str:
         papers = sorted({claim.paper for claim in claims().values()})
         raise ValueError(f"paper is {paper!r}; allowed: {', '.join(map(repr, papers))}")
     loaded = records.load() if loaded is None else loaded
-    rows = ["| the paper says | verdict | what we found | record |", "| --- | --- | --- | --- |"]
+    rows = ["| the claim | verdict | what we found | record |", "| --- | --- | --- | --- |"]
     for claim in mine:
         verdict, found, place = decide(claim, loaded)
         rows.append(f"| {claim.says} | **{verdict}** | {found} | {_page(claim)}{place} |")

@@ -81,7 +81,7 @@ def test_the_table_has_every_claim_once_and_links_its_page():
         claim.chapter == "image_table" for claim in mine
     )
     assert text.count("**not run here**") == sum(bool(claim.holds) for claim in mine)
-    with pytest.raises(ValueError, match="paper is 'GPT'; allowed: 'CoMM', 'MEM', 'label-DP'"):
+    with pytest.raises(ValueError, match="paper is 'GPT'; allowed: 'CoMM', 'MEM', 'This book'"):
         claims.table("GPT")
 
 
@@ -99,7 +99,7 @@ def test_headlines_are_claims_that_runs_decide():
 def test_the_page_has_all_papers():
     text = claims.page([])
     assert [line for line in text.splitlines() if line.startswith("#")] == [
-        "## label-DP", "## CoMM", "## MEM",
+        "## label-DP", "## CoMM", "## MEM", "## This book",
     ]  # fmt: skip
     for claim in claims.claims().values():
         assert text.count(f"| {claim.says} |") == 1
