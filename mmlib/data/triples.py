@@ -124,7 +124,10 @@ def load(
 
 
 def _choose(known: Tensor, n: int, follow: bool, generator: torch.Generator) -> Tensor:
-    """About n triples (P, 3) of ``known`` combinations (C, 3), each choice of bits as often."""
+    """About n triples (P, 3) of ``known`` combinations (C, 3), each choice of bits as often.
+
+    They are in random order.
+    """
     rows = torch.arange(len(known))
     triples = torch.cat(
         [torch.cartesian_prod(*[rows[known[:, 0] == s]] * 3) for s in known[:, 0].unique()]
@@ -140,4 +143,5 @@ def _choose(known: Tensor, n: int, follow: bool, generator: torch.Generator) -> 
     first = counts.cumsum(0) - counts
     times = max(1, n // len(counts))
     within = torch.rand(len(counts), times, generator=generator) * counts[:, None]
-    return triples[ordered[(first[:, None] + within.long()).flatten()]]
+    chosen = ordered[(first[:, None] + within.long()).flatten()]
+    return triples[chosen[torch.randperm(len(chosen), generator=generator)]]
