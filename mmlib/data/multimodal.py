@@ -1,4 +1,4 @@
-"""Real sets of two or more modalities in one form, whatever the modalities are."""
+"""Sets of two or more modalities in one form, whatever the modalities are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range
-from mmlib.data import digits, multibench, products, utterances
+from mmlib.data import digits, multibench, products, triples, utterances
 from mmlib.data.image_table import ImageTable
 from mmlib.encoders.table import TableSchema
 from mmlib.encoders.text import SPECIAL, WordTokenizer
@@ -41,12 +41,15 @@ class Modality:
 class Part:
     """N samples: an input (N, ...) of each modality, ``labels`` (N,) and ``units`` (N,).
 
-    Samples of one unit, as the utterances of one video, are not independent of each other.
+    Samples of one unit, as the utterances of one video, are not independent of each other. Where a
+    sample has several units, as a triple has images, ``units`` is (N, roles). ``tasks`` are
+    further labels (N,), by name.
     """
 
     inputs: tuple[Tensor, ...]
     labels: Tensor
     units: Tensor
+    tasks: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,7 +59,8 @@ class Part:
 class Multimodal:
     """A set in three parts; the first two modalities are the pair that two-modality methods take.
 
-    ``unit`` names what ``units`` number.
+    ``unit`` names what ``units`` number. ``learn`` is what methods learn from without labels, if
+    that is not the training part, on which probes are fitted.
     """
 
     modalities: tuple[Modality, ...]
@@ -65,6 +69,7 @@ class Multimodal:
     test: Part
     classes: tuple[str, ...]
     unit: str = "sample"
+    learn: Part | None = None
 
 
 def load(
@@ -157,6 +162,17 @@ def of_steps(data: dict[str, multibench.Part], classes: tuple[str, ...]) -> Mult
     return Multimodal(tuple(modalities), **parts, classes=classes)
 
 
+def of_triples(data: dict[str, triples.Triples]) -> Multimodal:
+    """Three images: ``image1``, ``image2``, ``image3``, with the shape as the label."""
+    size = data["learn"].images.shape[-1]
+    modalities = tuple(Modality(f"image{k}", "image", size) for k in (1, 2, 3))
+    parts = {
+        name: Part(part.inputs, part.tasks["R"], part.places, part.tasks)
+        for name, part in data.items()
+    }
+    return Multimodal(modalities, **parts, classes=triples.SHAPES, unit="image")
+
+
 def _of_images(
     data: ImageTable, second: Modality, inputs: dict[str, Tensor], upright: bool
 ) -> Multimodal:
@@ -184,6 +200,10 @@ SETS: dict[str, Callable[[int, int, int, torch.device | str], Multimodal]] = {
     "mosi": lambda size, words, length, device: of_utterances(utterances.load(device=device)),
     "mosi_words": lambda size, words, length, device: of_utterances(
         utterances.load(device=device), words=words, length=length
+    ),
+    "triples": lambda size, words, length, device: of_triples(triples.load(size, device=device)),
+    "triples_free": lambda size, words, length, device: of_triples(
+        triples.load(size, follow=False, device=device)
     ),
     **{
         f"multibench_{name}": lambda size, words, length, device, name=name: of_steps(
