@@ -1,9 +1,10 @@
-"""What a paper says, and what our records say to it: the table of claims, made by code.
+"""What a paper, or this book, says, and what our records say to it: a table made by code.
 
 A claim of ``book/claims.yml`` is decided by orderings of metrics over the runs of the largest
 preset of which there are records, as an item of :mod:`mmlib.tables` is; by the paper's own printed
 numbers where it states their difference; or by nothing, and then the table says what is missing.
-Where chance plays a part, fewer than three runs decide nothing.
+Where chance plays a part, fewer than three runs decide nothing, and an interval that holds zero
+neither confirms a claim nor contradicts it.
 """
 
 from __future__ import annotations
@@ -37,11 +38,12 @@ class Claim:
     stated: float | None = None
     printed: tuple[float, ...] = ()
     missing: str = ""
+    headline: bool = False
 
     @property
     def metrics(self) -> set[str]:
         """The metrics that decide it or stand in what was found."""
-        sides = [side for ordering in self.holds for side in tables._sides(ordering)]
+        sides = [side for ordering in self.holds for side in tables.sides(ordering)]
         return {side for side in sides if _number(side) is None} | {
             name for name, _ in _HOLE.findall(self.found)
         }
@@ -83,8 +85,8 @@ def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
     if not claim.exact and len(runs) < 3:
         verdict = f"not decided by {count}"
     else:
-        held = all(_holds(ordering, runs) for ordering in claim.holds)
-        verdict = "holds" if held else "does not hold"
+        ways = {_way(ordering, runs, claim.exact) for ordering in claim.holds}
+        verdict = next(way for way in ("does not hold", "not shown", "holds") if way in ways)
     return verdict, _filled(claim.found, runs), place
 
 
@@ -95,6 +97,20 @@ def page(loaded: list[dict] | None = None) -> str:
     return "\n".join(f"## {paper}\n\n{table(paper, loaded)}" for paper in papers)
 
 
+def headlines(loaded: list[dict] | None = None) -> str:
+    """The claims marked so as a Markdown list, with what was found and where."""
+    loaded = records.load() if loaded is None else loaded
+    lines = []
+    for claim in claims().values():
+        if claim.headline:
+            verdict, found, place = decide(claim, loaded)
+            lines.append(
+                f"- *{claim.says}* ({claim.paper}) **{verdict.capitalize()}.** {found} "
+                f"[{_page(claim)}{place}]"
+            )
+    return "\n".join(lines) + "\n"
+
+
 def table(paper: str, loaded: list[dict] | None = None) -> str:
     """The claims of a paper as a Markdown table, each linked to the page that shows its numbers."""
     mine = [claim for claim in claims().values() if claim.paper == paper]
@@ -102,18 +118,26 @@ def table(paper: str, loaded: list[dict] | None = None) -> str:
         papers = sorted({claim.paper for claim in claims().values()})
         raise ValueError(f"paper is {paper!r}; allowed: {', '.join(map(repr, papers))}")
     loaded = records.load() if loaded is None else loaded
-    rows = ["| the paper says | verdict | what we found | record |", "| --- | --- | --- | --- |"]
+    rows = ["| the claim | verdict | what we found | record |", "| --- | --- | --- | --- |"]
     for claim in mine:
         verdict, found, place = decide(claim, loaded)
-        page = f"{{doc}}`/notebooks/{CHAPTERS[claim.chapter]}`: " if claim.chapter else ""
-        rows.append(f"| {claim.says} | **{verdict}** | {found} | {page}{place} |")
+        rows.append(f"| {claim.says} | **{verdict}** | {found} | {_page(claim)}{place} |")
     return "\n".join(rows) + "\n"
 
 
-def _holds(ordering: str, runs: list[dict[str, float]]) -> bool:
-    numbers = {side: _number(side) for side in tables._sides(ordering)}
-    numbers = {side: value for side, value in numbers.items() if value is not None}
-    return bool(tables.claim_holds(ordering, [run | numbers for run in runs]))
+def _page(claim: Claim) -> str:
+    return f"{{doc}}`/notebooks/{CHAPTERS[claim.chapter]}`: " if claim.chapter else ""
+
+
+def _way(ordering: str, runs: list[dict[str, float]], exact: bool) -> str:
+    """Whether an ordering holds, its opposite does, or chance leaves both open."""
+    large, small = tables.sides(ordering)
+    numbers = {side: value for side in (large, small) if (value := _number(side)) is not None}
+    runs = [run | numbers for run in runs]
+    if tables.claim_holds(ordering, runs):
+        return "holds"
+    opposite = exact or "=" in ordering or tables.claim_holds(f"{small} > {large}", runs)
+    return "does not hold" if opposite else "not shown"
 
 
 def _number(side: str) -> float | None:

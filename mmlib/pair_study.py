@@ -18,12 +18,15 @@ from mmlib.train import EpochSampler, Optim, fit
 class PairStudy:
     """Images and pairs of a chapter's settings, and methods that are trained on them.
 
+    With ``validation``, that share of the training images' combinations is a split ``"val"``, to
+    choose on: neither training nor the probe's fit sees them. It is the same for every seed.
+
     Attributes:
         world: the :class:`mmlib.data.trifeature.Trifeature`.
-        images: uint8 (N, 3, S, S) on ``device``, for ``"train"`` and ``"test"``.
+        images: uint8 (N, 3, S, S) on ``device``, for ``"train"``, ``"test"`` and maybe ``"val"``.
         training_pairs: free pairs (False), which know nothing of the map, and biased ones (True),
             which all follow it; the same for every seed.
-        probe_pairs: free pairs for ``"train"`` and ``"test"``, which the seed draws.
+        probe_pairs: free pairs for each split, which the seed draws.
 
     >>> from mmlib.presets.base import resolve
     >>> study = PairStudy(resolve("comm", {"preset": "smoke"}), torch.device("cpu"))
@@ -31,10 +34,14 @@ class PairStudy:
     torch.Size([64, 16])
     """
 
-    def __init__(self, cfg: TrifeatureSettings, device: torch.device):
+    def __init__(
+        self, cfg: TrifeatureSettings, device: torch.device, *, validation: float | None = None
+    ):
         self.cfg, self.device = cfg, device
         self.world = trifeature.load(**cfg.world())
-        parts = {"train": self.world.train, "test": self.world.test}
+        if validation is not None:
+            self.world = self.world.hold_out(validation, seed=trifeature.SEED)
+        parts = self.world.parts
         self.images = {split: part.images.to(device) for split, part in parts.items()}
         self.labels = {split: part.labels for split, part in parts.items()}
         self.training_pairs = {

@@ -1,6 +1,9 @@
-"""Options shared by all tests."""
+"""Options and fixtures shared by all tests."""
 
 import os
+import shutil
+
+import pytest
 
 # Before matplotlib is imported: no window, wherever the tests run.
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -8,3 +11,22 @@ os.environ.setdefault("MPLBACKEND", "agg")
 
 def pytest_addoption(parser):
     parser.addoption("--pages", action="store_true", help="look at the built book in a browser")
+
+
+# Of a module: while playwright is open, its event loop keeps others from starting theirs.
+@pytest.fixture(scope="module")
+def browser(request):
+    """Headless Chromium; where there is none a test skips, but fails if pages were asked for."""
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if not executable:
+        absent = pytest.fail if request.config.getoption("--pages") else pytest.skip
+        absent("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    if os.name == "posix" and os.getuid() == 0:
+        flags.append("--no-sandbox")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=flags)
+        yield chromium
+        chromium.close()

@@ -29,7 +29,11 @@ def runs(pairs, preset="desk", chapter="comm"):
     [
         ([(3, 1), (3.1, 1), (2.9, 1)], {}, "holds"),
         ([(1, 3), (1, 3), (1, 3)], {}, "does not hold"),
-        ([(9, 1), (1, 2), (1, 3)], {}, "does not hold"),  # the interval holds zero
+        ([(9, 1), (1, 2), (1, 3)], {}, "not shown"),  # the interval holds zero
+        ([(9, 1), (1, 2), (1, 3)], {"holds": ("a >= b",)}, "does not hold"),  # a bound, broken once
+        ([(1, 3), (1, 3.1), (1, 2.9)], {"holds": ("b > a", "a > b")}, "does not hold"),
+        ([(9, 1), (1, 2), (1, 3)], {"holds": ("a > 0.5", "a > b")}, "not shown"),
+        ([(9, 1), (9, 2), (9, 3)], {"holds": ("a < 5",)}, "does not hold"),  # a number's other side
         ([(3, 1), (3, 1)], {}, "not decided by 2 runs"),
         ([(3, 1)], {"exact": True}, "holds"),
         ([(3, 1)], {"exact": True, "holds": ("a > 3.5",)}, "does not hold"),
@@ -77,14 +81,25 @@ def test_the_table_has_every_claim_once_and_links_its_page():
         claim.chapter == "image_table" for claim in mine
     )
     assert text.count("**not run here**") == sum(bool(claim.holds) for claim in mine)
-    with pytest.raises(ValueError, match="paper is 'GPT'; allowed: 'CoMM', 'MEM', 'label-DP'"):
+    with pytest.raises(ValueError, match="paper is 'GPT'; allowed: 'CoMM', 'MEM', 'This book'"):
         claims.table("GPT")
+
+
+def test_headlines_are_claims_that_runs_decide():
+    marked = [claim for claim in claims.claims().values() if claim.headline]
+    assert {claim.paper for claim in marked} == {"label-DP", "CoMM", "MEM"}
+    assert all(claim.holds for claim in marked)
+    lines = claims.headlines([]).splitlines()
+    assert len(lines) == len(marked)
+    for claim, line in zip(marked, lines, strict=True):
+        assert claim.says in line
+        assert "Not run here." in line
 
 
 def test_the_page_has_all_papers():
     text = claims.page([])
     assert [line for line in text.splitlines() if line.startswith("#")] == [
-        "## label-DP", "## CoMM", "## MEM",
+        "## label-DP", "## CoMM", "## MEM", "## This book",
     ]  # fmt: skip
     for claim in claims.claims().values():
         assert text.count(f"| {claim.says} |") == 1

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -57,30 +56,23 @@ def test_it_asks_nobody(page):
     assert not re.search(r"https?://|fetch\(|import\(|src=", page)
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium on this machine")
-def test_labels_follow_what_is_picked(world, page):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+def test_labels_follow_what_is_picked(world, page, browser):
+    tab = browser.new_page()
+    complaints = []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.set_content(page)
+    partner = world.colors[world.mapping[1]]
+    tab.select_option("[name=shape]", "plus")
+    tab.select_option("[name=texture1]", "dots")
+    for color in world.colors:
+        tab.select_option("[name=color2]", color)
+        text = tab.locator("output").inner_text()
+        assert f"R: plus; U1: dots; U2: dots; S: {int(color == partner)}." in text
+        assert f"M sends dots to {partner}, and image 2 is {color}." in text
+        assert tab.locator("[role=img]").nth(1).get_attribute("aria-label") == (
+            f"Image 2: plus, dots, {color}"
         )
-        tab = browser.new_page()
-        complaints = []
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.set_content(page)
-        partner = world.colors[world.mapping[1]]
-        tab.select_option("[name=shape]", "plus")
-        tab.select_option("[name=texture1]", "dots")
-        for color in world.colors:
-            tab.select_option("[name=color2]", color)
-            text = tab.locator("output").inner_text()
-            assert f"R: plus; U1: dots; U2: dots; S: {int(color == partner)}." in text
-            assert f"M sends dots to {partner}, and image 2 is {color}." in text
-            assert tab.locator("[role=img]").nth(1).get_attribute("aria-label") == (
-                f"Image 2: plus, dots, {color}"
-            )
-        browser.close()
+    tab.close()
     assert not complaints
 
 

@@ -95,3 +95,28 @@ def test_a_probe_takes_a_task_or_labels_and_is_fitted_on_training_pairs(first):
     mixed = {"train": codes["train"], "test": 1 - codes["test"]}  # other shapes than those fitted
     result = first.probe(mixed, "R", generator=torch.Generator().manual_seed(0))
     assert result.balanced_accuracy == 0
+
+
+def test_validation_takes_combinations_from_training_and_from_the_probes_fit(first):
+    wide = {"textures": ("stripes", "dots", "pluses"), "colors": ("yellow", "white", "red")}
+    settings = resolve("comm", {"preset": "smoke", **wide})
+    whole, held = (
+        PairStudy(settings, torch.device("cpu"), validation=share) for share in (None, 0.25)
+    )
+    seen = {
+        split: {tuple(labels[k].tolist()) for side in (pairs.first, pairs.second) for k in side}
+        for split, pairs in held.probe_pairs.items()
+        for labels in (held.labels[split],)
+    }
+    assert seen.keys() == {"train", "test", "val"}
+    assert not seen["val"] & (seen["train"] | seen["test"])
+    for pairs in held.training_pairs.values():
+        trained = {tuple(held.labels["train"][k].tolist()) for k in (*pairs.first, *pairs.second)}
+        assert trained
+        assert not trained & seen["val"]
+    split = [set(map(tuple, held.labels[part].tolist())) for part in ("train", "val")]
+    assert split[0] | split[1] == set(map(tuple, whole.labels["train"].tolist()))
+    assert "val" not in whole.probe_pairs
+    assert torch.equal(held.images["test"], whole.images["test"])
+    again = PairStudy(settings.model_copy(update={"seed": 5}), torch.device("cpu"), validation=0.25)
+    assert torch.equal(again.labels["val"], held.labels["val"])  # the seed holds out nothing else

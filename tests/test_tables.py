@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from mmlib import tables
+from mmlib.methods import image_pairs
 from mmlib.tables import Item, claim_holds, estimate, verdict
 
 ITEM = Item(
@@ -110,3 +111,8 @@ def test_scorecard_has_every_item_once():
     for item in tables.items().values():
         assert text.count(f"| {item.title} |") == 1
     assert "reproduced**" not in text
+
+
+def test_methods_are_called_the_same_everywhere():
+    for method, title in image_pairs.TITLES.items():
+        assert tables.words(method) == title

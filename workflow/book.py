@@ -51,6 +51,7 @@ def stage() -> None:
     wanted[Path("book/_scorecard.md")] = tables.scorecard()
     wanted[Path("book/_not_run.md")] = tables.not_run()
     wanted[Path("book/_claims.md")] = claims.page()
+    wanted[Path("book/_headlines.md")] = claims.headlines()
     for path in STAGE.rglob("*"):
         inside = path.relative_to(STAGE)
         if path.is_file() and inside.parts[0] != "_build" and inside not in wanted:

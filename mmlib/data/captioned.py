@@ -51,7 +51,9 @@ class Captioned:
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
+    """A photo as its set's files list it: ``part`` is the name that they give its part."""
+
     name: str
     part: str
     captions: tuple[str, ...]
@@ -76,7 +78,7 @@ def flickr8k(size: int, *, root: Path | None = None) -> dict[str, Captioned]:
     if (root / "captions.csv").is_file():
         rows = _small(root / "captions.csv")
         with zipfile.ZipFile(root / "images.zip") as archive:
-            return _parts(rows, lambda name: archive.read(f"{name}.jpg"), size)
+            return read_parts(rows, lambda name: archive.read(f"{name}.jpg"), size)
     if (root / "dataset_flickr8k.json").is_file():
         rows = _karpathy(root / "dataset_flickr8k.json")
     elif (root / "Flickr8k.token.txt").is_file():
@@ -92,20 +94,20 @@ def flickr8k(size: int, *, root: Path | None = None) -> dict[str, Captioned]:
     photos = [root / name for name in names if (root / name).is_dir()]
     if not photos:
         raise FileNotFoundError(f"{root} has captions and no photos, in none of {', '.join(names)}")
-    return _parts(rows, lambda name: (photos[0] / name).read_bytes(), size)
+    return read_parts(rows, lambda name: (photos[0] / name).read_bytes(), size)
 
 
-def _small(path: Path) -> list[_Row]:
+def _small(path: Path) -> list[Row]:
     with path.open(newline="", encoding="utf-8") as file:
         return [
-            _Row(row["id"], row["split"], tuple(row[f"caption_{i}"] for i in range(CAPTIONS)))
+            Row(row["id"], row["split"], tuple(row[f"caption_{i}"] for i in range(CAPTIONS)))
             for row in csv.DictReader(file)
         ]
 
 
-def _karpathy(path: Path) -> list[_Row]:
+def _karpathy(path: Path) -> list[Row]:
     return [
-        _Row(
+        Row(
             str(Path(image.get("filepath", "")) / image["filename"]),
             image["split"],
             tuple(sentence["raw"] for sentence in image["sentences"]),
@@ -114,7 +116,7 @@ def _karpathy(path: Path) -> list[_Row]:
     ]
 
 
-def _published(root: Path) -> list[_Row]:
+def _published(root: Path) -> list[Row]:
     """Photos that the three lists name; the captions of others are of no part."""
     told: dict[str, dict[int, str]] = defaultdict(dict)
     for number, line in enumerate(_lines(root / "Flickr8k.token.txt"), start=1):
@@ -126,7 +128,7 @@ def _published(root: Path) -> list[_Row]:
             raise ValueError(f"{name} has caption {which} twice in Flickr8k.token.txt")
         told[name][int(which)] = caption
     return [
-        _Row(name, part, tuple(caption for _, caption in sorted(told.get(name, {}).items())))
+        Row(name, part, tuple(caption for _, caption in sorted(told.get(name, {}).items())))
         for part in ("train", "dev", "test")
         for name in _lines(root / f"Flickr_8k.{part}Images.txt")
     ]
@@ -138,11 +140,21 @@ def _lines(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def _parts(
-    rows: list[_Row], read: Callable[[str], bytes], size: int, captions: int = CAPTIONS
+def read_parts(
+    rows: list[Row], read: Callable[[str], bytes], size: int, captions: int = CAPTIONS
 ) -> dict[str, Captioned]:
+    """The parts ``train``, ``val`` and ``test`` that ``rows`` list, each in their order.
+
+    Args:
+        rows: any photo once, its part one of train, dev, val, test and restval (more to train).
+        read: the bytes of the file of a photo of that name.
+        size: side of the central square that is kept, in pixels.
+        captions: how many each photo must have; more are left out.
+
+    Raises ``ValueError`` as :func:`flickr8k` says.
+    """
     seen: set[str] = set()
-    of: dict[str, list[_Row]] = {"train": [], "val": [], "test": []}
+    of: dict[str, list[Row]] = {"train": [], "val": [], "test": []}
     for row in rows:
         if row.name in seen:
             raise ValueError(f"photo {row.name} is listed twice")

@@ -30,7 +30,7 @@ from PIL import Image
 
 from mmlib._checks import check_range
 from mmlib.data._root import data_root, set_folder
-from mmlib.data.captioned import Captioned, _parts, _Row
+from mmlib.data.captioned import Captioned, Row, read_parts
 
 COLUMNS = ("id", "split", "group", "emoji", "name", "keywords")
 
@@ -69,12 +69,12 @@ def load(size: int, *, root: Path | None = None) -> dict[str, Captioned]:
         for number, row in enumerate(held_out):
             row["split"] = "test" if number % 5 < 3 else "val"
     rows = [
-        _Row(row["id"], row["split"], (f"{row['name']} {row['keywords'] or ''}".strip(),))
+        Row(row["id"], row["split"], (f"{row['name']} {row['keywords'] or ''}".strip(),))
         for row in found
     ]
     try:
         with zipfile.ZipFile(folder / "images.zip") as archive:
-            return _parts(rows, lambda name: archive.read(f"{name}.jpg"), size, captions=1)
+            return read_parts(rows, lambda name: archive.read(f"{name}.jpg"), size, captions=1)
     except zipfile.BadZipFile as error:
         raise ValueError(f"{folder / 'images.zip'} cannot be read ({error})") from error
 

@@ -1,4 +1,4 @@
-"""Real sets of two or more modalities in one form, whatever the modalities are."""
+"""Sets of two or more modalities in one form, whatever the modalities are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range
-from mmlib.data import digits, mimic, mmimdb, multibench, products, utterances, vision_touch
+from mmlib.data import (
+    digits,
+    mimic,
+    mmimdb,
+    multibench,
+    products,
+    triples,
+    utterances,
+    vision_touch,
+)
 from mmlib.data.image_table import ImageTable
 from mmlib.encoders.table import TableSchema
 from mmlib.encoders.text import SPECIAL, WordTokenizer
@@ -49,12 +58,15 @@ class Modality:
 class Part:
     """N samples: an input (N, ...) of each modality, ``labels`` (N,) and ``units`` (N,).
 
-    Samples of one unit, as the utterances of one video, are not independent of each other.
+    Samples of one unit, as the utterances of one video, are not independent of each other. Where a
+    sample has several units, as a triple has images, ``units`` is (N, roles). ``tasks`` are
+    further labels (N,), by name.
     """
 
     inputs: tuple[Tensor, ...]
     labels: Tensor
     units: Tensor
+    tasks: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -66,7 +78,8 @@ class Multimodal:
 
     ``unit`` names what ``units`` number. ``target`` says what ``labels`` are: one of K ``classes``
     for each sample; of each of K whether the sample has it (N, K); or K numbers (N, K), of which
-    ``classes`` are the names.
+    ``classes`` are the names. ``learn`` is what methods learn from without labels, if that is not
+    the training part, on which probes are fitted.
     """
 
     modalities: tuple[Modality, ...]
@@ -75,6 +88,7 @@ class Multimodal:
     test: Part
     classes: tuple[str, ...]
     unit: str = "sample"
+    learn: Part | None = None
     target: Literal["classes", "labels", "numbers"] = "classes"
 
 
@@ -241,6 +255,17 @@ def _seen_by_hand(data: dict[str, vision_touch.Part]) -> Modality:
     return Modality("image", "image", side, blurred=True, network="resnet18")
 
 
+def of_triples(data: dict[str, triples.Triples]) -> Multimodal:
+    """Three images: ``image1``, ``image2``, ``image3``, with the shape as the label."""
+    size = data["learn"].images.shape[-1]
+    modalities = tuple(Modality(f"image{k}", "image", size) for k in (1, 2, 3))
+    parts = {
+        name: Part(part.inputs, part.tasks["R"], part.places, part.tasks)
+        for name, part in data.items()
+    }
+    return Multimodal(modalities, **parts, classes=triples.SHAPES, unit="image")
+
+
 def _of_images(
     data: ImageTable, second: Modality, inputs: dict[str, Tensor], upright: bool
 ) -> Multimodal:
@@ -268,6 +293,10 @@ SETS: dict[str, Callable[[int, int, int, torch.device | str], Multimodal]] = {
     "mosi": lambda size, words, length, device: of_utterances(utterances.load(device=device)),
     "mosi_words": lambda size, words, length, device: of_utterances(
         utterances.load(device=device), words=words, length=length
+    ),
+    "triples": lambda size, words, length, device: of_triples(triples.load(size, device=device)),
+    "triples_free": lambda size, words, length, device: of_triples(
+        triples.load(size, follow=False, device=device)
     ),
     **{
         f"multibench_{name}": lambda size, words, length, device, name=name: of_steps(

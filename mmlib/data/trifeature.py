@@ -15,7 +15,7 @@ Source: CoMM, released code, after Hermann and Lampinen (2020).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from typing import NamedTuple
@@ -46,6 +46,11 @@ class Part:
     def __len__(self) -> int:
         return len(self.names)
 
+    def where(self, keep: Tensor) -> Part:
+        """The images for which bool (N,) ``keep`` is true, in the same order."""
+        names = tuple(name for name, kept in zip(self.names, keep.tolist(), strict=True) if kept)
+        return Part(self.images[keep], self.labels[keep], names)
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -69,9 +74,50 @@ class Trifeature:
     textures: tuple[str, ...]
     colors: tuple[str, ...]
     mapping: Tensor  # long (textures,): M, the index of the colour that goes with each texture
+    val: Part | None = None  # what hold_out took from train
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The parts of the split by name: ``"train"``, ``"test"`` and, if held out, ``"val"``."""
+        named = {"train": self.train, "test": self.test, "val": self.val}
+        return {name: part for name, part in named.items() if part is not None}
+
+    def hold_out(self, share: float, *, seed: int) -> Trifeature:
+        """The same world, with some of the training images' combinations as its part ``"val"``.
+
+        As in the test, whole combinations are held out: ``share`` of those of each shape, rounded
+        and at least one, drawn with ``seed``, with all their renderings. Raises ``ValueError`` for
+        a share outside (0, 1), and if training images would miss a shape, a texture or a colour.
+
+        >>> world = load(16, shapes=["star", "plus"], textures=["grid", "dots"]).hold_out(
+        ...     0.25, seed=0
+        ... )
+        >>> len(world.train), len(world.val), set(world.train.names) & set(world.val.names)
+        (69, 24, set())
+        """
+        check_range("share", share, 0, 1, open_low=True, open_high=True)
+        rng = np.random.default_rng(seed)
+        combinations, which = self.train.labels.unique(dim=0, return_inverse=True)
+        held = torch.zeros(len(combinations), dtype=torch.bool)
+        for shape in range(len(self.shapes)):
+            own = (combinations[:, 0] == shape).nonzero()[:, 0]
+            count = min(len(own), max(1, round(share * len(own))))
+            held[own[rng.permutation(len(own))[:count]]] = True
+        for k, (name, known) in enumerate(
+            {"shapes": self.shapes, "textures": self.textures, "colors": self.colors}.items()
+        ):
+            seen = {known[value] for value in combinations[~held, k].tolist()}
+            given = {known[value] for value in combinations[:, k].tolist()}
+            if seen != given:
+                raise ValueError(
+                    f"share is {share!r}, which leaves no training image of the {name} "
+                    f"{', '.join(sorted(given - seen))}"
+                )
+        held = held[which]
+        return replace(self, train=self.train.where(~held), val=self.train.where(held))
 
     def pairs(self, split: str, n: int | None = None, *, biased: bool, seed: int) -> Pairs:
-        """Draw ``n`` different ordered pairs of the same shape from ``"train"`` or ``"test"``.
+        """Draw ``n`` different ordered pairs of the same shape from one of :attr:`parts`.
 
         An image may be paired with itself. ``biased`` keeps to pairs whose texture of image 1 and
         colour of image 2 are in M, all with S = 1. By default all such pairs, in random order.
@@ -102,8 +148,8 @@ class Trifeature:
 
     def _pairable(self, split: str, biased: bool) -> tuple[Tensor, ...]:
         """Shape, texture, colour and partner colour of each image, and bool (N, N): which pairs."""
-        check_choice("split", split, RENDERINGS)
-        shape, texture, color = (self.train if split == "train" else self.test).labels.T
+        check_choice("split", split, self.parts)
+        shape, texture, color = self.parts[split].labels.T
         partner = self.mapping[texture]
         allowed = shape[:, None] == shape
         if biased:

@@ -1,4 +1,4 @@
-"""What the audits of unlearnable examples share: the pairs, the networks, and one measure."""
+"""What the chapters on unlearnable examples share: the pairs, the networks, and one measure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmlib._checks import check_choice, check_range
 from mmlib.augment.image import Normalize
+from mmlib.augment.transform import as_it_is
 from mmlib.data import captioned, emoji, people, scenes
 from mmlib.encoders.image import GlobalPool, PatchTransformer, ResNetTrunk, SmallConvNet
 from mmlib.encoders.text import SPECIAL, TextTransformer, WordTokenizer
@@ -20,23 +21,26 @@ from mmlib.methods.clip import DualEncoder
 from mmlib.train import Optim
 
 if TYPE_CHECKING:  # settings are above the library
-    from mmlib.presets.protected import ProtectedSettings
+    from mmlib.presets.protected import KnownPairsSettings, ProtectedSettings
 
 LONGEST = 24  # words of a caption that count; of photos' captions, 99 in 100 have less
 DIRECTIONS = ("i2t", "t2i")
 
+Part = tuple[Tensor, Sequence[Sequence[str]]]  # images with the captions of each
+
 
 @dataclass(frozen=True)
 class Pairs:
-    """Three parts of uint8 images (N, 3, H, W) and caption ids (N, C, T), on one device.
+    """Parts of uint8 images (N, 3, H, W) and caption ids (N, C, T), on one device.
 
-    ``train`` is published; ``test`` is clean, and what results are measured on; ``known`` is clean
-    too, for whatever is to be chosen. Ids end with padding that has room for a trigger.
+    ``train`` is published; ``test`` is clean, and what results are measured on; ``known``, where a
+    chapter has it, is clean too, for whatever is to be chosen. Ids end with padding that has room
+    for a trigger.
     """
 
     train: tuple[Tensor, Tensor]
     test: tuple[Tensor, Tensor]
-    known: tuple[Tensor, Tensor]
+    known: tuple[Tensor, Tensor] | None
     tokenizer: WordTokenizer
     own_words: int  # entries of the vocabulary that occur in captions
 
@@ -51,15 +55,12 @@ class Pairs:
         return self.train[1].shape[2]
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """All six, for the record's content hash."""
-        return *self.train, *self.test, *self.known
+        """All of them, for the record's content hash."""
+        return *self.train, *self.test, *(self.known or ())
 
 
-def load_pairs(cfg: ProtectedSettings, device: torch.device, *, longest_trigger: int) -> Pairs:
+def load_pairs(cfg: KnownPairsSettings, device: torch.device, *, longest_trigger: int) -> Pairs:
     """The settings' pairs; scenes are drawn from ``cfg.seed``, the same on every device.
-
-    The vocabulary has the words of the published captions, the most frequent first, and beside
-    them common English words, as a tokenizer knows more words than one set uses.
 
     Raises ``FileNotFoundError`` where a set is absent, ``ValueError`` where a part is too small.
     """
@@ -76,7 +77,7 @@ def load_pairs(cfg: ProtectedSettings, device: torch.device, *, longest_trigger:
     for part, n in sizes.items():
         check_range(f"number of images asked of part {part!r}", n, 1, len(parts[part].images))
     taken = [(parts[part].images[:n], parts[part].captions[:n]) for part, n in sizes.items()]
-    return _encoded(*taken, longest=longest, room=longest_trigger, device=device)
+    return encode_pairs(*taken, longest=longest, room=longest_trigger, device=device)
 
 
 def load_people(
@@ -93,15 +94,31 @@ def load_people(
     train = made.images[:, 2:].flatten(0, 1), [c for row in made.captions for c in row[2:]]
     by_name = [(name,) for name in made.names]
     held = [(made.images[:, k], by_name) for k in (0, 1)]
-    return _encoded(train, *held, longest=people.LONGEST, room=longest_trigger, device=device)
+    return encode_pairs(train, *held, longest=people.LONGEST, room=longest_trigger, device=device)
 
 
-def _encoded(
-    *parts: tuple[Tensor, Sequence[Sequence[str]]], longest: int, room: int, device: torch.device
+def encode_pairs(
+    train: Part,
+    test: Part,
+    known: Part | None = None,
+    *,
+    longest: int,
+    room: int,
+    device: torch.device,
 ) -> Pairs:
+    """Images with captions as text, encoded by one tokenizer.
+
+    The vocabulary has the words of the published captions, the most frequent first, and beside
+    them common English words, as a tokenizer knows more words than one set uses.
+
+    Args:
+        train, test, known: images (N, 3, H, W) uint8 and the C captions of each.
+        longest: words of a caption that count.
+        room: words of the longest trigger.
+    """
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    told = [caption for row in parts[0][1] for caption in row]
+    told = [caption for row in train[1] for caption in row]
     own_words = WordTokenizer.fit(told).vocabulary[len(SPECIAL) :]
     tokenizer = WordTokenizer(dict.fromkeys([*own_words, *sorted(ENGLISH_STOP_WORDS)]))
 
@@ -110,8 +127,8 @@ def _encoded(
         ids = nn.functional.pad(ids, (0, room))
         return images.to(device), ids.unflatten(0, (len(images), -1)).to(device)
 
-    train, test, known = (encoded(*part) for part in parts)
-    return Pairs(train, test, known, tokenizer, len(own_words))
+    known = encoded(*known) if known is not None else None
+    return Pairs(encoded(*train), encoded(*test), known, tokenizer, len(own_words))
 
 
 def new_model(
@@ -148,7 +165,7 @@ def new_model(
         features,
     )
     project = nn.Linear(body.out_features, features, bias=False)
-    inputs = [Normalize(), _as_they_are]
+    inputs = [Normalize(), as_it_is]  # no augmentation, as in the released code
     model = DualEncoder(
         [GlobalPool(body), text], [project, nn.Identity()], augment=inputs, prepare=inputs
     )
@@ -196,7 +213,3 @@ def protection_left(
         room = math.log(guessing[key] / clean[key])
         shares.append(math.log(result[key] / clean[key]) / room if room > 0 else 0.0)
     return sum(shares) / len(shares)
-
-
-def _as_they_are(ids: Tensor, generator: torch.Generator | None) -> Tensor:
-    return ids

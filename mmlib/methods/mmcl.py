@@ -86,17 +86,18 @@ def mmcl(
     )
 
 
-def dvm_views(size: int) -> Transform:
+def dvm_views(size: int, *, scale: tuple[float, float] = (0.08, 1.0)) -> Transform:
     """The released recipe for DVM-Car: colours, blur, crop and flip; no hue, no mean subtraction.
 
-    The paper's text describes another one, with rotations, which the same code has for heart scans.
+    Crops have a share of the area in ``scale``: from 0.08 in pre-training, from 0.6 downstream. The
+    paper's text describes another recipe, with rotations, which the same code has for heart scans.
     """
     return Compose(
         [
             ColorJitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.0, p=0.8),
             Grayscale(p=0.2),
             GaussianBlur(kernel_size=29, sigma=(0.1, 2.0), p=0.5),
-            ResizedCrop(size, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)),
+            ResizedCrop(size, scale=scale, ratio=(3 / 4, 4 / 3)),
             Flip(p=0.5),
         ]
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mmlib._checks import check_choice
 from mmlib.augment.image import (
@@ -22,6 +22,7 @@ from mmlib.augment.image import (
 from mmlib.augment.sequence import Chain, Drop, Noise
 from mmlib.augment.table import Corrupt
 from mmlib.augment.text import MaskTokens
+from mmlib.augment.transform import as_it_is
 from mmlib.data.multimodal import Modality
 from mmlib.encoders.image import GlobalPool, SmallConvNet
 from mmlib.encoders.sequence import SequenceTransformer, StepMean
@@ -129,16 +130,12 @@ def light(modality: Modality) -> Transform:
     """What Cross sees: images cropped to at least half, anything else as it is."""
     if modality.kind == "image":
         return Compose([ResizedCrop(modality.features, scale=(0.5, 1.0)), Normalize()])
-    return _as_it_is
+    return as_it_is
 
 
 def prepared(modality: Modality) -> Transform:
     """An encoder's input without chance."""
-    return Normalize() if modality.kind == "image" else _as_it_is
-
-
-def _as_it_is(batch: Tensor, generator: torch.Generator | None) -> Tensor:
-    return batch
+    return Normalize() if modality.kind == "image" else as_it_is
 
 
 def _encoder(modality: Modality, cfg: CommRealSettings) -> nn.Module:

@@ -31,7 +31,10 @@ class CommAblationSettings(TrifeatureSettings):
         description="smallest crops, beside the preset's, that are compared"
     )
     matchings: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        min_length=1, description="weights of the matching term that are compared"
+        min_length=1, description="weights of the matching term that one is chosen from"
+    )
+    validation: float = Field(
+        gt=0, lt=1, description="share of each shape's training combinations to choose it on"
     )
     steps: int = Field(ge=1, description="optimiser steps on pairs of free texture and colour")
     resamples: int = Field(ge=10, description="of images, for an interval")
@@ -41,21 +44,25 @@ EVERY_FUSION = ("transformer", "two_layers", "marked", "mlp", "linear")
 
 PRESETS = {
     "smoke": {
-        **as_in_chapter_3("smoke"), "fusions": EVERY_FUSION, "views": tuple(VIEWS),
-        "crop_lows": (0.9,), "matchings": (1.0,), "steps": 2, "resamples": 10,
+        **as_in_chapter_3("smoke"), "textures": ("stripes", "dots", "pluses"),
+        "colors": ("yellow", "white", "red"), "fusions": EVERY_FUSION, "views": tuple(VIEWS),
+        "crop_lows": (0.9,), "matchings": (0.3, 1.0), "validation": 0.25,
+        "steps": 2, "resamples": 10,
     },
     "quick": {
         **as_in_chapter_3("quick"), "convention": "released",
         "fusions": ("transformer", "mlp", "linear"), "views": ("full", "none"), "crop_lows": (),
-        "matchings": (1.0,), "steps": 120, "synergy_steps": 120, "resamples": 200,
+        "matchings": (0.3, 1.0), "validation": 0.25,
+        "steps": 120, "synergy_steps": 120, "resamples": 200,
     },
     "desk": {
         **as_in_chapter_3("desk"), "fusions": EVERY_FUSION, "views": tuple(VIEWS),
-        "crop_lows": (0.3, 0.9), "matchings": (0.3, 1.0),
+        "crop_lows": (0.3, 0.9), "matchings": (0.1, 0.3, 1.0), "validation": 0.25,
         "steps": 600, "synergy_steps": 600, "resamples": 1000,
     },
     "paper": {
         **as_in_chapter_3("paper"), "fusions": EVERY_FUSION, "views": tuple(VIEWS),
-        "crop_lows": (0.3, 0.6, 0.9), "matchings": (0.3, 1.0), "steps": 15_700, "resamples": 1000,
+        "crop_lows": (0.3, 0.6, 0.9), "matchings": (0.1, 0.3, 1.0), "validation": 0.25,
+        "steps": 15_700, "resamples": 1000,
     },
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Settings of the chapter on real data: CoMM and its rivals on sets of two and three modalities."""
+"""Settings of the chapter on real data and three modalities: CoMM and its rivals on such sets."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ Data = Literal[
     "multibench_mosi", "multibench_urfunny", "multibench_mustard", "multibench_mimic",
     "multibench_visionandtouch_cp", "multibench_visionandtouch_cp_clean",
     "multibench_visionandtouch_ee", "multibench_visionandtouch_ee_clean", "mmimdb",
+    "triples", "triples_free",
 ]  # fmt: skip
 
 
 class CommRealSettings(Settings):
-    """Which real set is learned from, by which networks, and how that is probed."""
+    """Which set is learned from, by which networks, and how that is probed."""
 
     data: Data = Field(description="modalities and labels")
     image_size: int = Field(ge=8, le=224, description="side of the images in pixels")

@@ -45,6 +45,9 @@ class ImageTableSettings(Settings):
     )
     head_epochs: int = Field(ge=1, description="epochs of the linear head of Figure 2")
     head_learning_rate: float = Field(gt=0, description="of that head")
+    tune_epochs: int = Field(ge=1, description="most epochs of a frozen or fine-tuned encoder")
+    tune_learning_rate: float = Field(gt=0, description="of both")
+    tune_patience: int = Field(ge=1, description="epochs without a rise that end both")
 
 
 _ALONE = ("simclr", "byol", "barlow")
@@ -61,6 +64,7 @@ PRESETS = {
         "warmup_steps": 1, "precision": "float32",
         "match_batch": 128, "points": 2, "probe_strengths": (0.01,),
         "head_epochs": 2, "head_learning_rate": 1e-2,
+        "tune_epochs": 2, "tune_learning_rate": 1e-3, "tune_patience": 1,
     },
     "quick": {
         "data": "digits", "rows": 20_000,
@@ -71,6 +75,7 @@ PRESETS = {
         "warmup_steps": 10, "precision": "float32",
         "match_batch": 128, "points": 10, "probe_strengths": _STRENGTHS,
         "head_epochs": 60, "head_learning_rate": 1e-2,
+        "tune_epochs": 40, "tune_learning_rate": 1e-2, "tune_patience": 10,
     },
     "desk": {
         "data": "digits", "rows": 20_000,
@@ -81,6 +86,7 @@ PRESETS = {
         "warmup_steps": 50, "precision": "float32",
         "match_batch": 128, "points": 20, "probe_strengths": _STRENGTHS,
         "head_epochs": 100, "head_learning_rate": 1e-2,
+        "tune_epochs": 100, "tune_learning_rate": 1e-2, "tune_patience": 20,
     },
     # Trunk, views, batch, learning rate and decay of the paper; the data stay the digits.
     "paper": {
@@ -92,5 +98,7 @@ PRESETS = {
         "warmup_steps": 60, "precision": "bfloat16",
         "match_batch": 512, "points": 20, "probe_strengths": _STRENGTHS,
         "head_epochs": 500, "head_learning_rate": 1e-3,
+        "tune_epochs": 500, "tune_learning_rate": 1e-3,
+        "tune_patience": 50,  # the paper's 10 are of 138 steps an epoch; the digits have one
     },
 }  # fmt: skip

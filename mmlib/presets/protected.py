@@ -1,4 +1,4 @@
-"""What the audits of unlearnable examples share: the pairs, the networks, MEM's budget."""
+"""What the chapters on unlearnable examples share: the pairs, the networks, MEM's budget."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from mmlib.presets.base import Field, Settings
 class ProtectedSettings(Settings):
     """Which pairs are published, how MEM protects them, and how a hacker trains on them."""
 
-    data: Literal["scenes", "flickr8k", "emoji"] = Field(description="images with captions")
     n_train: int = Field(ge=8, description="images that are published")
     n_test: int = Field(ge=12, description="clean images that retrieval is measured on")
-    known_pairs: int = Field(ge=4, description="clean pairs for choices; of no other part")
     image_size: int = Field(ge=8, description="side of the images in pixels")
     pixel_noise: float = Field(ge=0, le=1, description="standard deviation of scenes' grain")
 
@@ -37,3 +35,10 @@ class ProtectedSettings(Settings):
     surrogate_learning_rate: float = Field(gt=0, description="of the surrogate's AdamW")
     noise_steps: int = Field(ge=1, description="PGD steps at each visit, S")
     candidates: int = Field(ge=1, description="words tried at each position, J")
+
+
+class KnownPairsSettings(ProtectedSettings):
+    """What the two audits have beside: other pairs than scenes, and known ones for choices."""
+
+    data: Literal["scenes", "flickr8k", "emoji"] = Field(description="images with captions")
+    known_pairs: int = Field(ge=4, description="clean pairs for choices; of no other part")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from mmlib.presets.base import Field
-from mmlib.presets.protected import ProtectedSettings
+from mmlib.presets.protected import KnownPairsSettings
 
 Row = Literal[
     "random_noise", "random_tokens", "constant_prefix", "em", "em_mem_budget", "em_shuffle", "tap",
@@ -14,7 +14,7 @@ Row = Literal[
 Defence = Literal["first", "words", "rare", "views", "jpeg", "grey", "all"]
 
 
-class AuditSettings(ProtectedSettings):
+class AuditSettings(KnownPairsSettings):
     """Which protections and defences are compared."""
 
     mode: Literal["corrected", "faithful"] = Field(description="choices of MEM that differ")

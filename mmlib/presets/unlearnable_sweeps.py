@@ -6,7 +6,7 @@ from typing import Literal
 
 from mmlib.presets import unlearnable_audit
 from mmlib.presets.base import Field
-from mmlib.presets.protected import ProtectedSettings
+from mmlib.presets.protected import KnownPairsSettings
 
 Sweep = Literal["length", "budget", "shuffle", "share", "transfer", "finetune", "words", "identity"]
 Network = Literal["usual", "wider", "patches"]
@@ -14,7 +14,7 @@ Woven = Literal["woven", "woven_common", "woven_optimised", "woven_words", "wove
 Defence = Literal["first", "rare", "words", "shared", "swap"]
 
 
-class SweepsSettings(ProtectedSettings):
+class SweepsSettings(KnownPairsSettings):
     """Which quantity is varied, over which values."""
 
     sweeps: tuple[Sweep, ...] = Field(description="sections that train models of their own")
@@ -32,7 +32,7 @@ class SweepsSettings(ProtectedSettings):
 
 
 def _as_in_chapter_11(preset: str) -> dict[str, object]:
-    shared = set(ProtectedSettings.model_fields) & set(unlearnable_audit.PRESETS[preset])
+    shared = set(KnownPairsSettings.model_fields) & set(unlearnable_audit.PRESETS[preset])
     return {name: unlearnable_audit.PRESETS[preset][name] for name in shared}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmlib.data import digits, multibench, multimodal, utterances
+from mmlib.data import digits, multibench, multimodal, triples, utterances
 from mmlib.data.multimodal import Modality, Multimodal, Part, as_vectors
 from mmlib.encoders.table import TableSchema
 from mmlib.encoders.text import WordTokenizer
@@ -145,3 +145,20 @@ def test_a_part_knows_its_length():
     part = Part((torch.zeros(3, 2),), torch.zeros(3), torch.arange(3))
     assert len(part) == 3
     assert Multimodal((), part, part, part, ()).unit == "sample"
+
+
+def test_triples_keep_their_tasks_their_images_and_what_is_learned_from():
+    source = triples.load(16, renderings=(1, 1))
+    data = multimodal.of_triples(source)
+    assert [(m.name, m.kind, m.features) for m in data.modalities] == [
+        (f"image{k}", "image", 16) for k in (1, 2, 3)
+    ]
+    for name in ("learn", *PARTS):
+        part = getattr(data, name)
+        assert all(torch.equal(x, y) for x, y in zip(part.inputs, source[name].inputs, strict=True))
+        assert torch.equal(part.labels, source[name].tasks["R"])
+        assert part.tasks == source[name].tasks
+        assert torch.equal(part.units, source[name].places)  # three images a sample
+    assert data.learn.tasks["S123"].all()
+    assert not data.train.tasks["S123"].all()
+    assert load("digits").learn is None

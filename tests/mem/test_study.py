@@ -39,6 +39,18 @@ def test_parts_are_scenes_drawn_one_after_another(cfg, pairs):
     assert len(pairs.tensors()) == 6
 
 
+def test_parts_are_encoded_alike_with_known_pairs_and_without(cfg, pairs):
+    g = torch.Generator().manual_seed(3)
+    sizes = (cfg.n_train, cfg.n_test)
+    made = [scenes.make(n, cfg.image_size, noise=cfg.pixel_noise, generator=g) for n in sizes]
+    parts = [(part.images, part.captions) for part in made]
+    two = study.encode_pairs(*parts, longest=scenes.LONGEST, room=4, device=CPU)
+    assert two.known is None
+    assert two.tokenizer.vocabulary == pairs.tokenizer.vocabulary
+    for one, other in zip(two.tensors(), pairs.tensors()[:4], strict=True):
+        assert torch.equal(one, other)
+
+
 def test_every_caption_has_room_for_the_longest_trigger(pairs):
     assert (pairs.captions, pairs.length) == (5, scenes.LONGEST + 2 + 4)
     ids = pairs.train[1].flatten(0, 1)

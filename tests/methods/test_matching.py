@@ -70,3 +70,15 @@ def test_the_term_falls_where_pairs_have_something_in_common_and_only_there():
 
     assert learned(common=True) < 0.45
     assert learned(common=False) > 0.55
+
+
+def test_the_judge_says_how_likely_a_sample_is_a_true_one():
+    class Sure(torch.nn.Module):
+        def forward(self, both):  # true samples come first
+            sign = torch.ones(len(both)).index_fill(0, torch.arange(len(both) // 2, len(both)), -1)
+            return 50 * sign[:, None]
+
+    model = build("comm_matching", settings())
+    model.judge = Sure()
+    parts = model.loss(images(), torch.Generator().manual_seed(3))
+    assert parts["matching"].item() == pytest.approx(0, abs=1e-6)

@@ -41,7 +41,7 @@ def test_runs_at_smoke_and_leaves_a_record(chapter, tmp_path):
     assert (record["chapter"], record["preset"], record["seed"]) == (chapter, "smoke", 1)
     for item in tables.items().values():  # what the book says this chapter shows, it shows
         if item.chapter == chapter and item.experiment == "overview" and not item.missing:
-            claimed = {side for claim in item.claims for side in tables._sides(claim)}
+            claimed = {side for claim in item.claims for side in tables.sides(claim)}
             assert claimed <= set(record["metrics"]), item.id
             if item.figure:
                 assert f"{item.figure}.png" in record["files"], item.id

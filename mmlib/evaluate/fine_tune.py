@@ -1,0 +1,174 @@
+"""A pre-trained encoder under a linear classifier: both trained, or the classifier alone."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import suppress
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmlib._checks import check_range, check_shape
+from mmlib.evaluate.metrics import accuracy, balanced_accuracy
+from mmlib.methods import Transform
+from mmlib.train import EpochSampler, Optim, fit
+
+_BATCH = 1024  # images scored at once
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Scores on the test set, in percent, of the epoch that validation chose."""
+
+    accuracy: float
+    balanced_accuracy: float
+    epoch: int  # that was scored; the first is 1
+    validation: tuple[float, ...]  # accuracy in percent after every epoch that was trained
+    classifier: nn.Module  # in evaluation mode
+
+
+class Patience:
+    """When to stop, and what to keep: ``seen(value)`` after every epoch.
+
+    ``best`` is the epoch (from 1) of the highest value, the first of equals. ``over`` is true once
+    ``patience`` epochs in a row have not passed, by more than ``min_delta``, the last value that
+    did.
+
+    >>> rule = Patience(2, min_delta=1.0)
+    >>> [rule.seen(value).over for value in (50.0, 52.0, 52.5, 53.0)], rule.best
+    ([False, False, False, True], 4)
+    """
+
+    def __init__(self, patience: int, min_delta: float):
+        self.patience = check_range("patience", patience, 1)
+        self.min_delta = check_range("min_delta", min_delta, 0)
+        self.values: list[float] = []
+        self.reached, self.waited = -float("inf"), 0
+
+    def seen(self, value: float) -> Patience:
+        self.values.append(value)
+        risen = value > self.reached + self.min_delta
+        self.reached, self.waited = (value, 0) if risen else (self.reached, self.waited + 1)
+        return self
+
+    @property
+    def best(self) -> int:
+        return 1 + self.values.index(max(self.values))
+
+    @property
+    def over(self) -> bool:
+        return self.waited >= self.patience
+
+
+class _Classifier(nn.Module):
+    """An encoder and a linear layer that starts at zero; a frozen encoder stays in eval mode."""
+
+    def __init__(self, encoder: nn.Module, classes: int, trainable: bool):
+        super().__init__()
+        self.encoder = copy.deepcopy(encoder).requires_grad_(trainable)
+        self.trainable = trainable
+        like = next(encoder.parameters())
+        self.head = nn.Linear(encoder.out_features, classes, device=like.device, dtype=like.dtype)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.encoder(images))
+
+    def train(self, mode: bool = True) -> _Classifier:
+        super().train(mode)
+        if not self.trainable:  # or the running means of its batch norms would drift
+            self.encoder.eval()
+        return self
+
+
+class _Over(Exception):
+    """Leaves a fit whose patience is over."""
+
+
+def fine_tune(
+    encoder: nn.Module,
+    train_x: Tensor,
+    train_y: Tensor,
+    test_x: Tensor,
+    test_y: Tensor,
+    *,
+    validation: tuple[Tensor, Tensor],
+    classes: int,
+    trainable: bool,
+    views: Transform,
+    prepare: Transform,
+    optim: Optim,
+    sampler: EpochSampler,
+    generator: torch.Generator,
+    patience: int = 10,
+    min_delta: float = 0.02,
+    name: str = "fine-tuning",
+) -> Tuned:
+    """Train a classifier on a copy of ``encoder`` until validation stops rising; test the best.
+
+    Args:
+        encoder: inputs (B, ...) to features (B, ``encoder.out_features``); it stays as it is.
+        train_x, train_y: inputs (N, ...) and classes (N,) from 0 to K - 1.
+        test_x, test_y: inputs (M, ...) and classes (M,), looked at once, at the end.
+        validation: inputs and classes that choose the epoch by accuracy, the first of equals.
+            Where training labels are noised these have to be, too, or the choice spends privacy.
+        classes: K, at least 2.
+        trainable: whether the encoder is trained as well. If not, its weights and the running
+            statistics of its batch norms stay bit by bit as they are.
+        views: random transform of training inputs.
+        prepare: transform without chance of the inputs that are scored.
+        optim: its ``steps`` are the most that are made.
+        sampler: of N records; validation is looked at after each of its epochs.
+        generator: of the views.
+        patience: epochs in a row without a rise of more than ``min_delta`` points that end it.
+
+    Raises ``ValueError`` for values out of range and for less than one epoch of steps.
+
+    Source: "Best of both worlds" (CVPR 2023), released code: Adam, no decay, patience 10 and a rise
+    of 2e-4. There the classifier starts from random weights, here from zero, and there the running
+    statistics of a frozen encoder drift, here they do not.
+    """
+    check_range("classes", classes, 2)
+    check_shape("train_y", train_y, "N", N=sampler.n)
+    check_range("steps", optim.steps, sampler.steps_per_epoch)
+    model, rule = _Classifier(encoder, classes, trainable), Patience(patience, min_delta)
+    best: dict[str, Tensor] = {}
+
+    def watch(step: int) -> None:
+        if step % sampler.steps_per_epoch:
+            return
+        rule.seen(accuracy(predict(model, validation[0], prepare), validation[1]))
+        if rule.best == len(rule.values):
+            best.update({key: value.clone() for key, value in model.state_dict().items()})
+        if rule.over:
+            raise _Over
+
+    with suppress(_Over):
+        fit(
+            model,
+            lambda batch, g: F.cross_entropy(model(views(train_x[batch], g)), train_y[batch]),
+            optim,
+            sampler,
+            generator=generator,
+            name=name,
+            on_step=watch,
+        )
+    model.load_state_dict(best)
+    guess = predict(model, test_x, prepare)
+    return Tuned(
+        accuracy(guess, test_y),
+        balanced_accuracy(guess, test_y),
+        rule.best,
+        tuple(rule.values),
+        model.eval(),
+    )
+
+
+@torch.no_grad()
+def predict(model: nn.Module, x: Tensor, prepare: Transform) -> Tensor:
+    """The likeliest classes (N,) of ``prepare(x)``, by a model that is left in evaluation mode."""
+    model.eval()
+    return torch.cat([model(prepare(part, None)).argmax(dim=1) for part in x.split(_BATCH)])
