@@ -25,7 +25,7 @@ def minimize(
 
     ``evaluate`` takes points (A, ...) and the numbers (A,) of the problems they belong to, and
     gives values (A,) and gradients (A, ...). A problem ends where no entry of its gradient is
-    larger than ``tolerance``, or where a step changes its value by at most ``standstill``; the
+    larger than ``tolerance``, or where the slope promises a fall of at most ``standstill``; the
     others go on without it. The first step tried is the negative gradient, so the problems
     should be scaled for it. Steps meet the weak Wolfe conditions.
 
@@ -48,27 +48,29 @@ def minimize(
 
     value, slope = at(point, of)
     steps, bends, weights = [], [], []  # s, y, and 1 / (s y), or 0 where there is no curvature
-    going = slope.abs().amax(dim=1) > tolerance
+    stuck = torch.zeros_like(early)
     for count in range(iterations + 1):
-        found[of[~going]] = point[~going].view(-1, *start.shape[1:])
-        if not going.all():
-            of, point, value, slope = of[going], point[going], value[going], slope[going]
-            steps, bends, weights = ([t[going] for t in ts] for ts in (steps, bends, weights))
-        if not len(of):
-            break
-        if count == iterations:
-            found[of], early[of] = point.view(-1, *start.shape[1:]), True
-            break
+        found[of] = point.view(-1, *start.shape[1:])
         move = -_newton(slope, steps, bends, weights)
-        moved, reached, tilt = _descend(at, of, point, value, slope, move)
+        fall = -(slope * move).sum(dim=1).double()  # what the slope promises for a whole step
+        going = (slope.abs().amax(dim=1) > tolerance) & (fall > standstill) & ~stuck
+        if count == iterations:
+            early[of[going]] = True
+        if count == iterations or not going.any():
+            break
+        if not going.all():
+            of, point, value, slope, move, fall = (
+                t[going] for t in (of, point, value, slope, move, fall)
+            )
+            steps, bends, weights = ([t[going] for t in ts] for ts in (steps, bends, weights))
+        moved, value, tilt = _descend(at, of, point, value, slope, move, fall)
         step, bend = moved - point, tilt - slope
         curve = (step * bend).sum(dim=1)
         weight = torch.where(curve > 1e-10 * bend.square().sum(dim=1), 1 / curve, 0)
         for history, new in zip((steps, bends, weights), (step, bend, weight), strict=True):
             history.append(new)
             del history[:-_PAIRS]
-        going = (tilt.abs().amax(dim=1) > tolerance) & ((value - reached).abs() > standstill)
-        point, value, slope = moved, reached, tilt
+        point, slope, stuck = moved, tilt, ~step.any(dim=1)
     return found, early
 
 
@@ -95,28 +97,30 @@ def _descend(
     value: Tensor,
     slope: Tensor,
     move: Tensor,
+    fall: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Points (A, E) along ``move`` that are neither too far nor too near, with values, gradients.
 
     Too far: the value has not fallen enough. Too near: it still falls almost as steeply. Bisection
-    between the two, doubling as long as nothing was too far. Where the value falls nowhere, which
-    rounding can cause near the minimum, the point stays.
+    between the two, doubling as long as nothing was too far. Where rounding hides whether the value
+    has fallen, it has if the slope along ``move`` has not turned (Hager and Zhang 2005). Without a
+    step that is not too far the point stays.
     """
-    promised = (slope * move).sum(dim=1).double()
     moved, reached, tilt = point.clone(), value.clone(), slope.clone()
+    noise = torch.finfo(point.dtype).eps * value.abs()
     left = torch.arange(len(of), device=of.device)
-    length = torch.ones_like(promised)
-    near, far = torch.zeros_like(promised), torch.full_like(promised, torch.inf)
+    length, near = torch.ones_like(fall), torch.zeros_like(fall)
+    far = torch.full_like(fall, torch.inf)
     for _ in range(_TRIALS):
         tried = point[left] + length[left, None].to(point.dtype) * move[left]
         new, gradient = at(tried, of[left])
-        fallen = new <= value[left] + _DECREASE * length[left] * promised[left]
-        steep = (gradient * move[left]).sum(dim=1) < _FLATTER * promised[left]
-        better = left[fallen & (new < reached[left])]
-        kept = fallen & (new < reached[left])
-        moved[better], reached[better], tilt[better] = tried[kept], new[kept], gradient[kept]
-        near[left[fallen]], far[left[~fallen]] = length[left[fallen]], length[left[~fallen]]
-        left = left[~fallen | steep]
+        falls = -(gradient * move[left]).sum(dim=1)
+        fallen = new <= value[left] - _DECREASE * length[left] * fall[left]
+        fallen |= (new <= value[left] + noise[left]) & (falls >= (2 * _DECREASE - 1) * fall[left])
+        rows, others = left[fallen], left[~fallen]
+        moved[rows], reached[rows], tilt[rows] = tried[fallen], new[fallen], gradient[fallen]
+        near[rows], far[others] = length[rows], length[others]
+        left = left[~fallen | (falls > _FLATTER * fall[left])]
         if not len(left):
             break
         middle = (near[left] + far[left]) / 2

@@ -8,6 +8,7 @@ import torch
 
 from mmlib.data import trifeature, triples
 from mmlib.data.triples import TASKS, load, tasks
+from mmlib.evaluate.probe import linear_probe
 
 RELATIONS = ("S12", "S13", "S23", "S123")
 KNOWN = {"S12": (0, 1), "S13": (0, 2), "S23": (1, 2), "S123": (0, 1, 2)}  # who tells it
@@ -115,6 +116,33 @@ def test_two_images_to_learn_from_share_their_shape_and_their_own_relation_only(
         told = Counter(seen_by(parts["learn"], values[1], whom, bits))
         assert len(told) == 4 * 8 * 8 // 2
         assert len(set(told.values())) == 1
+
+
+@pytest.mark.parametrize("relation", RELATIONS)
+def test_a_linear_probe_reads_a_relation_from_products_of_bits_and_not_from_a_sum(
+    parts, values, relation
+):
+    """Oracles: one-hot textures and colours of all three images side by side, and multiplied."""
+    added, multiplied = {}, {}
+    for name in ("train", "validation", "test"):
+        shown = values[1][parts[name].places]
+        codes = torch.nn.functional.one_hot(shown[..., 1:], 4).float()  # (P, image, t or c, 4)
+        added[name] = codes.flatten(1)
+        signs = 1.0 - 2 * (shown[..., 1:] // 2)
+        low = 1.0 - 2 * (shown[..., 1] % 2)
+        pairs = [signs[:, 0, 0] * signs[:, 1, 1], signs[:, 2, 0] * signs[:, 0, 1]]
+        pairs += [signs[:, 1, 0] * signs[:, 2, 1], low.prod(dim=1)]
+        multiplied[name] = torch.stack(pairs, dim=1)
+    scores = [
+        linear_probe(
+            features["train"], parts["train"].tasks[relation],
+            features["test"], parts["test"].tasks[relation],
+            validation=(features["validation"], parts["validation"].tasks[relation]),
+        ).balanced_accuracy
+        for features in (added, multiplied)
+    ]  # fmt: skip
+    assert scores[0] == pytest.approx(50, abs=4)
+    assert scores[1] == 100
 
 
 def test_free_triples_to_learn_from_follow_nothing():
