@@ -1,12 +1,22 @@
-"""Label-DP: the nearest-neighbour draw beside scikit-learn, and the audit.
+"""Label-DP: the nearest-neighbour draw beside its matrix products and scikit-learn, and the audit.
 
-``python benchmarks/label_dp.py [--records N ...]``
+``python benchmarks/label_dp.py [--records N ...] [--width D] [--growth] [--no-sklearn]``
 
 The draw: 286 classes of uneven sizes (none below 12), random float32 features of width 2,048, every
-record swapped with chance 0.962, k = 10, own image left out. scikit-learn's side fits
-NearestNeighbors to each class's pool and asks for one neighbour more (itself may be among them);
-the rest is the same. Where no two distances are equal both draw the same image from the same coins,
-which is checked. A ratio above one says how many times as fast the draw is.
+record swapped with chance 0.962, k = 10, own image left out.
+
+* Beside scikit-learn, which fits NearestNeighbors to each class's pool and asks for one neighbour
+  more (itself may be among them); the rest is the same. Where no two distances are equal both draw
+  the same image from the same coins, which is checked. A ratio above one says how many times as
+  fast the draw is.
+* Beside the bare products of the same groups: for each class the rows that drew it are gathered,
+  the class's rows are gathered, and the two are multiplied. That ratio says how many times as long
+  the draw takes, at least one.
+* Peak memory, measured in a process of its own: the most that was resident during the draw, less
+  what was before the features were made, over the size of the features.
+* ``--growth``: seconds, bare products and memory from 10,000 records to a million. At 286 classes
+  the work grows with the square of the records. The default width there is 256, since a million
+  rows of 2,048 are 8 GB.
 
 The audit: 10 million draws of randomized response at K = 286 in all, on two labels; a bound on
 seconds, since there is nothing to put beside it.
@@ -15,7 +25,10 @@ seconds, since there is nothing to put beside it.
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import torch
 from _interleave import ratios
@@ -27,16 +40,18 @@ from mmlib.label_dp.audit import audit
 from mmlib.label_dp.coins import coins, uniform
 from mmlib.label_dp.mechanisms import randomized_response, swap_images
 
-K, WIDTH, NEIGHBOURS = 286, 2048, 10
+K, NEIGHBOURS = 286, 10
+GROWTH = (10_000, 31_623, 100_000, 316_228, 1_000_000)
 NOISE = noise_for(5.0, K, responses=2)
 
 
-def world(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Labels (N,) with class shares that fall as DVM-Car's do, and features (N, 2048)."""
+def world(n: int, width: int) -> tuple[Tensor, Tensor]:
+    """Labels (N,) with class shares that fall as DVM-Car's do, and features (N, width)."""
+    generator = torch.Generator().manual_seed(0)
     share = torch.logspace(0, -1.7, K)  # the largest class is 50 times the smallest
     sizes = (share / share.sum() * n).long().clamp(min=NEIGHBOURS + 2)
     labels = torch.arange(K).repeat_interleave(sizes)
-    return labels, torch.randn(len(labels), WIDTH, generator=generator)
+    return labels, torch.randn(len(labels), width, generator=generator)
 
 
 def ours(labels: Tensor, features: Tensor) -> Tensor:
@@ -49,6 +64,17 @@ def ours(labels: Tensor, features: Tensor) -> Tensor:
         neighbours=NEIGHBOURS,
         generator=torch.Generator().manual_seed(1),
     )
+
+
+def products(labels: Tensor, features: Tensor) -> None:
+    """The matrix products that the draw needs, on its own groups, and nothing else."""
+    generator = torch.Generator().manual_seed(1)
+    record = coins(NOISE, labels, generator).nonzero().squeeze(1)
+    drawn = uniform(K, record, generator)
+    groups = record[drawn.argsort()].split(drawn.bincount(minlength=K).tolist())
+    pools = labels.argsort(stable=True).split(labels.bincount(minlength=K).tolist())
+    for group, pool in zip(groups, pools, strict=True):
+        features.index_select(0, group) @ features.index_select(0, pool).T
 
 
 def sklearns(labels: Tensor, features: Tensor) -> Tensor:
@@ -83,18 +109,65 @@ def respond(label: int, n: int, generator: torch.Generator) -> Tensor:
     return randomized_response(torch.full((n,), label), NOISE, K, generator=generator)
 
 
+def peak(n: int, width: int) -> float:
+    """Most memory of a draw, features with it, over the features' size; in a new process."""
+    command = [sys.executable, __file__, "--peak-of", str(n), "--width", str(width)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def resident() -> int:
+    """The most bytes that this process has held so far; getrusage would count its parent's, too."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(next(x.split()[1] for x in status.splitlines() if x.startswith("VmHWM")))
+
+
+def measure_peak(n: int, width: int) -> float:
+    ours(*world(10 * K * NEIGHBOURS, 8))  # what the first draw loads is no memory of a draw
+    before = resident()
+    labels, features = world(n, width)
+    ours(labels, features)
+    return (resident() - before) / (features.numel() * features.element_size())
+
+
+def beside_products(n: int, width: int, repeats: int = 3) -> None:
+    labels, features = world(n, width)
+    r = ratios(lambda: ours(labels, features), lambda: products(labels, features), repeats)
+    print(
+        f"{len(labels):,} x {width}, {torch.get_num_threads()} threads: mmlib {r['a']:.2f} s, bare "
+        f"products {r['b']:.2f} s, ratio {r['ratio']:.2f} ({r['low']:.2f} to {r['high']:.2f}); "
+        f"peak memory {peak(n, width):.2f} times the features"
+    )
+
+
+def beside_sklearn(n: int, width: int) -> None:
+    labels, features = world(n, width)
+    assert torch.equal(ours(labels, features), sklearns(labels, features))
+    r = ratios(lambda: sklearns(labels, features), lambda: ours(labels, features), repeats=3)
+    print(
+        f"{len(labels):,} x {width}, {torch.get_num_threads()} threads: scikit-learn "
+        f"{r['a']:.2f} s, mmlib {r['b']:.2f} s, ratio {r['ratio']:.1f} "
+        f"({r['low']:.1f} to {r['high']:.1f})"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, nargs="+", default=[10_000])
-    for n in parser.parse_args().records:
-        labels, features = world(n, torch.Generator().manual_seed(0))
-        assert torch.equal(ours(labels, features), sklearns(labels, features))
-        r = ratios(lambda: sklearns(labels, features), lambda: ours(labels, features), repeats=3)  # noqa: B023
-        print(
-            f"{len(labels):,} x {WIDTH}, {torch.get_num_threads()} threads: scikit-learn "
-            f"{r['a']:.2f} s, mmlib {r['b']:.2f} s, ratio {r['ratio']:.1f} "
-            f"({r['low']:.1f} to {r['high']:.1f})"
-        )
+    parser.add_argument("--width", type=int)
+    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--no-sklearn", action="store_true")
+    parser.add_argument("--peak-of", type=int, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    width = asked.width or (256 if asked.growth else 2048)
+    if asked.peak_of:
+        print(measure_peak(asked.peak_of, width))
+        return
+    for n in GROWTH if asked.growth else asked.records:
+        beside_products(n, width, repeats=1 if n > 150_000 else 3)
+        if not (asked.growth or asked.no_sklearn):
+            beside_sklearn(n, width)
+    if asked.growth:
+        return
     start = time.perf_counter()
     found = audit(
         respond, range(2), K, draws=5_000_000, confidence=0.99,

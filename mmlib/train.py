@@ -157,6 +157,7 @@ def fit(
     checkpoint_every: int = 0,
     log_every: int = 10,
     on_step: Callable[[int], None] | None = None,
+    on_resume: Callable[[int], None] | None = None,
     progress: bool = True,
 ) -> list[dict[str, float]]:
     """Train ``model`` in place for ``optim.steps`` steps and return the history.
@@ -169,7 +170,9 @@ def fit(
     A history row has ``step`` (steps done, 1 to ``optim.steps``), the mean of each scalar over the
     steps since the row before, and ``lr``; one row every ``log_every`` steps and one at the end.
     ``on_step(steps_done)`` is called after every step made in this call; the model may be in any
-    mode after it. The model is left in training mode.
+    mode after it. The model is left in training mode. A checkpoint is written before ``on_step`` is
+    called for its step: ``on_resume(steps_done)``, called once where training goes on from a
+    checkpoint, is to make good what ``on_step`` may not have done.
 
     If the file ``checkpoint`` exists, training goes on from there; on the CPU the result is
     bit-equal to that of an uninterrupted run. Going on with another kind of device, the generator
@@ -221,6 +224,9 @@ def fit(
         Meter(name, start, optim.steps, shown=progress) as meter,
         torch.random.fork_rng(devices=[device] if cuda else []),
     ):
+        if start and on_resume is not None:
+            on_resume(start)
+            model.train()
         for step in range(start, optim.steps):
             layers.manual_seed(_mix(seed, step))
             for group in optimizer.param_groups:

@@ -108,4 +108,8 @@ class GlobalPool(nn.Module):
         self.out_features: int = trunk.out_features
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.trunk(images).mean(dim=(2, 3))
+        return self.pool(self.trunk(images))
+
+    def pool(self, maps: Tensor) -> Tensor:
+        """The mean of the trunk's maps (B, C, h, w) over their places: (B, C)."""
+        return maps.mean(dim=(2, 3))

@@ -2,12 +2,12 @@
 
 The classifier is multinomial logistic regression, a convex problem, solved by L-BFGS in coordinates
 in which its Hessian at the start is the identity. Embeddings are strongly correlated, so this takes
-a fraction of the iterations; it needs one eigendecomposition (D, D), which all strengths share.
+a fraction of the iterations; it needs one eigendecomposition (D, D), which all strengths share. The
+fits of all strengths go side by side, each with its own steps, and share every pass over the data.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,12 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range, check_shape
+from mmlib.evaluate._logistic import Problems
 from mmlib.evaluate.metrics import accuracy, balanced_accuracy, roc_auc
 
 STRENGTHS = tuple(10.0**k for k in range(-5, 2))  # of C, strong to weak regularisation
 _CHOICE, _FINAL = 1e-4, 1e-5  # tolerances of a probe: to choose C, and of its classifier
-_ITERATIONS = 1000
-_STANDSTILL = {torch.float32: 1e-10, torch.float64: 1e-15}  # change of the loss that is none
 
 
 @dataclass(frozen=True)
@@ -160,16 +159,16 @@ def logistic_path(
     check_range("labels", int(y.min()), 0)
     check_range("labels", int(y.max()), 0, classes - 1)
 
-    # Embeddings often come from inference mode, whose tensors autograd does not take.
-    with torch.inference_mode(False), torch.enable_grad():
+    # Embeddings often come from inference mode, whose tensors may not leave it.
+    with torch.inference_mode(False), torch.no_grad():
         x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
         mean = x.mean(0)
         scale = x.std(0, correction=0) if standardize else torch.ones_like(mean)
         scale = torch.where(scale > 1e-6 * mean.abs(), scale, 1)  # constant features stay zero
-        problem = _Problem((x - mean) / scale, y.clone(), classes, penalty)
+        problems = Problems((x - mean) / scale, y, classes, penalty)
         path = []
-        for C in strengths:
-            weight, bias = problem.weight_and_bias(problem.solve(C, tolerance))
+        for C, position in zip(strengths, problems.solve(strengths, tolerance), strict=True):
+            weight, bias = problems.weight_and_bias(position)
             weight = weight / scale[:, None]
             path.append(LinearClassifier(weight, bias - mean @ weight, C))
     return path
@@ -198,88 +197,6 @@ def stratified_split(
     if held.all() or not held.any():
         raise ValueError(f"share is {share!r}, which leaves a part of {n} labels empty")
     return order[~held].sort().values, order[held].sort().values
-
-
-class _Problem:
-    """The optimisation problem for one data set; a position is (D + 1, columns): weights, bias.
-
-    Weights are kept in the eigenbasis of the covariance of ``x``, where the norm is the same and
-    the curvature is known for each row.
-    """
-
-    def __init__(self, x: Tensor, y: Tensor, classes: int, penalty: str):
-        self.x, self.y, self.classes, self.penalty = x, y, classes, penalty
-        self.columns = classes if classes > 2 else 1
-        eigenvalues, self.basis = torch.linalg.eigh(x.T @ x / len(x))
-        # Hessian of the mean cross-entropy where all classes are equally likely.
-        chance = 1 / classes if classes > 2 else 1 / 4
-        self.curvature = chance * F.pad(eigenvalues.clamp(min=0), (0, 1), value=1.0)[:, None]
-
-    def weight_and_bias(self, position: Tensor) -> tuple[Tensor, Tensor]:
-        """Weight (D, K) and bias (K,)."""
-        missing = (self.classes - self.columns, 0)
-        return F.pad(self.basis @ position[:-1], missing), F.pad(position[-1], missing)
-
-    def objective(self, position: Tensor, force: float) -> Tensor:
-        """Mean cross-entropy + ``force`` * (half the squared norm, or the norm)."""
-        weight, bias = self.weight_and_bias(position)
-        logits = torch.addmm(bias, self.x, weight)
-        loss = F.cross_entropy(logits.double(), self.y)  # in float32 it would stand still too early
-        if self.penalty == "l2":
-            return loss + force * position[:-1].double().square().sum() / 2
-        return loss + force * position[:-1].double().norm()
-
-    def solve(self, C: float, tolerance: float) -> Tensor:
-        # Starting where the next stronger fit ended would take as many steps: at zero the scale
-        # below makes the first one Newton's.
-        if self.penalty == "l2":
-            force = bend = 1 / (C * len(self.x))
-            position = self.x.new_zeros(self.x.shape[1] + 1, self.columns)
-        else:
-            force = 1 / (2 * C)
-            position = self._leave_zero(force)
-            if not position[:-1].any():
-                return position
-            bend = force
-        bends = torch.full_like(self.curvature, bend)
-        bends[-1] = 0
-        scale = (self.curvature + bends).rsqrt()
-        inner = (position / scale).requires_grad_()
-        solver = torch.optim.LBFGS(
-            [inner],
-            max_iter=_ITERATIONS,
-            max_eval=25 * _ITERATIONS,  # as many as the line searches may take
-            tolerance_grad=tolerance,
-            tolerance_change=_STANDSTILL[inner.dtype],
-            line_search_fn="strong_wolfe",
-        )
-
-        def evaluate() -> Tensor:
-            solver.zero_grad()
-            loss = self.objective(scale * inner, force)
-            loss.backward()
-            return loss
-
-        solver.step(evaluate)
-        if solver.state[inner]["n_iter"] >= _ITERATIONS:
-            warnings.warn(f"no optimum in {_ITERATIONS} iterations at C={C:g}", stacklevel=4)
-        return scale * inner.detach()
-
-    def _leave_zero(self, force: float) -> Tensor:
-        """A start off W = 0, where the un-squared norm has no derivative, or the optimum there.
-
-        At W = 0 the loss falls by at most the norm of its gradient, the penalty grows by ``force``.
-        """
-        targets = F.one_hot(self.y, self.classes)
-        targets = targets[:, -self.columns :].to(self.x.dtype)
-        down = self.basis.T @ (self.x.T @ targets) / len(self.x)
-        counts = torch.bincount(self.y, minlength=self.classes).clamp(min=0.5)
-        bias = counts.log().to(self.x.dtype)
-        bias = bias[-1:] - bias[0] if self.columns == 1 else bias - bias.mean()
-        room = 1 - force / down.norm().item()
-        # Half the covariance bounds the Hessian, so this step lowers the objective.
-        step = max(room, 0.0) / (0.5 * self.curvature[:-1].max() / self.curvature[-1])
-        return torch.cat([step * down, bias[None]])
 
 
 def _merit(classifier: LinearClassifier, x: Tensor, y: Tensor) -> tuple[float, float]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from mmlib._checks import check_shape
 
-_BLOCK = 2**22  # numbers held at once where distances are computed anew
+_BLOCK = 2**17  # numbers at once where distances are computed anew: they stay in the cache
 
 
 def nearest(queries: Tensor, pool: Tensor, k: Tensor, own: Tensor) -> Tensor:
@@ -34,32 +36,62 @@ def nearest(queries: Tensor, pool: Tensor, k: Tensor, own: Tensor) -> Tensor:
     check_shape("pool", pool, "P D", **check_shape("queries", queries, "Q D"))
     dtype = torch.promote_types(queries.dtype, torch.float32)
     q, p = queries.to(dtype), pool.to(dtype)
-    norms = p.square().sum(1)
-    reach = q.norm(dim=1, keepdim=True) + norms.max().sqrt()
-    if not reach.isfinite().all():
+    lengths = torch.linalg.vector_norm(p, dim=1, dtype=torch.float64)
+    longest = lengths.max()
+    own_length = torch.linalg.vector_norm(q, dim=1, keepdim=True, dtype=torch.float64)
+    reach = (own_length + longest).square()
+    if not reach.to(dtype).isfinite().all():
         raise ValueError("features have values that are not finite, or too large to square")
     with torch.autocast(q.device.type, enabled=False):
         # Squared distances but for the query's own norm, which does not change who is nearest.
-        distance = torch.addmm(norms, q, p.T, alpha=-2)
+        distance = torch.addmm(lengths.square().to(dtype), q, p.T, alpha=-2)
     listed = (own >= 0).nonzero().squeeze(1)
     distance[listed, own[listed]] = torch.inf
-    kth = distance.topk(int(k.max()), largest=False).values.gather(1, k[:, None] - 1)
+    kth = _kth_smallest(distance, k)
 
-    # Twice the worst rounding error of an inner product of D terms, with room for the sums.
-    slack = (q.shape[1] + 8) * torch.finfo(dtype).eps * reach.square()
-    chosen = distance < kth - slack
-    near = (distance - kth).abs() <= slack
-    left = k - chosen.sum(1)
-    settled = near.sum(1) == left
-    chosen |= near & settled[:, None]
-    pairs = (near & ~settled[:, None]).nonzero()  # who is among the k is open; row by row
-    parts = (part.unbind(1) for part in pairs.split(max(1, _BLOCK // q.shape[1])))
-    exact = torch.cat([(queries[i].double() - pool[j]).square().sum(1) for i, j in parts])
-    row, member = pairs.unbind(1)
+    # How far two distances can be off together: each by twice an inner product of D terms at its
+    # worst, by a norm that was summed in float64, and by some last digits.
+    eps, width = torch.finfo(dtype).eps, q.shape[1]
+    slack = 2 * eps * width * own_length * longest + 8 * eps * reach
+    slack = (slack + torch.finfo(torch.float64).eps * width * reach).to(dtype)
+    chosen = distance <= kth + slack
+    unsettled = (chosen.sum(1) > k).nonzero().squeeze(1)  # rows that may have marked too many
+    near = chosen[unsettled]
+    sure = distance[unsettled] < (kth - slack)[unsettled]
+    chosen[unsettled] = sure
+    left = k[unsettled] - sure.sum(1)
+    row, member = (near & ~sure).nonzero().unbind(1)  # who is among the k is open; row by row
+    at_once = max(1, _BLOCK // width)
+    blocks = zip(unsettled[row].split(at_once), member.split(at_once), strict=True)
+    exact = torch.cat([_squared_distances(queries, i, pool, j) for i, j in blocks])
     order = exact.argsort(stable=True)
     order = order[row[order].argsort(stable=True)]  # by row, then distance, then index
-    sizes = row.bincount(minlength=len(q))
+    sizes = row.bincount(minlength=len(unsettled))
     rank = torch.arange(len(row), device=row.device) - (sizes.cumsum(0) - sizes)[row]
     kept = order[rank < left[row]]  # pairs came row by row, so row is also that of the sorted ones
-    chosen[row[kept], member[kept]] = True
+    chosen[unsettled[row[kept]], member[kept]] = True
     return chosen
+
+
+def _squared_distances(a: Tensor, i: Tensor, b: Tensor, j: Tensor) -> Tensor:
+    """Of rows ``i`` of ``a`` to rows ``j`` of ``b``, from differences in float64."""
+    return a.index_select(0, i).double().sub_(b.index_select(0, j)).square_().sum(1)
+
+
+def _kth_smallest(x: Tensor, k: Tensor) -> Tensor:
+    """The ``k``-th smallest value of each row: (N, P), (N,) -> (N, 1).
+
+    The most that are asked for, m, lie in the m groups of columns with the smallest minima, so only
+    these are looked through.
+    """
+    most = int(k.max())
+    groups = x.shape[1] // max(1, math.isqrt(x.shape[1] // most))
+    if groups < 2 * most:  # next to nothing would be left out
+        groups = x.shape[1]
+    size = x.shape[1] // groups
+    if size > 1:
+        grouped = x[:, : size * groups].unflatten(1, (size, groups))  # a group is a column
+        found = grouped.amin(1).topk(most, largest=False).indices
+        members = grouped.gather(2, found[:, None].expand(-1, size, -1)).flatten(1)
+        x = torch.cat([members, x[:, size * groups :]], dim=1)
+    return x.topk(most, largest=False).values.gather(1, k[:, None] - 1)

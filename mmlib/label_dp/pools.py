@@ -89,7 +89,10 @@ def _nearest_place(
     for group, pool in zip(groups, pools, strict=True):
         if not len(group):  # nobody drew this class
             continue
+        members = features.index_select(0, pool)
         for part in group.split(max(1, _BLOCK // len(pool))):
-            near = nearest(queries[rows[part]], features[pool], eligible[part], excluded[part])
-            places[part] = (near.cumsum(1) > pick[part, None]).int().argmax(1)
+            asked = queries.index_select(0, rows[part])
+            near = nearest(asked, members, eligible[part], excluded[part])
+            marked = near.nonzero()[:, 1]  # as many a row as are eligible
+            places[part] = marked[eligible[part].cumsum(0) - eligible[part] + pick[part]]
     return places

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from statistics import fmean
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mmlib import losses
-from mmlib._checks import check_range, check_shape
-from mmlib.encoders.text import SPECIAL
-from mmlib.mem import noise as noises
+from mmlib.mem.alternation import Alternation
 from mmlib.mem.published import Protected, fingerprint
+from mmlib.mem.resume import Resumable
 from mmlib.mem.settings import Protection
-from mmlib.mem.trigger import (
-    allowed_words,
-    clip_swapped,
-    draw_places,
-    draw_words,
-    improve,
-    insert,
-    word_shares,
-)
 from mmlib.methods.clip import DualEncoder
 from mmlib.train import EpochSampler, Optim, fit
 
@@ -37,6 +22,7 @@ def protect(
     settings: Protection,
     *,
     generator: torch.Generator,
+    folder: Path | None = None,
     progress: bool = True,
 ) -> Protected:
     """Protect image-caption pairs. The surrogate is trained on the way.
@@ -51,10 +37,13 @@ def protect(
             "pair" every image is published C times, each time with one of its captions.
         settings: what is done, and how long. :data:`mmlib.mem.settings.MODES` names what the
             released code does otherwise.
+        folder: where noise and published images are kept in files, mapped into memory, and how far
+            the run has come. The same call goes on from there, to the same bytes as if it had never
+            been interrupted: see :mod:`mmlib.mem.resume`. By default all is in memory.
 
     Raises ``ValueError`` for images that are not uint8, captions without room for a trigger, more
-    groups than images, a visit that would leave out every pair, and if no word is in the share of
-    captions that trigger words are to be in.
+    groups than images, a visit that would leave out every pair, if no word is in the share of
+    captions that trigger words are to be in, and if ``folder`` holds another run.
     Source: MEM, released code.
 
     >>> from mmlib.augment.image import ToFloat
@@ -74,15 +63,21 @@ def protect(
     >>> made.triggers.shape, int((made.images.int() - 100).abs().max()) <= 8
     (torch.Size([4, 3]), True)
     """
-    state = Alternation(surrogate, images, captions, settings, generator)
-    images, visits, used = state.images, [], []
+    if folder is None:
+        state = Alternation(surrogate, images, captions, settings, generator)
+    else:
+        state = Resumable(surrogate, images, captions, settings, generator, folder=folder)
 
     def visit_after_round(step: int) -> None:
         finished, rest = divmod(step, settings.surrogate_steps)
-        if rest == 0:
-            visits.append(state.visit(with_triggers=finished <= settings.trigger_rounds))
+        if rest == 0 and len(state.visits) < finished:
+            state.visit(with_triggers=finished <= settings.trigger_rounds)
 
-    trained = []
+    def go_on(step: int) -> None:
+        state.recall(step // settings.surrogate_steps)
+        visit_after_round(step)
+
+    trained, used = [], []
     if settings.text == "optimised" or settings.image == "pgd":
         optim = Optim(
             steps=settings.rounds * settings.surrogate_steps,
@@ -96,20 +91,23 @@ def protect(
             surrogate,
             state.loss,
             optim,
-            EpochSampler(len(images), settings.batch_size, seed=seed, device=images.device),
+            EpochSampler(len(state.images), settings.batch_size, seed=seed, device=state.device),
             generator=generator,
             name="protect",
+            checkpoint=state.checkpoint,
+            checkpoint_every=settings.surrogate_steps,
             log_every=settings.surrogate_steps,
             on_step=visit_after_round,
+            on_resume=go_on,
             progress=progress,
         )
         used.append(fingerprint(surrogate))
     history = [
         {"round": i + 1, "surrogate": row["loss"], **means}
-        for i, (row, means) in enumerate(zip(trained, visits, strict=True))
+        for i, (row, means) in enumerate(zip(trained, state.visits, strict=True))
     ]
     return Protected(
-        noises.add(images, state.noise[state.owner]),
+        state.published(),
         state.triggers[state.owner],
         history,
         surrogate=tuple(used),
@@ -118,207 +116,5 @@ def protect(
     )
 
 
-def as_pairs(images: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
-    """Each image once for each of its captions: (N C, 3, H, W) and (N C, 1, T).
-
-    >>> [x.shape for x in as_pairs(torch.zeros(2, 3, 4, 4), torch.zeros(2, 5, 9))]
-    [torch.Size([10, 3, 4, 4]), torch.Size([10, 1, 9])]
-    """
-    return images.repeat_interleave(captions.shape[1], dim=0), captions.flatten(0, 1)[:, None]
-
-
-class Alternation:
-    """The noise and the triggers made so far, and the three minimisations that use each other's.
-
-    ``owner`` (N,) says which row of ``noise`` and ``triggers`` each image has.
-    """
-
-    def __init__(
-        self,
-        surrogate: DualEncoder,
-        images: Tensor,
-        captions: Tensor,
-        settings: Protection,
-        generator: torch.Generator,
-    ):
-        n = check_shape("images", images, "N 3 H W")["N"]
-        check_shape("captions", captions, "N C T", N=n)
-        if settings.unit == "pair":
-            images, captions = as_pairs(images, captions)
-            n = len(images)
-        if settings.drop_last:
-            check_range("batch_size with drop_last", settings.batch_size, 2, n)
-        self.surrogate, self.images, self.captions = surrogate, images, captions
-        self.settings, self.generator, self.device = settings, generator, images.device
-        self.owner, worn_by = torch.arange(n, device=self.device), images
-        if settings.unit == "group":
-            groups = check_range("groups", settings.groups, 1, n)
-            self.owner = torch.randint(groups, (n,), generator=generator, device=self.device)
-            worn_by = torch.full_like(images[:groups], 128)  # shared noise is clipped by no image
-        words = len(surrogate.encoders[1].token_embedding.weight)
-        self.allowed = allowed_words(words, self.device) | settings.special_tokens
-        if settings.word_share != (0.0, 1.0):
-            low, high = settings.word_share
-            shares = word_shares(captions, words)
-            self.allowed &= (shares >= low) & (shares <= high)
-            if not self.allowed.any():
-                raise ValueError(f"word_share is {settings.word_share}; no word is in such a share")
-        self.triggers = self._first_triggers(len(worn_by))
-        self.noise = torch.zeros_like(worn_by, dtype=torch.int8)
-        if settings.image == "uniform":
-            self.noise = noises.uniform(worn_by, epsilon=settings.epsilon, generator=generator)
-
-    def loss(self, rows: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """What the surrogate minimises: the loss of protected pairs, image and caption true."""
-        captions, triggers = self._caption(rows), self.triggers[self.owner[rows]]
-        return self.surrogate.loss((self._noisy(rows), self._worded(captions, triggers)), generator)
-
-    def visit(self, with_triggers: bool) -> dict[str, float]:
-        """Improve all triggers (if asked) and all noise, batch by batch, the surrogate frozen."""
-        self.surrogate.eval()
-        seen: dict[str, list[Tensor]] = defaultdict(list)
-        order = torch.randperm(len(self.images), generator=self.generator, device=self.device)
-        size, bfloat16 = self.settings.batch_size, self.settings.precision == "bfloat16"
-        if self.settings.drop_last:
-            batches = order[: len(order) // size * size].split(size)
-        else:
-            batches = order.tensor_split(math.ceil(len(order) / size))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
-            for rows in batches:
-                if self.settings.text == "optimised" and with_triggers:
-                    self.improve_triggers(rows, seen)
-                if self.settings.image == "pgd":
-                    self.improve_noise(rows, seen)
-        return {name: fmean(map(float, values)) for name, values in seen.items()}
-
-    def improve_triggers(self, rows: Tensor, seen: dict[str, list[Tensor]]) -> None:
-        """HotFlip on true pairs. The images are embedded once for all words that are tried."""
-        model, project = self.surrogate, self.surrogate.projections[1]
-        with torch.no_grad():
-            images = model.projections[0](model.encoders[0](self._prepared(self._noisy(rows))))
-            scale = model.scale
-
-        def loss(features: Tensor) -> Tensor:
-            return losses.clip(images, project(features), scale=scale)
-
-        def swapped(features: Tensor, options: Tensor) -> Tensor:
-            return clip_swapped(images, project(features), project(options), scale=scale)
-
-        mine, owner = self._mine(rows)
-        captions = self._caption(rows)
-        step = improve(
-            self.triggers[mine],
-            captions,
-            model.encoders[1],
-            loss,
-            places=self._places(captions),
-            count=self.settings.candidates,
-            allowed=self.allowed,
-            owner=owner,
-            swapped=swapped if self.settings.selection == "sample" else None,
-        )
-        self.triggers[mine] = step.triggers
-        seen["trigger_before"].append(step.before)
-        seen["trigger_after"].append(step.after)
-
-    def improve_noise(self, rows: Tensor, seen: dict[str, list[Tensor]]) -> None:
-        """PGD. With shuffled bodies each step gives every trigger the caption of another pair.
-
-        So noise and trigger learn each other, and not what the caption says. No gradient flows
-        into the text; where it stays the same it is encoded once.
-        """
-        model, bodies, values = self.surrogate, self._caption(rows), []
-        triggers, n = self.triggers[self.owner[rows]], len(rows)
-
-        @torch.no_grad()
-        def texts(order: Tensor) -> Tensor:
-            ids = self._worded(bodies[order], triggers)
-            return model.projections[1](model.encoders[1].by_length(ids))
-
-        order = torch.arange(n, device=self.device)
-        fixed = None
-        if self.settings.body != "shuffled":
-            fixed = texts(order.roll(1) if self.settings.body == "other" else order)
-
-        def loss(noisy: Tensor) -> Tensor:
-            facing = texts(self._shuffled(n)) if fixed is None else fixed
-            vectors = model.projections[0](model.encoders[0](self._prepared(noisy)))
-            value = losses.clip(vectors, facing, scale=model.scale.detach())
-            values.append(value.detach())
-            return value
-
-        mine, owner = self._mine(rows)
-        with _frozen(model):
-            self.noise[mine] = noises.pgd(
-                self.images[rows],
-                self.noise[mine],
-                loss,
-                epsilon=self.settings.epsilon,
-                step_size=self.settings.step_size,
-                steps=self.settings.noise_steps,
-                maximise=self.settings.maximise,
-                owner=owner,
-            )
-        seen["noise_before"].append(values[0])
-        seen["noise_after"].append(values[-1])
-
-    def _first_triggers(self, n: int) -> Tensor:
-        settings = self.settings
-        shape = n, settings.pool or settings.trigger_length if settings.text != "none" else 0
-        if settings.text == "constant":  # a fitted tokenizer's most frequent word
-            return torch.full(shape, len(SPECIAL), device=self.device)
-        words = self.allowed.nonzero()[:, 0]
-        drawn = torch.randint(len(words), shape, generator=self.generator, device=self.device)
-        return words[drawn]
-
-    def _places(self, captions: Tensor) -> Tensor | None:
-        """Where trigger words go, drawn anew; None for in front."""
-        if self.settings.place == "front":
-            return None
-        return draw_places(captions, self.settings.trigger_length, self.generator)
-
-    def _worded(self, captions: Tensor, triggers: Tensor) -> Tensor:
-        if self.settings.pool is not None:
-            triggers = draw_words(triggers, self.settings.trigger_length, self.generator)
-        return insert(captions, triggers, self._places(captions))
-
-    def _mine(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The rows of noise and triggers that a batch has, and which of them each image has.
-
-        That is None where no two images share them.
-        """
-        if self.settings.unit == "group":
-            return self.owner[rows].unique(return_inverse=True)
-        return rows, None
-
-    def _shuffled(self, n: int) -> Tensor:
-        return torch.randperm(n, generator=self.generator, device=self.device)
-
-    def _noisy(self, rows: Tensor) -> Tensor:
-        return noises.add(self.images[rows], self.noise[self.owner[rows]])
-
-    def _prepared(self, images: Tensor) -> Tensor:
-        return self.surrogate.prepare[0](images, None)
-
-    def _caption(self, rows: Tensor) -> Tensor:
-        """One of each image's captions."""
-        count = self.captions.shape[1]
-        which = torch.randint(count, rows.shape, generator=self.generator, device=self.device)
-        return self.captions[rows, which]
-
-
 def _seed(generator: torch.Generator) -> int:
     return int(torch.randint(2**31, (), generator=generator, device=generator.device))
-
-
-@contextmanager
-def _frozen(model: torch.nn.Module) -> Iterator[None]:
-    """No gradient is asked of the parameters, so none of what it would need is kept."""
-    learned = [p for p in model.parameters() if p.requires_grad]
-    for parameter in learned:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learned:
-            parameter.requires_grad_(True)

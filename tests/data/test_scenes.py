@@ -257,3 +257,18 @@ def test_bad_input_names_the_value_and_the_range(arguments, message):
     given = {"n": 1, "size": 8, "noise": 0.0, **arguments}
     with pytest.raises(ValueError, match=message):
         scenes.make(**given, generator=torch.Generator().manual_seed(0))
+
+
+def test_shapes_lie_about_the_cells_that_are_occupied():
+    layout = scenes.draw(200, generator=torch.Generator().manual_seed(0))
+    inside = scenes.occupied(layout, 60)
+    assert torch.equal(inside.sum(dim=(1, 2)), layout.count * 18 * 18)  # cells of 0.3 x 0.3
+    nothing = replace(layout, count=torch.zeros_like(layout.count))
+    assert not scenes.occupied(nothing, 60).any()
+    drawn, ground = (  # the same light on both
+        scenes.render(x, 60, noise=0, generator=torch.Generator().manual_seed(1))
+        for x in (layout, nothing)
+    )
+    covered = (drawn != ground).any(dim=1)
+    assert 0.88 < float((covered & inside).sum() / covered.sum()) < 0.93
+    assert (covered & inside).flatten(1).any(dim=1).all()

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from mmlib.evaluate import probe as module
+from mmlib.evaluate import _logistic as module
 from mmlib.evaluate.metrics import balanced_accuracy, roc_auc
 from mmlib.evaluate.probe import linear_probe, logistic_path, stratified_split
 
@@ -68,6 +68,33 @@ def test_a_path_is_the_separate_fits_in_the_order_asked_for():
     for along in path:
         (alone,) = logistic_path(x, y, [along.C], tolerance=1e-8)
         torch.testing.assert_close(along.weight, alone.weight, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("penalty", ["l2", "unsquared"])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_values_and_gradients_of_all_strengths_are_those_of_each(monkeypatch, classes, penalty):
+    x, y = embeddings(n=50, classes=classes)
+    problems = module.Problems(x - x.mean(0), y, classes, penalty)
+    g = torch.Generator().manual_seed(0)
+    columns = classes if classes > 2 else 1
+    positions = torch.randn(3, 25, columns, generator=g, dtype=torch.float64)
+    forces = torch.tensor([0.01, 0.5, 2.0], dtype=torch.float64)
+    for entries in (2**20, 7):  # at once, and a row or two at a time
+        monkeypatch.setattr(module, "_ENTRIES", entries)
+        values, gradients = problems.objective(positions, forces)
+        for position, force, value, gradient in zip(
+            positions, forces, values, gradients, strict=True
+        ):
+            free = position.clone().requires_grad_()
+            weight = problems.basis @ free[:-1]
+            logits = (x - x.mean(0)) @ weight + free[-1]
+            if classes == 2:
+                logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+            norm = weight.norm()
+            plain = F.cross_entropy(logits, y)
+            plain = plain + force * (norm**2 / 2 if penalty == "l2" else norm)
+            torch.testing.assert_close(value, plain.detach())
+            torch.testing.assert_close(gradient, torch.autograd.grad(plain, free)[0])
 
 
 @pytest.mark.parametrize("classes", [2, 4])

@@ -7,6 +7,7 @@ import torch
 from mmlib.augment.image import Flip, Grayscale
 from mmlib.encoders.text import END, PAD, SPECIAL, START, UNKNOWN
 from mmlib.evaluate.retrieval import random_retrieval
+from mmlib.mem.alternation import as_pairs
 from mmlib.mem.hacker import (
     Defence,
     drop_first,
@@ -17,7 +18,7 @@ from mmlib.mem.hacker import (
     train_hacker,
     without_rare_words,
 )
-from mmlib.mem.protect import as_pairs, protect
+from mmlib.mem.protect import protect
 from mmlib.mem.settings import Protection
 from mmlib.mem.trigger import prepend
 from mmlib.train import Optim

@@ -6,7 +6,8 @@ import torch
 
 from mmlib import losses
 from mmlib.encoders.text import END, SPECIAL, START, WordTokenizer
-from mmlib.mem.protect import Alternation, as_pairs, protect
+from mmlib.mem.alternation import Alternation, as_pairs
+from mmlib.mem.protect import protect
 from mmlib.mem.published import Protected
 from mmlib.mem.settings import Protection, rows
 from mmlib.mem.trigger import prepend
