@@ -14,7 +14,7 @@ The rule (:func:`verdict`), applied to the largest preset of which there are rec
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -85,6 +85,7 @@ class Item:
     page: str
     chapter: str
     experiment: str = "overview"
+    also: tuple[str, ...] = ()
     figure: str | None = None
     unit: str = ""
     source: str = ""
@@ -168,6 +169,19 @@ def runs_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, float
     return [by_seed[seed] for seed in sorted(by_seed)]
 
 
+def shown_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, float]]:
+    """What a table shows: the item's own runs, then those of the experiments in ``also``.
+
+    Of the latter only metrics that no earlier experiment has. Verdicts are from own runs alone.
+    """
+    found, known = [], set()
+    for experiment in (item.experiment, *item.also):
+        runs = runs_of(replace(item, experiment=experiment), preset, loaded)
+        found += [{k: v for k, v in run.items() if k not in known} for run in runs]
+        known.update(*runs)
+    return found
+
+
 def sides(claim: str) -> tuple[str, str]:
     """The two metrics of ``a > b``, ``b < a``, ``a >= b`` or ``b <= a``, the larger first."""
     left, sign, right = claim.split()
@@ -236,7 +250,7 @@ def beside(item_id: str, run: records.Run | None = None):
         columns[label] = [_digits(live[m]) if m in live else "–" for m in item.metrics]
     absent = []
     for preset in ("desk", "paper"):
-        if runs := runs_of(item, preset, loaded):
+        if runs := shown_of(item, preset, loaded):
             columns[f"ours, {preset}"] = [_ours(metric, runs) for metric in item.metrics]
         else:
             absent.append(f"{preset} (make {preset} CHAPTER={item.chapter})")

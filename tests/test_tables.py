@@ -52,6 +52,22 @@ def test_verdicts(loaded, expected):
     assert verdict(ITEM, loaded) == expected
 
 
+def test_other_experiments_fill_cells_and_decide_nothing():
+    item = Item(**{**vars(ITEM), "values": {"a.b": 70.0, "d.e": 60.0}, "also": ("more", "most")})
+    own = [record(s, "desk", a_b=70.0, a_c=50.0) for s in range(3)]
+    more = [record(s, a_b=1.0, d_e=61.0) | {"experiment": "more"} for s in range(3)]
+    most = [record(9, d_e=99.0) | {"experiment": "most"}]
+    shown = tables.shown_of(item, "paper", more + most)
+    assert [run.get("d.e") for run in shown] == [61.0, 61.0, 61.0, None]
+    assert [run.get("a.b") for run in shown] == [1.0, 1.0, 1.0, None]
+    filled = tables.shown_of(item, "desk", own + [r | {"preset": "desk"} for r in more])
+    assert [run.get("a.b") for run in filled] == [70.0] * 3 + [None] * 3
+    assert [run.get("d.e") for run in filled] == [None] * 3 + [61.0] * 3
+    for loaded in (own, own + more + most):
+        assert verdict(item, loaded) == "partly"  # by the runs at desk
+    assert verdict(item, more + most) == "not run here"
+
+
 def test_exact_items_need_one_run_and_their_claim():
     exact = Item(**{**vars(ITEM), "kind": "theorem", "values": {}})
     assert verdict(exact, runs([70], preset="quick")) == "reproduced"
