@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mmlib.label_dp import neighbours
 from mmlib.label_dp.neighbours import nearest
 
 
@@ -52,6 +53,30 @@ def test_same_set_as_sorting_all_distances(kind):
     expected = slow_nearest(queries, pool, k, own)
     assert torch.equal(nearest(queries, pool, k, own), expected)
     assert torch.equal(expected.sum(1), k)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_in_a_pool_that_is_looked_through_by_groups(kind):
+    """Few of many: only groups with the smallest minima are searched, and what no group holds."""
+    g = torch.Generator().manual_seed(1)
+    pool = torch.cat([world(kind, g) for _ in range(4)])[:211]
+    queries = torch.cat([pool[-8:], pool[:32]])  # the last are of no group
+    own = torch.cat([torch.arange(203, 211), torch.full((32,), -1)])
+    k = torch.randint(1, 6, (40,), generator=g)
+    assert torch.equal(nearest(queries, pool, k, own), slow_nearest(queries, pool, k, own))
+
+
+@pytest.mark.parametrize("columns", [5, 16, 40, 211, 1000])
+def test_kth_smallest_is_that_of_a_sort(columns):
+    g = torch.Generator().manual_seed(2)
+    k = torch.randint(1, 6, (50,), generator=g)
+    for values in (
+        torch.randn(50, columns, generator=g),
+        torch.randint(4, (50, columns), generator=g).float(),
+        torch.arange(columns).float().flip(0).repeat(50, 1),  # the smallest stand last
+    ):
+        expected = values.sort(1).values.gather(1, k[:, None] - 1)
+        assert torch.equal(neighbours._kth_smallest(values, k), expected)
 
 
 def test_all_members_may_be_asked_for():
