@@ -197,3 +197,40 @@ def test_the_global_stream_is_left_alone_and_does_not_matter():
         results.append(train(OPTIM, model=model))
         assert torch.equal(torch.get_rng_state(), before)
     assert same(*results)
+
+
+def test_what_a_step_left_undone_can_be_made_good_where_training_goes_on(tmp_path):
+    """A checkpoint is older than what ``on_step`` does after its step."""
+    told, stop = [], [14]
+
+    def go(steps):
+        model = make_model()
+
+        def on_step(done):
+            told.append(done)
+            if done == stop[0]:
+                raise Stopped
+
+        def on_resume(done):
+            told.append(("again", done))
+            model.eval()  # any mode
+
+        return fit(
+            model,
+            lambda rows, _: {"loss": model(X[rows]).square().mean()},
+            Optim(steps=steps, learning_rate=0.01), EpochSampler(50, 8, seed=1),
+            generator=torch.Generator().manual_seed(0), checkpoint=tmp_path / "fit.safetensors",
+            checkpoint_every=7, on_step=on_step, on_resume=on_resume,
+        ), model.training  # fmt: skip
+
+    with pytest.raises(Stopped):
+        go(16)
+    assert told == [*range(1, 15)]  # nothing to go on from
+    told.clear()
+    stop[0] = 0
+    _, training = go(16)
+    assert told == [("again", 14), 15, 16]
+    assert training
+    told.clear()
+    go(16)  # finished: its last step may have been left undone, too
+    assert told == [("again", 16)]

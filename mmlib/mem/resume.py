@@ -10,7 +10,8 @@ A folder holds
 * ``run.json``: what the run is of.
 
 That holds for a process that is killed at any point. A machine that loses power may lose what it
-had not yet written to its disk.
+had not yet written to its disk. Memory is bounded as far as the images given are mapped, too; for
+the unit "pair" they are repeated in memory, once for each of several captions.
 """
 
 from __future__ import annotations
