@@ -89,9 +89,8 @@ class Trifeature:
         and at least one, drawn with ``seed``, with all their renderings. Raises ``ValueError`` for
         a share outside (0, 1), and if training images would miss a shape, a texture or a colour.
 
-        >>> world = load(16, shapes=["star", "plus"], textures=["grid", "dots"]).hold_out(
-        ...     0.25, seed=0
-        ... )
+        >>> world = load(16, shapes=["star", "plus"], textures=["grid", "dots"])
+        >>> world = world.hold_out(0.25, seed=2)
         >>> len(world.train), len(world.val), set(world.train.names) & set(world.val.names)
         (69, 24, set())
         """
