@@ -111,7 +111,7 @@ class Alternation:
     def published(self) -> Tensor:
         """The images (N, 3, H, W) uint8 with their noise."""
         images = self._stored("published", self.images.shape, torch.uint8)
-        for rows in torch.arange(len(images), device=self.device).split(1024):
+        for rows in torch.arange(len(images), device=self.device).split(self.settings.batch_size):
             images[rows.to(images.device)] = self._noisy(rows).to(images.device)
         return images
 
