@@ -80,7 +80,7 @@ PRESETS = {
         "head_epochs": 60, "head_learning_rate": 1e-2,
         "tune_epochs": 40, "tune_learning_rate": 1e-2, "tune_patience": 10,
     },
-    # The whole grid is some thirty trainings, ten minutes of a core. Each seed draws the noise anew,
+    # The whole grid is some thirty trainings, three minutes of a core. Each seed draws its own noise,
     # so intervals are over seeds.
     "desk": {
         "data": "digits", "rows": 20_000, "dvm_parts": "released",
