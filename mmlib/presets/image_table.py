@@ -80,8 +80,8 @@ PRESETS = {
         "head_epochs": 60, "head_learning_rate": 1e-2,
         "tune_epochs": 40, "tune_learning_rate": 1e-2, "tune_patience": 10,
     },
-    # The whole grid is some thirty trainings, three minutes of a core. Each seed draws its own noise,
-    # so intervals are over seeds.
+    # The whole grid is some thirty trainings, three minutes of a core. Each seed draws noise of its
+    # own, so intervals are over seeds.
     "desk": {
         "data": "digits", "rows": 20_000, "dvm_parts": "released",
         "epsilon": 5.0, "epsilons": _HALVES, "noise_draws": 1, "neighbours": 10,
