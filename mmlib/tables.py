@@ -156,17 +156,30 @@ def words(metric: str) -> str:
     return ", ".join(_WORDS.get(part, part.replace("_", " ")) for part in metric.split("."))
 
 
-def runs_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, float]]:
-    """Metrics of each of the item's records of one preset, one for each seed.
+def recorded(
+    chapter: str, experiment: str, preset: str, loaded: list[dict]
+) -> list[dict[str, float]]:
+    """Metrics of each record of an experiment at one preset, one for each seed.
 
     Where ``results`` and ``build/runs`` both hold a seed, the kept record in ``results`` counts.
     """
     by_seed = {}
     for record in sorted(loaded, key=lambda r: records.RESULTS in r["path"].parents):
         place = (record["chapter"], record["experiment"], record["preset"])
-        if place == (item.chapter, item.experiment, preset):
+        if place == (chapter, experiment, preset):
             by_seed[record["seed"]] = {k: m["value"] for k, m in record["metrics"].items()}
     return [by_seed[seed] for seed in sorted(by_seed)]
+
+
+def runs_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, float]]:
+    """Metrics of the item's own records of one preset: see :func:`recorded`."""
+    return recorded(item.chapter, item.experiment, preset, loaded)
+
+
+def over_seeds(metric: str, runs: list[dict[str, float]], absent: str = "not run here") -> str:
+    """Mean and interval of a metric over the runs that have it, or ``absent`` where none has."""
+    values = [run[metric] for run in runs if metric in run]
+    return str(estimate(values)) if values else absent
 
 
 def shown_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, float]]:
@@ -251,7 +264,7 @@ def beside(item_id: str, run: records.Run | None = None):
     absent = []
     for preset in ("desk", "paper"):
         if runs := shown_of(item, preset, loaded):
-            columns[f"ours, {preset}"] = [_ours(metric, runs) for metric in item.metrics]
+            columns[f"ours, {preset}"] = [over_seeds(metric, runs) for metric in item.metrics]
         else:
             absent.append(f"{preset} (make {preset} CHAPTER={item.chapter})")
     known = any(item.paper_value(metric)[0] is not None for metric in item.values)
@@ -330,11 +343,6 @@ def _has_drawing(item: Item, loaded: list[dict]) -> bool:
         record["chapter"] == item.chapter and f"{item.figure}.png" in record["files"]
         for record in loaded
     )
-
-
-def _ours(metric: str, runs: list[dict[str, float]]) -> str:
-    values = [run[metric] for run in runs if metric in run]
-    return str(estimate(values)) if values else "not run here"
 
 
 def _theirs(item: Item, metric: str) -> str:
