@@ -94,7 +94,6 @@ class Item:
     reference_source: str = ""
     claims: tuple[str, ...] = ()
     note: str = ""
-    missing: str = ""
 
     def paper_value(self, metric: str) -> tuple[float | None, float | None]:
         """The paper's number and its standard deviation over runs, None where not available."""
@@ -298,22 +297,6 @@ def scorecard(loaded: list[dict] | None = None) -> str:
                 f"**{verdict(item, loaded)}** |"
             )
         parts.append(f"## {paper}\n\n" + "\n".join(rows))
-    return "\n\n".join(parts) + "\n"
-
-
-def not_run() -> str:
-    """The items that no chapter shows yet, as Markdown: what they wait for, the paper's numbers."""
-    parts = []
-    for item in items().values():
-        if not item.missing:
-            continue
-        parts.append(f"## {item.paper}: {item.title}\n\nWaits for {item.missing}.")
-        if item.values:
-            unit = f" ({item.unit})" if item.unit else ""
-            rows = ["| metric | ours | the paper |", "| --- | --- | --- |"]
-            rows += [f"| {words(m)} | not run here | {_theirs(item, m)} |" for m in item.values]
-            source = f"The paper's numbers{unit}: {item.source}."
-            parts.append("\n".join(rows) + f"\n\n{source}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from mmlib import claims, tables
+from mmlib import claims, records, tables
 from mmlib.presets.base import CHAPTERS
 from mmlib.records import ROOT, RUNS, verify
 
@@ -49,7 +49,7 @@ def stage() -> None:
     for chapter, name in CHAPTERS.items():
         wanted[Path("notebooks", f"{name}.ipynb")] = executed(chapter)
     wanted[Path("book/_scorecard.md")] = tables.scorecard()
-    wanted[Path("book/_not_run.md")] = tables.not_run()
+    wanted[Path("book/_not_run.md")] = not_run(records.load())
     wanted[Path("book/_claims.md")] = claims.page()
     wanted[Path("book/_headlines.md")] = claims.headlines()
     for path in STAGE.rglob("*"):
@@ -62,6 +62,25 @@ def stage() -> None:
         if not path.is_file() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+
+
+def not_run(loaded: list[dict]) -> str:
+    """The runs of the grid at desk and paper that no record is of, as Markdown tables."""
+    grid = yaml.safe_load((ROOT / "workflow" / "grid.yml").read_text())
+    parts = []
+    for preset in ("desk", "paper"):
+        lines = ["| chapter | experiment | recorded | what runs the rest |", "| - | - | - | - |"]
+        for row in (row for row in grid if row["preset"] == preset):
+            chapter, experiment = row["chapter"], row["experiment"]
+            runs = len(tables.recorded(chapter, experiment, preset, loaded))
+            if runs < len(row["seeds"]):
+                lines.append(
+                    f"| {{doc}}`/notebooks/{CHAPTERS[chapter]}` | {experiment} | {runs} of "
+                    f"{len(row['seeds'])} seeds | `make {preset} CHAPTER={chapter} "
+                    f"EXPERIMENT={experiment}` |"
+                )
+        parts.append(f"## At `{preset}`\n\n" + ("\n".join(lines) if lines[2:] else "All has run."))
+    return "\n\n".join(parts) + "\n"
 
 
 def config() -> dict:
