@@ -1,5 +1,6 @@
 """Every item of the papers has a place, and the book's configuration holds together."""
 
+import json
 import re
 import sys
 
@@ -105,3 +106,26 @@ def test_what_has_not_run_is_what_the_grid_asks_for_and_no_record_is_of():
     runs = [{**place, "seed": seed, "metrics": {}, "path": ROOT / "build"} for seed in range(5)]
     assert "urfunny | 4 of 5 seeds" in book.not_run(runs[1:])
     assert "urfunny" not in book.not_run(runs)
+
+
+def test_the_page_on_speed_shows_every_kept_row(tmp_path):
+    rows = [
+        {"what": "a probe", "found": "3 times as fast", "goal": "at least 2 times", "met": True},
+        {"what": "a step", "found": "1.1 times as fast", "goal": "at least 2 times", "met": False},
+        {"what": "a view", "found": "5 s", "goal": "", "met": None},
+    ]
+    told = {
+        "script": "x.py --size desk",
+        "how": "small, 1 thread",
+        "date": "2030-01-02",
+        "rows": rows,
+    }
+    told |= {"commit": "0123456789abcdef", "device": "CPU", "torch": "2.0", "python": "3.11"}
+    (tmp_path / "x.json").write_text(json.dumps(told))
+    page = book.speed(tmp_path)
+    assert "## Small, 1 thread" in page
+    assert "| a probe | 3 times as fast | at least 2 times: met |" in page
+    assert "| a step | 1.1 times as fast | at least 2 times: **missed** |" in page
+    assert "| a view | 5 s | – |" in page
+    assert "`python benchmarks/x.py --size desk`" in page
+    assert "commit 012345678." in page
