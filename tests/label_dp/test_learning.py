@@ -217,6 +217,13 @@ def test_shares_are_the_histogram_without_noise_and_equal_without_signal():
     assert class_shares(torch.arange(300) % 3, 0.5, 3).tolist() == pytest.approx([1 / 3] * 3)
 
 
+def test_shares_by_hand():
+    """60 and 40 of 100: scatter 0.02, of which coins of 3/4 and 1/4 make 0.00375."""
+    released = torch.tensor([0] * 60 + [1] * 40)
+    shares = class_shares(released, 0.5, 2).tolist()
+    assert shares == pytest.approx([0.5 + (1 - 0.00375 / 0.02) * 0.1 / 0.5, 0.3375])
+
+
 def test_shares_come_back_from_many_labels_and_beat_the_plain_inverse_on_few():
     truth = torch.linspace(1, 3, 50, dtype=torch.float64)
     truth /= truth.sum()
