@@ -89,7 +89,7 @@ def test_it_knows_how_sure_it_may_be_and_a_plain_fit_does_not():
     doubt = {}
     for name, likelihood in (("known", told), ("as it is", one_hot)):
         fit, held = likelihood[:4500], likelihood[4500:]
-        found = noised_probe(x[:4500], fit, validation=(x[4500:], held))
+        found = noised_probe(x[:4500], fit, validation=(x[4500:], held), strengths=(1.0, 10.0))
         sure, guess = found.logits(test_x).softmax(1).max(1)
         right = (guess == test_labels).double().mean()
         assert right > 0.85
@@ -101,13 +101,13 @@ def test_it_knows_how_sure_it_may_be_and_a_plain_fit_does_not():
 def test_the_strength_is_what_explains_validation_best_and_nothing_else_chooses():
     x, labels = blobs(n=300, spread=2.0)
     _, told = told_of(labels, 0.5)
-    strengths = (1e-5, 1e-2, 100.0)
+    strengths = (1e-3, 0.1, 10.0)
     chosen = noised_probe(
         x[:200], told[:200], validation=(x[200:], told[200:]), strengths=strengths
     )
     path = logistic_path(x[:200], told[:200], strengths, standardize=True, tolerance=1e-5)
     losses = [forward_loss(c.logits(x[200:]), told[200:]).item() for c in path]
-    assert chosen.C == strengths[losses.index(min(losses))] == 1e-2
+    assert chosen.C == strengths[losses.index(min(losses))] == 0.1
     (again,) = logistic_path(x, told, [chosen.C], standardize=True, tolerance=1e-4)
     torch.testing.assert_close(chosen.weight, again.weight)
 
