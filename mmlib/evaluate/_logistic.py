@@ -23,7 +23,7 @@ class Problems:
     covariance of ``x``, where the norm is the same and the curvature is known for each row. All
     problems are evaluated together, so that each pass over the data serves them all.
 
-    ``y`` holds class numbers (N,), or the log-likelihood (N, K) of each class.
+    ``y`` holds class numbers (N,), or the likelihood (N, K) of each class.
     """
 
     def __init__(self, x: Tensor, y: Tensor, classes: int, penalty: str):
@@ -143,10 +143,9 @@ def _cross_entropy(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 def _forward(logits: Tensor, likelihood: Tensor) -> tuple[Tensor, Tensor]:
     """Forward-corrected losses (S,), summed over N samples, of logits (N, S, K), and gradients.
 
-    ``likelihood`` (N, K) holds logarithms. A gradient is the model's chances less what they become
-    by Bayes' rule.
+    A gradient is the model's chances less what they become by Bayes' rule.
     """
-    told = logits + likelihood[:, None]
-    total, explained = (z.logsumexp(dim=2, keepdim=True) for z in (logits, told))
-    gradient = (logits - total).exp() - (told - explained).exp()
-    return (total - explained).sum(dim=(0, 2)), gradient
+    chances = logits.softmax(dim=2)
+    told = chances * likelihood[:, None]
+    explained = told.sum(dim=2, keepdim=True)
+    return -explained.log().sum(dim=(0, 2)), chances - told / explained

@@ -158,7 +158,7 @@ def logistic_path(
         classes = check_shape("y", y, "N K", N=n)["K"]
         check_range("smallest likelihood", y.min().item(), 0)
         check_range("a record's largest likelihood", y.amax(1).min().item(), 0, open_low=True)
-        y = y.double().log()
+        y = y.double() / y.amax(1, keepdim=True)
     else:
         check_shape("y", y, "N", N=n)
         classes = int(y.max()) + 1 if classes is None else classes

@@ -39,7 +39,8 @@ def forward_loss(logits: Tensor, likelihood: Tensor) -> Tensor:
     """
     size = check_shape("logits", logits, "N K")
     check_shape("likelihood", likelihood, "N K", **size)
-    told = logits + likelihood.log().to(logits.dtype)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # also under autocast
+    told = logits + likelihood.to(logits.dtype).log()
     return (logits.logsumexp(dim=1) - told.logsumexp(dim=1)).mean()
 
 

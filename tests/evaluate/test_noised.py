@@ -44,7 +44,7 @@ def test_values_and_gradients_are_those_of_the_loss(monkeypatch):
     x, labels = blobs(n=50)
     x = x - x.mean(0)
     _, told = told_of(labels, 0.6)
-    problems = module.Problems(x, told.log(), CLASSES, "l2")
+    problems = module.Problems(x, told, CLASSES, "l2")
     positions = torch.randn(3, 7, CLASSES, dtype=torch.float64, generator=torch.Generator())
     forces = torch.tensor([0.01, 0.5, 2.0], dtype=torch.float64)
     for entries in (2**20, 9):  # at once, and a row at a time

@@ -63,6 +63,15 @@ def test_without_noise_it_is_plain_cross_entropy_and_so_is_its_gradient(dtype):
     )
 
 
+def test_coarse_logits_are_summed_in_single_precision():
+    logits, released = drawn()
+    told = law_likelihood(released, response_law(0.6, 5))
+    coarse = logits.bfloat16()
+    ours = forward_loss(coarse, told)
+    assert ours.dtype == torch.float32
+    torch.testing.assert_close(ours, forward_loss(coarse.float(), told))
+
+
 def test_a_factor_of_a_records_likelihood_moves_no_gradient():
     logits, released = drawn()
     told = law_likelihood(released, response_law(0.6, 5))
