@@ -181,10 +181,12 @@ def budget(cfg: ProtectedSettings) -> Protection:
 
 
 def optim(cfg: ProtectedSettings) -> Optim:
-    """How the settings' hackers are optimised."""
+    """How the settings' hackers are optimised; fewer steps than the warm-up's are all warm-up."""
     return Optim(
         steps=cfg.steps,
         learning_rate=cfg.learning_rate,
+        warmup_steps=min(cfg.warmup_steps, cfg.steps),
+        schedule=cfg.schedule,
         weight_decay=cfg.weight_decay,
         precision=cfg.precision,
     )

@@ -127,6 +127,18 @@ def test_the_budget_and_the_hackers_are_the_settings(cfg):
     assert study.optim(cfg).learning_rate == cfg.learning_rate
 
 
+@pytest.mark.parametrize("chapter", ["unlearnable", "unlearnable_audit", "unlearnable_sweeps"])
+def test_the_hackers_of_the_paper_have_the_released_schedule(chapter):
+    """Up to 5e-4 in 10,000 steps; 7,488 are made, 32 times 234, counted from 234 on."""
+    optim = study.optim(resolve(chapter, {"preset": "paper"}))
+    assert (optim.steps, optim.weight_decay, optim.schedule) == (7488, 0.2, "constant")
+    last, middle = (optim.learning_rate_at(step) for step in (7487, 3743))
+    assert last == pytest.approx(5e-4 * (7488 + 234) / 10_000, rel=1e-4)
+    assert middle == pytest.approx(5e-4 * (3744 + 234) / 10_000, rel=0.04)
+    short = study.optim(resolve(chapter, {"preset": "paper", "steps": 100}))
+    assert short.learning_rate_at(99) == short.learning_rate
+
+
 def test_people_are_held_out_by_photo_and_asked_for_by_name(cfg):
     pairs = study.load_people(cfg, CPU, count=6, photos=3, longest_trigger=3)
     images, ids = pairs.train
