@@ -144,7 +144,8 @@ def new_model(
     Args:
         offset: another one is another draw of the weights, for the same ``cfg.seed``.
         trunk: small, patches or resnet50; by default the settings'.
-        scale: how many times the settings' widths of trunk, text and embedding.
+        scale: how many times the settings' widths of trunk, text and embedding; of resnet50's
+            blocks, which narrow and widen again, the narrow part.
 
     Raises ``ValueError`` for another trunk.
     """
@@ -153,7 +154,7 @@ def new_model(
     made = {
         "small": lambda: SmallConvNet(width),
         "patches": lambda: PatchTransformer(cfg.image_size, cfg.image_size // 4, 4 * width, 2, 4),
-        "resnet50": lambda: ResNetTrunk(50),
+        "resnet50": lambda: ResNetTrunk(50, scale),
     }
     body = made[check_choice("trunk", trunk or cfg.trunk, made)]()
     text = TextTransformer(

@@ -47,8 +47,8 @@ PRESETS = {
         "surrogate_steps": 40, "surrogate_learning_rate": 1e-3, "noise_steps": 8, "candidates": 16,
     },
     # Networks, budget and schedule of the released code on Flickr8K; the data stay the scenes.
-    # Its warm-up of 10,000 steps to 5e-4, counted from the first epoch's end, never ends: this is the
-    # part of it that 7,488 steps see.
+    # Its warm-up of 10,000 steps to 5e-4, counted from the first epoch's end, never ends: this is
+    # the part of it that 7,488 steps see.
     "paper": {
         "n_train": 6000, "n_test": 1000, "image_size": 224, "pixel_noise": 0.2, "unit": "pair",
         "trunk": "resnet50", "width": 64,

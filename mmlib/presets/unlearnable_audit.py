@@ -70,8 +70,8 @@ PRESETS = {
         "epsilon": 8, "rounds": 4, "trigger_rounds": 2,
         "surrogate_steps": 40, "surrogate_learning_rate": 1e-3, "noise_steps": 8, "candidates": 8,
     },
-    # Networks, budget and schedule of the released code on Flickr8K, as chapter 6 has them; the data
-    # stay the scenes.
+    # Networks, budget and schedule of the released code on Flickr8K, as chapter 6 has them; the
+    # data stay the scenes.
     "paper": {
         "data": "scenes", "n_train": 6000, "n_test": 1000, "image_size": 224, "pixel_noise": 0.4,
         "mode": "faithful", "rows": _ALL_ROWS, "switches": _ALL_SWITCHES,

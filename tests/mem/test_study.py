@@ -97,9 +97,13 @@ def test_trunks_are_what_they_are_called(cfg, pairs, trunk, kind):
     assert [part.shape for part in z] == [(2, cfg.features)] * 2
 
 
-def test_a_wider_model_is_wider_throughout(cfg, pairs):
-    plain, wide = (study.new_model(cfg, pairs, 1, scale=s) for s in (1, 2))
-    for module in ("encoders.0.trunk.0", "encoders.1.projection", "projections.0"):
+@pytest.mark.parametrize(
+    ("trunk", "inside"),
+    [("small", "0"), ("patches", "embed"), ("resnet50", "4.0.conv2"), ("resnet50", "7.2.conv1")],
+)
+def test_a_wider_model_is_wider_throughout(cfg, pairs, trunk, inside):
+    plain, wide = (study.new_model(cfg, pairs, 1, trunk=trunk, scale=s) for s in (1, 2))
+    for module in (f"encoders.0.trunk.{inside}", "encoders.1.projection", "projections.0"):
         a, b = (m.get_submodule(module).weight.shape for m in (plain, wide))
         assert b[0] == 2 * a[0]
     with pytest.raises(ValueError, match="trunk is 'large'; allowed: 'small', 'patches'"):
