@@ -2,8 +2,10 @@
 PYTHON ?= python3
 PY ?= .venv/bin/python
 CHAPTER ?=
+EXPERIMENT ?=
 SNAKEMAKE = $(PY) -m snakemake --snakefile workflow/Snakefile --profile workflow/profiles/local
-CONFIG = $(if $(CHAPTER),--config chapter=$(CHAPTER))
+ASKED = $(CHAPTER:%=chapter=%) $(EXPERIMENT:%=experiment=%)
+CONFIG = $(if $(strip $(ASKED)),--config $(ASKED))
 
 ifeq ($(PY),.venv/bin/python)
 READY = .venv/.ready
@@ -23,7 +25,7 @@ test: environment  ## style and tests
 pages: environment  ## look at the built book in headless Chromium
 	$(PY) -m pytest tests/book/test_pages.py --pages
 
-smoke quick desk paper: environment  ## run the chapters, or CHAPTER=..., at that preset
+smoke quick desk paper: environment  ## run the chapters at that preset, or CHAPTER=... EXPERIMENT=...
 	$(SNAKEMAKE) $@ $(CONFIG)
 
 environment: $(READY)

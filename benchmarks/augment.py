@@ -8,10 +8,8 @@ cores).
 
 from __future__ import annotations
 
-import argparse
-
 import torch
-from _interleave import ratios
+from _measure import Report, parser, ratios
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -38,24 +36,22 @@ def one_by_one(batch: Tensor, transform: v2.Compose) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", default="cpu")
-    args = parser.parse_args()
+    asked = parser(__doc__)
+    asked.add_argument("--threads", type=int, default=2)
+    asked.add_argument("--device", default="cpu")
+    args = asked.parse_args()
     torch.set_num_threads(args.threads)
     generator = torch.Generator(args.device).manual_seed(0)
     batch = torch.randint(
         256, (BATCH, 3, SIZE, SIZE), generator=generator, dtype=torch.uint8, device=args.device
     )
     ours = image.simclr(SIZE)
-    for name, floats_first in (("uint8", False), ("floats", True)):
-        theirs = torchvision_simclr(floats_first)
-        r = ratios(lambda t=theirs: one_by_one(batch, t), lambda: ours(batch, generator))
-        print(
-            f"torchvision v2 on {name}, one by one: {1e3 * r['a']:.0f} ms a batch,"
-            f" mmlib {1e3 * r['b']:.0f} ms: {r['ratio']:.1f} times as fast"
-            f" ({r['low']:.1f} to {r['high']:.1f})"
-        )
+    how = f"SimCLR's views of {BATCH} images of {SIZE} px, {args.threads} threads"
+    with Report("augment", how, keep=args.keep) as report:
+        for name, floats_first in (("uint8", False), ("floats", True)):
+            theirs = torchvision_simclr(floats_first)
+            r = ratios(lambda t=theirs: one_by_one(batch, t), lambda: ours(batch, generator))
+            report.ratio(f"beside torchvision v2 on {name}, one image at a time", r)
 
 
 if __name__ == "__main__":

@@ -16,13 +16,12 @@ of ten classes, on made features, and counted four times.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from _interleave import ratios
+from _measure import Report, parser, ratios
 from _released import LIGHT, PlainCoMM, pil_views, plain_fits, plain_view, png
 from torch import Tensor, nn
 
@@ -72,7 +71,9 @@ def models(size: Size) -> tuple[CoMM, PlainCoMM]:
     return ours.to(memory_format=torch.channels_last), plain
 
 
-def probes(timed: Callable, size: Size, ours: CoMM, plain: PlainCoMM, data: tuple) -> None:
+def probes(
+    report: Report, timed: Callable, size: Size, ours: CoMM, plain: PlainCoMM, data: tuple
+) -> None:
     """Time the parts of probing four tasks and add them up."""
     world, files, pairs, tests = data
     ours.eval(), plain.eval()
@@ -123,8 +124,7 @@ def probes(timed: Callable, size: Size, ours: CoMM, plain: PlainCoMM, data: tupl
         seeded = torch.Generator().manual_seed(48)
         linear_probe(x, y, test_x, test_y, generator=seeded, **options)
 
-    fits = timed("classifiers of one task of ten classes", plain_probe, our_probe, 1)
-    print(f"  the plain ones are {counts[0]} fits")
+    fits = timed("classifiers of one task of ten classes", plain_probe, our_probe, repeats=1)
     released = {
         "validation": 0.4, "penalty": "unsquared", "standardize": False,
         "strengths": tuple(10.0**k for k in range(-6, 7)),
@@ -139,11 +139,9 @@ def probes(timed: Callable, size: Size, ours: CoMM, plain: PlainCoMM, data: tupl
         ("clean: each image encoded once, standard penalty", once["a"], clean),
         ("reference: crops of each pair, un-squared norm", each["a"], reference),
     ):
-        plain_seconds = 4 * plain_pairs * total / n + plain_fit
-        print(
-            f"four tasks, {what}: plain {plain_seconds:.0f} s, mmlib {seconds:.1f} s: "
-            f"{plain_seconds / seconds:.1f} times as fast (added up from the parts above)"
-        )
+        added = {"a": 4 * plain_pairs * total / n + plain_fit, "b": seconds}
+        added["ratio"] = added["low"] = added["high"] = added["a"] / seconds
+        report.ratio(f"the probe of four tasks, added up from these; {what}", added, 20)
 
 
 def steps(
@@ -194,16 +192,16 @@ def steps(
         lambda: finish(plain.loss(view, view), plain_optimizer),
         lambda: finish(forward([view, view]), optimizer),
     )
-    timed("a whole training step", plain_step, our_step)
+    timed("a whole training step", plain_step, our_step, goal=2)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--size", choices=SIZES, default="paper")
-    parser.add_argument("--part", choices=("step", "probe"), help="both by default")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
-    args = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--size", choices=SIZES, default="paper")
+    options.add_argument("--part", choices=("step", "probe"), help="both by default")
+    options.add_argument("--threads", type=int, default=2)
+    options.add_argument("--repeats", type=int, default=5)
+    args = options.parse_args()
     torch.set_num_threads(args.threads)
     size = SIZES[args.size]
     world = trifeature.load(size.pixels)
@@ -213,19 +211,6 @@ def main() -> None:
     tests = world.pairs("test", biased=False, seed=trifeature.SEED)
     sides = (pairs.first, pairs.second)
     ours, plain = models(size)
-    print(
-        f"{args.size}: {size.pixels} px, batch {size.batch}, width {size.width}, "
-        f"{args.threads} threads, {args.repeats} repeats"
-    )
-
-    def timed(what: str, a: Callable, b: Callable, repeats: int = args.repeats) -> dict:
-        r = ratios(a, b, repeats)
-        print(
-            f"{what}: plain {r['a']:.3f} s, mmlib {r['b']:.3f} s: {r['ratio']:.2f} times as fast "
-            f"({r['low']:.2f} to {r['high']:.2f})"
-        )
-        return r
-
     ours.eval(), plain.eval()
     few = [images[side[:8]] for side in sides]
     with torch.no_grad():
@@ -234,10 +219,21 @@ def main() -> None:
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
     ours.train(), plain.train()
 
-    if args.part != "probe":
-        steps(timed, size, ours, plain, images, files, sides)
-    if args.part != "step":
-        probes(timed, size, ours, plain, (world, files, pairs, tests))
+    how = (
+        f"CoMM on Trifeature, {args.size}: {size.pixels} px, batch {size.batch}, width "
+        f"{size.width}, {args.threads} threads"
+    )
+    with Report(f"comm_{args.size}", how, keep=args.keep) as report:
+
+        def timed(what: str, a: Callable, b: Callable, *, repeats=args.repeats, goal=None) -> dict:
+            r = ratios(a, b, repeats)
+            report.ratio(what, r, goal)
+            return r
+
+        if args.part != "probe":
+            steps(timed, size, ours, plain, images, files, sides)
+        if args.part != "step":
+            probes(report, timed, size, ours, plain, (world, files, pairs, tests))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Label-DP: the nearest-neighbour draw beside its matrix products and scikit-learn, and the audit.
 
-``python benchmarks/label_dp.py [--records N ...] [--width D] [--growth] [--no-sklearn]``
+``python benchmarks/label_dp.py [--records N ...] [--width D] [--growth] [--keep]``
 
 The draw: 286 classes of uneven sizes (none below 12), random float32 features of width 2,048, every
 record swapped with chance 0.962, k = 10, own image left out.
@@ -24,14 +24,13 @@ seconds, since there is nothing to put beside it.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import torch
-from _interleave import ratios
+from _measure import Report, parser, ratios
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
@@ -41,6 +40,7 @@ from mmlib.label_dp.coins import coins, uniform
 from mmlib.label_dp.mechanisms import randomized_response, swap_images
 
 K, NEIGHBOURS = 286, 10
+WHOLE = 176_414  # records of DVM-Car
 GROWTH = (10_000, 31_623, 100_000, 316_228, 1_000_000)
 NOISE = noise_for(5.0, K, responses=2)
 
@@ -129,54 +129,52 @@ def measure_peak(n: int, width: int) -> float:
     return (resident() - before) / (features.numel() * features.element_size())
 
 
-def beside_products(n: int, width: int, repeats: int = 3) -> None:
+def beside_products(report: Report, n: int, width: int, repeats: int = 3) -> None:
     labels, features = world(n, width)
     r = ratios(lambda: ours(labels, features), lambda: products(labels, features), repeats)
-    print(
-        f"{len(labels):,} x {width}, {torch.get_num_threads()} threads: mmlib {r['a']:.2f} s, bare "
-        f"products {r['b']:.2f} s, ratio {r['ratio']:.2f} ({r['low']:.2f} to {r['high']:.2f}); "
-        f"peak memory {peak(n, width):.2f} times the features"
+    what, whole = f"nearest draw, {len(labels):,} x {width}", n == WHOLE and width == 2048
+    report.number(what, r["a"], "s", 10 if whole else None)
+    report.number(
+        f"{what}, beside its bare products", r["ratio"], "times as long", 1.5 if whole else None
     )
+    memory = peak(n, width)
+    report.number(f"{what}, memory", memory, "times the features", 1.5 if whole else None)
 
 
-def beside_sklearn(n: int, width: int) -> None:
+def beside_sklearn(report: Report, n: int, width: int) -> None:
     labels, features = world(n, width)
     assert torch.equal(ours(labels, features), sklearns(labels, features))
     r = ratios(lambda: sklearns(labels, features), lambda: ours(labels, features), repeats=3)
-    print(
-        f"{len(labels):,} x {width}, {torch.get_num_threads()} threads: scikit-learn "
-        f"{r['a']:.2f} s, mmlib {r['b']:.2f} s, ratio {r['ratio']:.1f} "
-        f"({r['low']:.1f} to {r['high']:.1f})"
-    )
+    what = f"nearest draw, {len(labels):,} x {width}, beside scikit-learn's search by class"
+    report.ratio(what, r, 5)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", type=int, nargs="+", default=[10_000])
-    parser.add_argument("--width", type=int)
-    parser.add_argument("--growth", action="store_true")
-    parser.add_argument("--no-sklearn", action="store_true")
-    parser.add_argument("--peak-of", type=int, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--records", type=int, nargs="+", default=[10_000, WHOLE])
+    options.add_argument("--width", type=int)
+    options.add_argument("--growth", action="store_true")
+    options.add_argument("--peak-of", type=int, help="(used inside)")
+    asked = options.parse_args()
     width = asked.width or (256 if asked.growth else 2048)
     if asked.peak_of:
         print(measure_peak(asked.peak_of, width))
         return
-    for n in GROWTH if asked.growth else asked.records:
-        beside_products(n, width, repeats=1 if n > 150_000 else 3)
-        if not (asked.growth or asked.no_sklearn):
-            beside_sklearn(n, width)
-    if asked.growth:
-        return
-    start = time.perf_counter()
-    found = audit(
-        respond, range(2), K, draws=5_000_000, confidence=0.99,
-        generator=torch.Generator().manual_seed(0),
-    )  # fmt: skip
-    print(
-        f"audit, 10 million draws at K = {K}: {time.perf_counter() - start:.1f} s, "
-        f"epsilon at least {found.lower_bound:.3f}"
-    )
+    how = f"{K} classes, k = {NEIGHBOURS}, float32, {torch.get_num_threads()} threads"
+    name = "label_dp_growth" if asked.growth else "label_dp"
+    with Report(name, how, keep=asked.keep) as report:
+        for n in GROWTH if asked.growth else asked.records:
+            beside_products(report, n, width, repeats=1 if n > 150_000 else 3)
+            if n <= 10_000 and not asked.growth:
+                beside_sklearn(report, n, width)
+        if not asked.growth:
+            start = time.perf_counter()
+            audit(
+                respond, range(2), K, draws=5_000_000, confidence=0.99,
+                generator=torch.Generator().manual_seed(0),
+            )  # fmt: skip
+            taken = time.perf_counter() - start
+            report.number(f"audit of 10 million draws at K = {K}", taken, "s", 10)
 
 
 if __name__ == "__main__":

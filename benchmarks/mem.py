@@ -15,23 +15,25 @@ saving of text could reach.
 
 In the first networks images cost about 1.5 times as much as texts (2 times in the released code);
 in the small ones of chapter 6 the text, of which every candidate needs a pass, is most of the work.
-With ``--large``: a vocabulary of 49,408 words of width 512, scored for 128 captions and 5
-positions.
+Then a vocabulary of 49,408 words of width 512, scored for 128 captions and 5 positions, and the
+ranks of 5,000 images among 25,000 captions.
 """
 
 from __future__ import annotations
 
-import argparse
+import time
 from functools import partial
 
 import torch
-from _interleave import ratios
+import torch.nn.functional as F
+from _measure import Report, parser, ratios
 from torch import Tensor, nn
 
 from mmlib import losses
 from mmlib.augment.image import Normalize
 from mmlib.encoders.image import GlobalPool, ResNetTrunk, SmallConvNet
 from mmlib.encoders.text import END, PAD, SPECIAL, START, TextTransformer
+from mmlib.evaluate.retrieval import retrieval
 from mmlib.mem import noise as noises
 from mmlib.mem.trigger import allowed_words, candidates, improve, prepend
 from mmlib.methods.clip import DualEncoder
@@ -163,7 +165,7 @@ def images_alone(model: DualEncoder, images: Tensor) -> Tensor:
     )
 
 
-def large_vocabulary() -> None:
+def large_vocabulary(report: Report) -> None:
     g = torch.Generator().manual_seed(0)
     table = torch.randn(49_408, 512, generator=g)
     gradient = torch.randn(128, 5, 512, generator=g)
@@ -178,32 +180,47 @@ def large_vocabulary() -> None:
         return scores.topk(16, dim=2).indices.transpose(0, 1)
 
     r = ratios(plain, ours, repeats=3)
-    share = (ours() == plain()).float().mean()
-    print(
-        f"49,408 x 512 for 128 captions and 5 positions: all at once {r['a']:.2f} s, mmlib "
-        f"{r['b']:.2f} s, ratio {r['ratio']:.1f}; {100 * share:.2f} % of candidates equal"
-    )
+    share = 100 * (ours() == plain()).float().mean()
+    what = "49,408 words of width 512 scored for 128 captions and 5 positions"
+    report.number(what, r["b"], "s", 0.5)
+    report.ratio(f"the same, beside all at once ({share:.2f} % of candidates equal)", r)
+
+
+def ranking(report: Report) -> None:
+    """Every rank of 5,000 images among 25,000 captions, and back: the size of MSCOCO's test."""
+    g = torch.Generator().manual_seed(0)
+    images, texts = (F.normalize(torch.randn(n, 512, generator=g)) for n in (5_000, 25_000))
+    start = time.perf_counter()
+    retrieval((images, texts))
+    report.number("ranks of 5,000 x 25,000", time.perf_counter() - start, "s", 3)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--large", action="store_true", help="only the large vocabulary")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=32, help="pairs")
-    arguments = parser.parse_args()
-    threads = f"float32, {torch.get_num_threads()} threads"
-    if arguments.large:
-        print(threads)
-        large_vocabulary()
-        return
-    print(f"batch {arguments.batch}, {TRIGGER} trigger words, {CANDIDATES} candidates, {threads}")
-    how = arguments.batch, arguments.repeats
-    compare("ResNet-50, 64 px, text 3 x 256", ResNetTrunk(50), 64, 3, 256, *how)
-    compare("small trunk, 32 px, text 2 x 128", SmallConvNet(24), 32, 2, 128, *how)
+    options = parser(__doc__)
+    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--batch", type=int, default=32, help="pairs")
+    asked = options.parse_args()
+    how = (
+        f"batch {asked.batch}, {TRIGGER} trigger words, {CANDIDATES} candidates, float32, "
+        f"{torch.get_num_threads()} threads"
+    )
+    with Report("mem", how, keep=asked.keep) as report:
+        sizes = asked.batch, asked.repeats
+        compare(report, "ResNet-50, 64 px, text 3 x 256", ResNetTrunk(50), 64, 3, 256, *sizes)
+        compare(report, "small trunk, 32 px, text 2 x 128", SmallConvNet(24), 32, 2, 128, *sizes)
+        large_vocabulary(report)
+        ranking(report)
 
 
 def compare(
-    name: str, trunk: nn.Module, size: int, depth: int, width: int, batch: int, repeats: int
+    report: Report,
+    name: str,
+    trunk: nn.Module,
+    size: int,
+    depth: int,
+    width: int,
+    batch: int,
+    repeats: int,
 ) -> None:
     setting = model_and_pairs(trunk, batch, size, depth, width)
     setting[0].requires_grad_(False)  # the released code freezes its surrogate as well
@@ -218,18 +235,13 @@ def compare(
 
         r = ratios(partial(kept, theirs), partial(kept, ours), repeats)
         same = f"{100 * (found[theirs] == found[ours]).float().mean():.2f} % of entries equal"
+        bound = ""
         if what == "noise":
             first = theirs(*setting, steps=1) == ours(*setting, steps=1)
             same += f", {100 * first.float().mean():.2f} % after the first step"
             alone = ratios(partial(theirs, *setting), partial(images_alone, *setting[:2]), repeats)
-            same += f"; without any text {alone['ratio']:.1f}"
-        reached = "reached" if r["ratio"] >= goal else "missed"
-        print(
-            f"{name}: {what}: released {r['a']:.2f} s, mmlib {r['b']:.2f} s, ratio "
-            f"{r['ratio']:.1f} ({r['low']:.1f} to {r['high']:.1f}), goal {goal:g} {reached}; "
-            f"{same}",
-            flush=True,
-        )
+            bound = f"; without any text {alone['ratio']:.1f} times"
+        report.ratio(f"{what}, {name} ({same}{bound})", r, goal)
 
 
 if __name__ == "__main__":

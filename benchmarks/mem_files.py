@@ -1,9 +1,9 @@
 """MEM's protection with noise in files beside the same in memory: time, memory, and being killed.
 
-``python benchmarks/mem_files.py [--pairs N] [--noise-steps S] [--kills K] [--folder F]``. Synthetic
-pairs: N random images of 224 x 224 pixels with a caption each, and a small trunk, so that reading
-and writing weighs as much as it ever may against computing. The images are a mapped file on both
-sides; protecting in memory reads them into memory first, as the chapters do.
+``python benchmarks/mem_files.py [--pairs N] [--noise-steps S] [--kills K] [--folder F] [--keep]``.
+Synthetic pairs: N random images of 224 x 224 pixels with a caption each, and a small trunk, so that
+reading and writing weighs as much as it ever may against computing. The images are a mapped file on
+both sides; protecting in memory reads them into memory first, as the chapters do.
 
 Each run is a process of its own. Printed of each are its seconds, the peak of its resident set
 (``getrusage``), in which pages of mapped files count although the kernel may take them back at any
@@ -18,6 +18,7 @@ import argparse
 import hashlib
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ import time
 from pathlib import Path
 
 import torch
+from _measure import Report, parser
 from torch import nn
 
 from mmlib.augment.image import Normalize
@@ -104,49 +106,59 @@ def child(folder: str, images: str, pairs: int, noise_steps: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=1024)
-    parser.add_argument("--noise-steps", type=int, default=8)
-    parser.add_argument("--kills", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="on the disk that is to be tried")
-    parser.add_argument("--files-only", action="store_true", help="leave out the run in memory")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--pairs", type=int, default=1024)
+    options.add_argument("--noise-steps", type=int, default=8)
+    options.add_argument("--kills", type=int, default=3, help="0: no second run")
+    options.add_argument("--folder", type=Path, help="on the disk that is to be tried")
+    options.add_argument("--files-only", action="store_true", help="leave out the run in memory")
+    options.add_argument("--child", nargs=2, help="(used inside)")
+    given = options.parse_args()
     if given.child:
         return child(*given.child, given.pairs, given.noise_steps)
     torch.set_num_threads(1)
+    how = (
+        f"MEM with noise in files, {given.pairs:,} pairs at {SIDE} px, 2 rounds of "
+        f"{given.noise_steps} noise steps, small trunk, 1 thread"
+    )
     with tempfile.TemporaryDirectory(dir=given.folder) as scratch:
-        images = Path(scratch) / "images"
-        size = images_of(images, given.pairs).numel()
-        print(f"{given.pairs} pairs at {SIDE} px: images of {size / MIB:.0f} MiB")
-        sizes = ["--pairs", str(given.pairs), "--noise-steps", str(given.noise_steps)]
+        name = f"mem_files_{given.pairs}"
+        with Report(name, how, keep=given.keep) as report:
+            measure(report, given, Path(scratch))
+    return None
 
-        def started(folder: str) -> subprocess.Popen:
-            command = [sys.executable, __file__, *sizes, "--child", folder, str(images)]
-            return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-        results = {}
-        for name, folder in (("in memory", ""), ("in files", str(Path(scratch) / "whole"))):
-            if folder or not given.files_only:
-                results[name] = json.loads(started(folder).communicate()[0])
-                told = {k: f"{v:.0f}" for k, v in results[name].items() if k != "sha256"}
-                print(
-                    f"{name}: {told['seconds']} s; MiB at the peak: {told['resident']} resident "
-                    f"({told['before']} before), {told['anonymous']} anonymous"
-                )
-        whole = results["in files"]
-        kept = sum(f.stat().st_size for f in (Path(scratch) / "whole").iterdir())
-        print(f"files: {kept / given.pairs:.0f} bytes an image, of {size // given.pairs} bytes")
-        for kill in range(given.kills):
-            begun = started(str(Path(scratch) / "killed"))
-            time.sleep(5 + whole["seconds"] / (given.kills + 1))
+def measure(report: Report, given: argparse.Namespace, scratch: Path) -> None:
+    images = scratch / "images"
+    size = images_of(images, given.pairs).numel()
+    report.number("the images", size / MIB, "MiB")
+    sizes = ["--pairs", str(given.pairs), "--noise-steps", str(given.noise_steps)]
+
+    def started(folder: str) -> subprocess.Popen:
+        command = [sys.executable, __file__, *sizes, "--child", folder, str(images)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    digests = set()
+    for name, folder in (("in memory", ""), ("in files", str(scratch / "whole"))):
+        if folder or not given.files_only:
+            result = json.loads(started(folder).communicate()[0])
+            digests.add(result["sha256"])
+            report.number(f"{name}, time", result["seconds"], "s")
+            report.number(f"{name}, anonymous memory at the peak", result["anonymous"], "MiB")
+            report.number(f"{name}, resident at the peak", result["resident"], "MiB")
+    kept = sum(f.stat().st_size for f in (scratch / "whole").iterdir())
+    report.number("files, an image", kept / given.pairs, "bytes")
+    if given.kills:
+        shutil.rmtree(scratch / "whole")  # room for the next
+        for _ in range(given.kills):
+            begun = started(str(scratch / "killed"))
+            time.sleep(5 + result["seconds"] / (given.kills + 1))
             begun.kill()
             begun.communicate()
-            print(f"killed {kill + 1} times", flush=True)
-        ended = json.loads(started(str(Path(scratch) / "killed")).communicate()[0])
-        print(f"the rest took {ended['seconds']:.0f} s; all the same bytes:", end=" ")
-        print(len({r["sha256"] for r in (*results.values(), ended)}) == 1)
-    return None
+        ended = json.loads(started(str(scratch / "killed")).communicate()[0])
+        digests.add(ended["sha256"])
+        report.number(f"killed {given.kills} times, the rest took", ended["seconds"], "s")
+        report.number("different results of all these runs", len(digests), "(same bytes: 1)", 1)
 
 
 if __name__ == "__main__":

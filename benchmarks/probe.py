@@ -9,9 +9,11 @@ one by one: what it is worth that they share each pass over the data.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
-from _interleave import ratios
+from _measure import Report, parser, ratios
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
@@ -59,10 +61,15 @@ def main() -> None:
         accuracy = balanced_accuracy(c.logits(test[0]).argmax(1), test[1])
         return f"{accuracy:.2f} %, objective {objective(c, *train):.6f}"
 
-    print(
-        f"{TRAIN} x {WIDTH}, {CLASSES} classes, float32, {torch.get_num_threads()} threads; "
-        "balanced accuracy on the test set, objective on the training set"
+    how = (
+        f"logistic regression of {TRAIN} x {WIDTH}, {CLASSES} classes, float32, "
+        f"{torch.get_num_threads()} threads"
     )
+    with Report("probe", how, keep=parser(__doc__).parse_args().keep) as report:
+        measure(report, train, score)
+
+
+def measure(report: Report, train: tuple[Tensor, Tensor], score: Callable) -> None:
     for strengths in ((1e-2,), (1.0,), STRENGTHS):
         found = {}
 
@@ -70,10 +77,7 @@ def main() -> None:
             found[path.__name__] = path(*train, s)
 
         r = ratios(lambda: fit(sklearn_path), lambda: fit(logistic_path), repeats=3)
-        print(
-            f"C = {', '.join(f'{C:g}' for C in strengths)}: scikit-learn {r['a']:.2f} s, "
-            f"mmlib {r['b']:.2f} s, ratio {r['ratio']:.1f} ({r['low']:.1f} to {r['high']:.1f})"
-        )
+        report.ratio(f"beside scikit-learn, C = {', '.join(f'{C:g}' for C in strengths)}", r)
         for theirs, ours in zip(found["sklearn_path"], found["logistic_path"], strict=True):
             print(f"  C = {ours.C:<6g} scikit-learn {score(theirs)}; mmlib {score(ours)}")
 
@@ -82,10 +86,7 @@ def main() -> None:
         lambda: logistic_path(*train, ALL, tolerance=1e-4),
         repeats=3,
     )
-    print(
-        f"{len(ALL)} strengths: one by one {r['a']:.2f} s, together {r['b']:.2f} s, ratio "
-        f"{r['ratio']:.1f} ({r['low']:.1f} to {r['high']:.1f})"
-    )
+    report.ratio(f"{len(ALL)} strengths together, beside one by one", r)
 
 
 if __name__ == "__main__":

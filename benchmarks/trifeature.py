@@ -12,7 +12,7 @@ from runpy import run_path
 
 import numpy as np
 import torch
-from _interleave import ratios
+from _measure import Report, parser, ratios
 
 from mmlib.data import trifeature
 from mmlib.data._trifeature_render import TEXTURES, draw, render
@@ -33,22 +33,19 @@ def plain(textures):
     return [plain_image(rng, "star", texture, "pink") for texture in textures]
 
 
+report = Report("trifeature", "rendering, one thread", keep=parser(__doc__).parse_args().keep)
 for name, textures in (("rain", ["rain"] * 3), ("every texture once", TEXTURES)):
     for image, expected in zip(ours(textures), plain(textures), strict=True):
         assert np.array_equal(image.transpose(1, 2, 0), expected)
     r = ratios(lambda t=textures: plain(t), lambda t=textures: ours(t))
-    print(
-        f"{name}: loops over pixels {1e3 * r['a'] / len(textures):.0f} ms an image,"
-        f" mmlib {1e3 * r['b'] / len(textures):.1f} ms:"
-        f" {r['ratio']:.0f} times as fast ({r['low']:.0f} to {r['high']:.0f})"
-    )
+    report.ratio(f"{name}, {len(textures)} images, beside loops over pixels", r)
 
 with tempfile.TemporaryDirectory() as folder:
     os.environ["MMLIB_DATA"] = folder
     for what in ("rendered and kept", "read back and checked"):
         start = time.perf_counter()
         trifeature.load()
-        print(f"2,600 images at 224 pixels {what}: {time.perf_counter() - start:.1f} s")
+        report.number(f"2,600 images at 224 pixels {what}", time.perf_counter() - start, "s")
 start = time.perf_counter()
 world = trifeature.load(
     32,
@@ -57,4 +54,5 @@ world = trifeature.load(
     texture_zoom=3,
 )
 count = len(world.train) + len(world.test)
-print(f"smaller world of {count} images at 32 pixels: {time.perf_counter() - start:.2f} s")
+seconds = time.perf_counter() - start
+report.number(f"smaller world of {count} images at 32 pixels", seconds, "s")

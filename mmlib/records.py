@@ -52,7 +52,7 @@ class Run:
         self._curves: list[dict[str, Any]] = []
         self._data: dict[str, str] = {}
         self._files: list[str] = []
-        self._git = _git()
+        self._git = git_state()
         self.folder.mkdir(parents=True, exist_ok=True)
         # What an earlier run left is of that run; papermill writes the notebook after each cell.
         for name in ("record.json", "notebook.ipynb"):
@@ -121,7 +121,7 @@ class Run:
         commit = (self._git["commit"] or "no commit")[:9] + ("" if self._git["clean"] else "+")
         return (
             f"preset {self.settings.preset}, data {', '.join(self._data) or 'none'}, seed "
-            f"{self.seed}, {_device_name(self.device)}, commit {commit}"
+            f"{self.seed}, {device_name(self.device)}, commit {commit}"
         )
 
     def so_far(self) -> dict[str, Any]:
@@ -153,7 +153,7 @@ class Run:
             "data": self._data,
             "git": self._git,
             "versions": _versions(),
-            "device": _device_name(self.device),
+            "device": device_name(self.device),
             "dtype": getattr(self.settings, "precision", "float32"),
             "started": self._started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - self._clock, 2),
@@ -271,7 +271,9 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _git() -> dict[str, Any]:
+def git_state() -> dict[str, Any]:
+    """The commit that is checked out, and whether what a run depends on is as committed."""
+
     def ask(*arguments: str) -> str | None:
         try:
             done = subprocess.run(
@@ -281,7 +283,7 @@ def _git() -> dict[str, Any]:
             return None
         return done.stdout.strip()
 
-    # What a run depends on; prose may be in the middle of an edit.
+    # Prose may be in the middle of an edit.
     changed = ask("status", "--porcelain", "--", "mmlib", "notebooks", "requirements.txt")
     return {"commit": ask("rev-parse", "HEAD"), "clean": changed == ""}
 
@@ -297,7 +299,8 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """What a record calls a device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} threads"

@@ -42,6 +42,9 @@ _WORDS = {
     "comm_clip": "CoMM on CLIP",
     "comm_matching": "CoMM + matching",
     "comm_three": "CoMM, three modalities",
+    "comm_tuned": "CoMM fine-tuned, supervised",
+    "comm_tuned_blip2": "CoMM on BLIP-2, fine-tuned, supervised",
+    "comm_tuned_clip": "CoMM on CLIP, fine-tuned, supervised",
     "cross": "Cross",
     "cross_self": "Cross+Self",
     "cross_self_fused": "Cross+Self, fused",
@@ -49,20 +52,29 @@ _WORDS = {
     "cross_three": "Cross, three modalities",
     "double_rr": "double RR",
     "factorcl": "FactorCL",
+    "factorcl_sup": "FactorCL, supervised",
     "full_only": "L alone",
     "i2t": "image to text",
     "lemma2": "lemma 2",
     "lemma3": "lemma 3",
+    "llava_next": "LLaVA-NeXT",
     "macro_f1": "macro F1",
     "masked_only": "L₁ + L₂ alone",
     "max_difference": "largest difference",
     "max_error": "largest error",
     "mem": "MEM",
+    "mfas": "MFAS, supervised",
     "mimic": "MIMIC",
     "mosi": "MOSI",
     "mustard": "MUStARD",
     "noise": "noise only",
+    "pretrained_blip2": "BLIP-2, pre-trained",
+    "pretrained_clip": "CLIP, pre-trained",
+    "pretrained_clip_image": "CLIP, pre-trained, image alone",
+    "pretrained_clip_text": "CLIP, pre-trained, text alone",
     "raw_three": "raw, three modalities",
+    "refnet": "ReFNet, supervised",
+    "slip": "SLIP",
     "supcon": "SupCon",
     "synergy_auc": "synergy (area under ROC)",
     "t2i": "text to image",
@@ -94,7 +106,6 @@ class Item:
     reference_source: str = ""
     claims: tuple[str, ...] = ()
     note: str = ""
-    missing: str = ""
 
     def paper_value(self, metric: str) -> tuple[float | None, float | None]:
         """The paper's number and its standard deviation over runs, None where not available."""
@@ -298,22 +309,6 @@ def scorecard(loaded: list[dict] | None = None) -> str:
                 f"**{verdict(item, loaded)}** |"
             )
         parts.append(f"## {paper}\n\n" + "\n".join(rows))
-    return "\n\n".join(parts) + "\n"
-
-
-def not_run() -> str:
-    """The items that no chapter shows yet, as Markdown: what they wait for, the paper's numbers."""
-    parts = []
-    for item in items().values():
-        if not item.missing:
-            continue
-        parts.append(f"## {item.paper}: {item.title}\n\nWaits for {item.missing}.")
-        if item.values:
-            unit = f" ({item.unit})" if item.unit else ""
-            rows = ["| metric | ours | the paper |", "| --- | --- | --- |"]
-            rows += [f"| {words(m)} | not run here | {_theirs(item, m)} |" for m in item.values]
-            source = f"The paper's numbers{unit}: {item.source}."
-            parts.append("\n".join(rows) + f"\n\n{source}")
     return "\n\n".join(parts) + "\n"
 
 

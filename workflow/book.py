@@ -18,9 +18,9 @@ from pathlib import Path
 
 import yaml
 
-from mmlib import claims, tables
+from mmlib import claims, records, tables
 from mmlib.presets.base import CHAPTERS
-from mmlib.records import ROOT, RUNS, verify
+from mmlib.records import RESULTS, ROOT, RUNS, verify
 
 STAGE = ROOT / "build" / "book"
 HTML = STAGE / "_build" / "html"
@@ -49,7 +49,8 @@ def stage() -> None:
     for chapter, name in CHAPTERS.items():
         wanted[Path("notebooks", f"{name}.ipynb")] = executed(chapter)
     wanted[Path("book/_scorecard.md")] = tables.scorecard()
-    wanted[Path("book/_not_run.md")] = tables.not_run()
+    wanted[Path("book/_not_run.md")] = not_run(records.load())
+    wanted[Path("book/_speed.md")] = speed()
     wanted[Path("book/_claims.md")] = claims.page()
     wanted[Path("book/_headlines.md")] = claims.headlines()
     for path in STAGE.rglob("*"):
@@ -62,6 +63,45 @@ def stage() -> None:
         if not path.is_file() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+
+
+def not_run(loaded: list[dict]) -> str:
+    """The runs of the grid at desk and paper that no record is of, as Markdown tables."""
+    grid = yaml.safe_load((ROOT / "workflow" / "grid.yml").read_text())
+    parts = []
+    for preset in ("desk", "paper"):
+        lines = ["| chapter | experiment | recorded | what runs the rest |", "| - | - | - | - |"]
+        for row in (row for row in grid if row["preset"] == preset):
+            chapter, experiment = row["chapter"], row["experiment"]
+            runs = len(tables.recorded(chapter, experiment, preset, loaded))
+            if runs < len(row["seeds"]):
+                lines.append(
+                    f"| {{doc}}`/notebooks/{CHAPTERS[chapter]}` | {experiment} | {runs} of "
+                    f"{len(row['seeds'])} seeds | `make {preset} CHAPTER={chapter} "
+                    f"EXPERIMENT={experiment}` |"
+                )
+        parts.append(f"## At `{preset}`\n\n" + ("\n".join(lines) if lines[2:] else "All has run."))
+    return "\n\n".join(parts) + "\n"
+
+
+def speed(folder: Path = RESULTS / "speed") -> str:
+    """What the benchmarks measured and kept, as Markdown: a table each."""
+    parts = []
+    for path in sorted(folder.glob("*.json")):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        lines = ["| what | measured | goal |", "| - | - | - |"]
+        for row in told["rows"]:
+            met = f"{row['goal']}: {'met' if row['met'] else '**missed**'}" if row["goal"] else "–"
+            lines.append(f"| {row['what']} | {row['found']} | {met} |")
+        where = f"{told['device']}, torch {told['torch']}, Python {told['python']}"
+        title = told["how"][0].upper() + told["how"][1:]
+        parts.append(
+            f"## {title}\n\n"
+            + "\n".join(lines)
+            + f"\n\n`python benchmarks/{told['script']}`, {where}, "
+            f"{told['date']}, commit {told['commit'][:9]}."
+        )
+    return "\n\n".join(parts) + "\n"
 
 
 def config() -> dict:

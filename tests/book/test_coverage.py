@@ -1,5 +1,6 @@
 """Every item of the papers has a place, and the book's configuration holds together."""
 
+import json
 import re
 import sys
 
@@ -33,9 +34,8 @@ def test_every_item_of_the_papers_has_a_place():
         assert item.page in toc_files(), item.id
         assert item.chapter in CHAPTERS, item.id
         assert item.kind in ("figure", "table", "algorithm", "theorem", "concept"), item.id
-        assert (item.page == "book/not_run") == bool(item.missing), item.id
         assert bool(item.figure) == (item.kind == "concept"), item.id
-        if not item.missing and not item.figure:
+        if not item.figure:
             assert item.claims, item.id  # else no verdict could ever be reached
 
 
@@ -97,3 +97,35 @@ def test_configuration_keeps_the_book_offline_and_unexecuted():
     settings = yaml.safe_load((ROOT / "_config.yml").read_text())
     assert settings["execute"]["execute_notebooks"] == "off"
     assert "sphinx-mathjax-offline" in settings["sphinx"]["config"]["extensions"]
+
+
+def test_what_has_not_run_is_what_the_grid_asks_for_and_no_record_is_of():
+    text = book.not_run([])
+    assert "| urfunny | 0 of 5 seeds | `make paper CHAPTER=comm_real EXPERIMENT=urfunny`" in text
+    place = {"chapter": "comm_real", "experiment": "urfunny", "preset": "paper"}
+    runs = [{**place, "seed": seed, "metrics": {}, "path": ROOT / "build"} for seed in range(5)]
+    assert "urfunny | 4 of 5 seeds" in book.not_run(runs[1:])
+    assert "urfunny" not in book.not_run(runs)
+
+
+def test_the_page_on_speed_shows_every_kept_row(tmp_path):
+    rows = [
+        {"what": "a probe", "found": "3 times as fast", "goal": "at least 2 times", "met": True},
+        {"what": "a step", "found": "1.1 times as fast", "goal": "at least 2 times", "met": False},
+        {"what": "a view", "found": "5 s", "goal": "", "met": None},
+    ]
+    told = {
+        "script": "x.py --size desk",
+        "how": "small, 1 thread",
+        "date": "2030-01-02",
+        "rows": rows,
+    }
+    told |= {"commit": "0123456789abcdef", "device": "CPU", "torch": "2.0", "python": "3.11"}
+    (tmp_path / "x.json").write_text(json.dumps(told))
+    page = book.speed(tmp_path)
+    assert "## Small, 1 thread" in page
+    assert "| a probe | 3 times as fast | at least 2 times: met |" in page
+    assert "| a step | 1.1 times as fast | at least 2 times: **missed** |" in page
+    assert "| a view | 5 s | – |" in page
+    assert "`python benchmarks/x.py --size desk`" in page
+    assert "commit 012345678." in page

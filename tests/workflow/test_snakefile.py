@@ -69,6 +69,10 @@ def test_runs_what_is_missing_or_changed_and_says_why(checkout):
     assert list(reasons) == [("alpha", "quick", 0)]
     assert "Updated input files: requirements.txt" in reasons["alpha", "quick", 0]
 
+    checkout.grid({"chapter": "alpha"}, {"chapter": "alpha", "experiment": "more", "seeds": [1]})
+    reasons = jobs(checkout.call("quick", "--dry-run", "--config", "experiment=more"))
+    assert list(reasons) == [("alpha", "quick", 1)]
+
 
 def test_a_run_that_fails_shows_why_and_leaves_no_record(checkout):
     checkout.chapter(1, "alpha", "alone")
@@ -94,6 +98,8 @@ def test_a_wrong_name_stops_before_anything_runs(checkout):
     checkout.grid({"chapter": "alpha"}, {"chapter": "beta"})
     output = checkout.call("quick", "--config", "chapter=alfa", fails=True)
     assert "chapter is 'alfa'; allowed: 'alpha', 'beta'" in output
+    output = checkout.call("quick", "--config", "chapter=beta", "experiment=more", fails=True)
+    assert "allowed: ('alpha', 'overview', 'quick'), ('beta', 'overview', 'quick')" in output
     checkout.grid({"chapter": "alpha", "presets": "quick"})
     output = checkout.call("quick", fails=True)
     assert "'presets': 'quick'" in output
@@ -104,7 +110,8 @@ def test_a_wrong_name_stops_before_anything_runs(checkout):
 def test_killed_in_the_middle_the_rest_completes(checkout):
     checkout.chapter(1, "alpha", "alone")
     # The first attempt's kernel outlives the kill for a moment and then would write a record.
-    checkout.chapter(2, "beta", "near", "time.sleep(3 if os.environ['ATTEMPT'] == '1' else 0)")
+    wait = "while os.environ['ATTEMPT'] == '1' and not os.path.exists('killed'): time.sleep(0.1)"
+    checkout.chapter(2, "beta", "near", wait)
     checkout.grid({"chapter": "alpha"}, {"chapter": "beta"})
     checkout.call("quick", "--config", "chapter=alpha", ATTEMPT="0")
     done = (checkout.run_folder("alpha") / "record.json").stat()
@@ -116,6 +123,7 @@ def test_killed_in_the_middle_the_rest_completes(checkout):
     assert "the workflow is running already" in second
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+    checkout.write("killed", "")
     assert not list(checkout.root.glob("build/runs/beta/overview/quick/seed-0/record.json"))
 
     output = checkout.call("quick", ATTEMPT="2")
