@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -38,14 +40,19 @@ class AlexNetTrunk(nn.Sequential):
 class ResNetTrunk(nn.Sequential):
     """torchvision's ResNet-18 or -50 without pooling and classifier: C = 512 or 2048, h = H / 32.
 
-    Raises ``ValueError`` for another depth.
+    With ``wide`` the 3 x 3 convolutions of ResNet-50's blocks have that many times the channels; C
+    stays. Raises ``ValueError`` for another depth, and for a wide ResNet-18.
+
+    Source: Zagoruyko and Komodakis 2016 (``wide``).
     """
 
-    def __init__(self, depth: int):
+    def __init__(self, depth: int, wide: int = 1):
         import torchvision
 
         makers = {18: torchvision.models.resnet18, 50: torchvision.models.resnet50}
-        network = makers[check_choice("depth", depth, makers)](weights=None)
+        make = makers[check_choice("depth", depth, makers)]
+        check_range("wide", wide, 1, math.inf if depth == 50 else 1)
+        network = make(weights=None, width_per_group=64 * wide)
         super().__init__(*list(network.children())[:-2])
         self.out_features: int = network.fc.in_features
 

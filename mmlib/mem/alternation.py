@@ -172,7 +172,7 @@ class Alternation:
             return value
 
         mine, owner = self._mine(rows)
-        with _frozen(model):
+        with frozen(model):
             improved = noises.pgd(
                 _rows(self.images, rows),
                 _rows(self.noise, mine),
@@ -248,7 +248,7 @@ def _rows(kept: Tensor, rows: Tensor) -> Tensor:
 
 
 @contextmanager
-def _frozen(model: torch.nn.Module) -> Iterator[None]:
+def frozen(model: torch.nn.Module) -> Iterator[None]:
     """No gradient is asked of the parameters, so none of what it would need is kept."""
     learned = [p for p in model.parameters() if p.requires_grad]
     for parameter in learned:

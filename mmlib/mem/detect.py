@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
 from mmlib.encoders.text import END
+from mmlib.evaluate.metrics import roc_auc
 
 
 def surprise(captions: Tensor, known: Tensor, *, words: int, vocabulary_size: int) -> Tensor:
@@ -48,3 +49,15 @@ def roughness(images: Tensor) -> Tensor:
     check_shape("images", images, "B 3 H W")
     x = images.float()
     return (x[..., 2:] - 2 * x[..., 1:-1] + x[..., :-2]).abs().mean(dim=(1, 2, 3))
+
+
+def chance_above(published: Tensor, clean: Tensor) -> float:
+    """How often a published example (N,) scores above a clean one (M,), ties counted half: 0 to 1.
+
+    The area under the ROC curve of telling them apart by the score; 0.5 is guessing.
+
+    >>> chance_above(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 2.0]))
+    0.625
+    """
+    labels = torch.cat([torch.ones(len(published)), torch.zeros(len(clean))])
+    return roc_auc(torch.cat([published, clean]).cpu(), labels) / 100

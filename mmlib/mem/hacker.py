@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmlib import losses
 from mmlib._checks import check_range, check_shape
 from mmlib.augment.transform import Transform
 from mmlib.encoders.text import END, PAD, SPECIAL, UNKNOWN
 from mmlib.evaluate.retrieval import retrieval
+from mmlib.mem import noise as noises
+from mmlib.mem.alternation import frozen
 from mmlib.mem.published import Protected
 from mmlib.mem.trigger import word_shares
 from mmlib.methods.clip import DualEncoder
@@ -24,8 +27,10 @@ from mmlib.train import EpochSampler, Optim, fit
 class Defence:
     """What a hacker does to published pairs before training on them; by default nothing.
 
-    It needs nothing but what was published: no clean pair, and not which words are a trigger.
-    Raises ``ValueError`` for a value out of range.
+    It does not ask which words are a trigger, and but for ``clean_share`` it needs nothing but what
+    was published. Raises ``ValueError`` for a value out of range.
+
+    Source: Madry et al. 2018 (``adversarial``).
 
     >>> Defence(word_drop=1.5)
     Traceback (most recent call last):
@@ -39,6 +44,10 @@ class Defence:
     drop_shared: bool = False  # words that all published captions of an image have are taken off
     swap_captions: bool = False  # any published caption of the same photo, with its trigger
     jpeg: int | None = None  # quality at which images are saved and read again, once
+    rounding: int = 1  # pixels become the nearest multiple of it, in levels of 1/255, once
+    adversarial: int = 0  # bound, in levels, of noise that raises the hacker's own loss, anew
+    adversarial_steps: int = 2  # of PGD towards it, before the views, at every step
+    clean_share: float = 0.0  # of each batch is drawn from clean pairs that the hacker has
     views: tuple[Transform, ...] = ()  # of the images, anew at every step
 
     def __post_init__(self) -> None:
@@ -46,6 +55,10 @@ class Defence:
         check_range("word_drop", self.word_drop, 0, 1, open_high=True)
         check_range("min_share", self.min_share, 0, 1)
         check_range("jpeg", 75 if self.jpeg is None else self.jpeg, 1, 95)
+        check_range("rounding", self.rounding, 1, 255)
+        check_range("adversarial", self.adversarial, 0, 127)
+        check_range("adversarial_steps", self.adversarial_steps, 1)
+        check_range("clean_share", self.clean_share, 0, 1, open_high=True)
 
 
 def drop_first(captions: Tensor, count: int) -> Tensor:
@@ -121,6 +134,43 @@ def resaved(images: Tensor, quality: int) -> Tensor:
     return again.to(images.device)
 
 
+def rounded(images: Tensor, levels: int) -> Tensor:
+    """Images uint8, each pixel at its nearest multiple of ``levels`` that 0 to 255 holds.
+
+    It moves by ``levels`` // 2 at most, except where the next multiple lies above 255.
+
+    >>> rounded(torch.tensor([1, 2, 5, 255], dtype=torch.uint8), 4)
+    tensor([  0,   4,   4, 252], dtype=torch.uint8)
+    """
+    nearest = (images.short() + levels // 2) // levels
+    return (nearest.clamp_(max=255 // levels) * levels).to(torch.uint8)
+
+
+def attacked(
+    model: DualEncoder, images: Tensor, captions: Tensor, *, epsilon: int, steps: int
+) -> Tensor:
+    """Images (B, 3, H, W) uint8 with noise that raises the model's loss on them, within a bound.
+
+    The PGD of :func:`mmlib.mem.noise.pgd`, from no noise, each step a share 1 / ``steps`` of the
+    bound (rounded up). Captions (B, T) are encoded once.
+    """
+
+    def loss(noisy: Tensor) -> Tensor:
+        return losses.clip(project(0, noisy), facing, scale=model.scale)
+
+    def project(modality: int, inputs: Tensor) -> Tensor:
+        prepared = model.prepare[modality](inputs, None)
+        return model.projections[modality](model.encoders[modality](prepared))
+
+    none, step = torch.zeros_like(images, dtype=torch.int8), -(-epsilon // steps)
+    with frozen(model):
+        facing = project(1, captions)
+        found = noises.pgd(
+            images, none, loss, epsilon=epsilon, step_size=step, steps=steps, maximise=True
+        )
+    return noises.add(images, found)
+
+
 def _without(captions: Tensor, gone: Tensor) -> Tensor:
     """The ids that stay, moved to the left."""
     order = gone.int().argsort(dim=1, stable=True)
@@ -154,6 +204,7 @@ def train_hacker(
     generator: torch.Generator,
     defence: Defence | None = None,
     photo: Tensor | None = None,
+    clean: tuple[Tensor, Tensor] | None = None,
     made: Protected | Sequence[Protected] = (),
     name: str = "hacker",
     on_step: Callable[[int], None] | None = None,
@@ -169,10 +220,13 @@ def train_hacker(
         defence: what is done to them first.
         photo: (N,) which photo each row shows, for ``swap_captions`` where a photo is published in
             several rows.
+        clean: images (M, 3, H, W) and captions (M, C', T) that the hacker has from elsewhere, for
+            ``clean_share``; nothing but the views and the attack is done to them.
         made: the protections whose surrogates ``model`` must not be.
 
-    Raises ``ValueError`` if ``model`` is a surrogate, and if captions are to be swapped and it is
-    not told which rows show the same photo.
+    Raises ``ValueError`` if ``model`` is a surrogate, if captions are to be swapped and it is not
+    told which rows show the same photo, and if clean pairs are to be mixed in and there are fewer
+    than a batch's share of them.
     """
     defence = defence or Defence()
     for protection in [made] if isinstance(made, Protected) else made:
@@ -180,6 +234,8 @@ def train_hacker(
     c = check_shape("captions", captions, "N C T", N=len(images))["C"]
     if defence.jpeg is not None:
         images = resaved(images, defence.jpeg)
+    if defence.rounding > 1:
+        images = rounded(images, defence.rounding)
     if defence.drop_first:
         captions = drop_first(captions.flatten(0, 1), defence.drop_first).view_as(captions)
     if defence.drop_shared:
@@ -191,10 +247,24 @@ def train_hacker(
             raise ValueError("photo is None; allowed with swap_captions: the photo of each row")
         captions = swap_captions(captions, photo)
         c = captions.shape[1]
+    own = round(defence.clean_share * batch_size)  # clean pairs in a batch
+    if own:
+        if clean is None:
+            raise ValueError("clean is None; allowed with clean_share: clean pairs")
+        check_range("clean_share of a batch, pairs", own, 1, len(clean[0]))
 
     def loss(rows: Tensor, g: torch.Generator):
+        rows = rows[: batch_size - own]
         which = torch.randint(c, rows.shape, generator=g, device=rows.device)
         seen, texts = images[rows], captions[rows, which]
+        if own:
+            more = torch.randperm(len(clean[0]), generator=g, device=rows.device)[:own]
+            which = torch.randint(clean[1].shape[1], more.shape, generator=g, device=rows.device)
+            seen = torch.cat([seen, clean[0][more]])
+            texts = torch.cat([texts, clean[1][more, which]])
+        if defence.adversarial:
+            bound, steps = defence.adversarial, defence.adversarial_steps
+            seen = attacked(model, seen, texts, epsilon=bound, steps=steps)
         for view in defence.views:
             seen = view(seen, g)
         if defence.word_drop:

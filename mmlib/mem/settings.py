@@ -132,6 +132,18 @@ def rows(budget: Protection, mode: str = "corrected") -> dict[str, Protection]:
     }
 
 
+def switched(budget: Protection, mode: str = "corrected") -> dict[str, Protection]:
+    """MEM-3 in a mode of :data:`MODES`, each of its choices in turn made as in the other mode.
+
+    >>> made = switched(Protection())
+    >>> made["unit"].unit, made["unit"].selection, made["selection"].selection
+    ('pair', 'sample', 'batch')
+    """
+    mem = rows(budget, mode)["mem_3"]
+    (other,) = (choices for name, choices in MODES.items() if name != mode)
+    return {choice: replace(mem, **{choice: value}) for choice, value in other.items()}
+
+
 def woven(budget: Protection) -> dict[str, Protection]:
     """Protections of MEM-3's budget whose words a hacker cannot take off from the front.
 

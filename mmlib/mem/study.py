@@ -144,7 +144,8 @@ def new_model(
     Args:
         offset: another one is another draw of the weights, for the same ``cfg.seed``.
         trunk: small, patches or resnet50; by default the settings'.
-        scale: how many times the settings' widths of trunk, text and embedding.
+        scale: how many times the settings' widths of trunk, text and embedding; of resnet50's
+            blocks, which narrow and widen again, the narrow part.
 
     Raises ``ValueError`` for another trunk.
     """
@@ -153,7 +154,7 @@ def new_model(
     made = {
         "small": lambda: SmallConvNet(width),
         "patches": lambda: PatchTransformer(cfg.image_size, cfg.image_size // 4, 4 * width, 2, 4),
-        "resnet50": lambda: ResNetTrunk(50),
+        "resnet50": lambda: ResNetTrunk(50, scale),
     }
     body = made[check_choice("trunk", trunk or cfg.trunk, made)]()
     text = TextTransformer(
@@ -181,10 +182,12 @@ def budget(cfg: ProtectedSettings) -> Protection:
 
 
 def optim(cfg: ProtectedSettings) -> Optim:
-    """How the settings' hackers are optimised."""
+    """How the settings' hackers are optimised; fewer steps than the warm-up's are all warm-up."""
     return Optim(
         steps=cfg.steps,
         learning_rate=cfg.learning_rate,
+        warmup_steps=min(cfg.warmup_steps, cfg.steps),
+        schedule=cfg.schedule,
         weight_decay=cfg.weight_decay,
         precision=cfg.precision,
     )

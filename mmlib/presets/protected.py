@@ -24,7 +24,9 @@ class ProtectedSettings(Settings):
 
     steps: int = Field(ge=1, description="optimiser steps of each hacker")
     batch_size: int = Field(ge=2, description="pairs a step, for hackers and protection")
-    learning_rate: float = Field(gt=0, description="of the hackers' AdamW")
+    learning_rate: float = Field(gt=0, description="of the hackers' AdamW, its peak")
+    warmup_steps: int = Field(ge=0, description="of the hackers' linear warm-up, up to all steps")
+    schedule: Literal["constant", "cosine"] = Field(description="of their learning rate after it")
     weight_decay: float = Field(ge=0, description="of hackers and surrogate")
     precision: Literal["float32", "bfloat16"] = Field(description="of autocast")
 

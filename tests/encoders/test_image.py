@@ -46,6 +46,16 @@ def test_resnet_is_torchvisions_without_its_classifier(depth, channels, size):
     assert trunk.out_features == channels
 
 
+def test_a_wide_resnet_is_torchvisions():
+    with torch.device("meta"):
+        trunk, wide = ResNetTrunk(50), ResNetTrunk(50, wide=2)
+        reference = torchvision.models.wide_resnet50_2(weights=None)
+    assert count(wide) == count(reference) - count(reference.fc)
+    assert wide.out_features == trunk.out_features
+    shapes = [[p.shape[0] for p in part.parameters()] for part in (wide, reference)]
+    assert shapes[0] == shapes[1][:-2]
+
+
 @pytest.mark.parametrize("size", [32, 48])
 def test_small_net_divides_the_size_by_eight(size):
     trunk = SmallConvNet(width=8)
@@ -69,6 +79,8 @@ def test_gradients_reach_every_weight_and_autocast_agrees():
 def test_errors():
     with pytest.raises(ValueError, match="depth is 34; allowed: 18, 50"):
         ResNetTrunk(34)
+    with pytest.raises(ValueError, match=r"wide is 2; allowed: \[1, 1\]"):
+        ResNetTrunk(18, wide=2)
     with pytest.raises(ValueError, match="width is 0"):
         SmallConvNet(0)
 

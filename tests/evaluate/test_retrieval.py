@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmlib.evaluate import retrieval as module
-from mmlib.evaluate.retrieval import random_retrieval, retrieval
+from mmlib.evaluate.retrieval import MEASURES, random_retrieval, retrieval
 
 
 def by_hand(similarity: torch.Tensor, c: int) -> dict[str, float]:
@@ -114,3 +114,14 @@ def test_wrong_arguments_are_named():
         retrieval(broken, 1)
     with pytest.raises(ValueError, match="nan or infinity"):
         retrieval((broken, torch.ones(3, 3)), 1)
+
+
+def test_every_measure_has_its_meaning_and_no_other():
+    assert set(MEASURES) == set(random_retrieval(7, 2))
+    assert len(set(MEASURES.values())) == 8
+    for key, meaning in MEASURES.items():
+        measure, direction = key.split(".")
+        rank = measure.removeprefix("recall_")
+        assert meaning.endswith("for an image" if direction == "i2t" else "for a caption")
+        assert meaning.startswith("median" if rank == "median_rank" else "share")
+        assert rank == "median_rank" or f"at most {rank}," in meaning

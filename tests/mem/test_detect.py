@@ -3,8 +3,9 @@ import math
 
 import pytest
 import torch
+from scipy.stats import mannwhitneyu
 
-from mmlib.mem.detect import roughness, surprise
+from mmlib.mem.detect import chance_above, roughness, surprise
 
 
 def test_surprise_equals_a_slow_count(make_pairs):
@@ -39,3 +40,13 @@ def test_noise_of_eight_levels_shows_on_a_smooth_image_and_drowns_in_grain():
     for images, low, high in ((smooth, 5.0, math.inf), (grain, -2.0, 2.0)):
         risen = roughness((images + noise).byte()) - roughness(images.byte())
         assert low < risen.mean() < high
+
+
+def test_chance_above_is_mann_whitneys_share_of_pairs():
+    g = torch.Generator().manual_seed(0)
+    published, clean = (torch.randint(k, k + 20, (n,), generator=g) for k, n in ((4, 30), (0, 50)))
+    expected = mannwhitneyu(published, clean).statistic / (30 * 50)  # with ties
+    assert expected > 0.6
+    assert chance_above(published.float(), clean.float()) == pytest.approx(expected)
+    assert chance_above(clean.float(), published.float()) == pytest.approx(1 - expected)
+    assert chance_above(torch.ones(3), torch.ones(9)) == 0.5

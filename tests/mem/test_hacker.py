@@ -4,18 +4,22 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mmlib import losses
 from mmlib.augment.image import Flip, Grayscale
 from mmlib.encoders.text import END, PAD, SPECIAL, START, UNKNOWN
 from mmlib.evaluate.retrieval import random_retrieval
 from mmlib.mem.alternation import as_pairs
 from mmlib.mem.hacker import (
     Defence,
+    attacked,
     drop_first,
     drop_shared,
     drop_words,
     evaluate,
     resaved,
+    rounded,
     train_hacker,
+    vectors,
     without_rare_words,
 )
 from mmlib.mem.protect import protect
@@ -161,6 +165,79 @@ def test_jpeg_keeps_content_and_changes_noise(seen):
     assert set(rows_of(batches[0][0], resaved(images, 75))) <= set(range(6))
 
 
+def test_rounding_moves_pixels_by_half_a_step_and_undoes_less(seen):
+    every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(6, 3, 16, 16)
+    assert torch.equal(rounded(every, 1), every)
+    for levels in (2, 4, 5):
+        coarse = rounded(every, levels)
+        assert not (coarse % levels).any()
+        moved = (coarse.int() - every.int()).abs()
+        inside = every <= 255 // levels * levels
+        assert moved[inside].max() == levels // 2
+        assert moved.max() < levels
+    fives = rounded(every, 5)[..., 1:-1, :]
+    assert all(torch.equal(rounded(fives + k, 5), fives) for k in (1, 2))
+    assert not torch.equal(rounded(fives + 3, 5), fives)
+    batches, images, _ = seen(Defence(rounding=4), steps=1)
+    assert set(rows_of(batches[0][0], rounded(images, 4))) <= set(range(6))
+
+
+def test_an_attack_raises_the_loss_within_its_bound_and_leaves_the_model(make_model, make_pairs):
+    images, ids = make_pairs(16)
+    model = make_model().eval()
+    before = copy.deepcopy(model.state_dict())
+    for steps in (1, 3):
+        noisy = attacked(model, images, ids[:, 0], epsilon=8, steps=steps)
+        change = (noisy.int() - images.int()).abs()
+        assert change.max() == 8
+        other_way = (2 * images.int() - noisy.int()).clamp(0, 255).byte()
+        worse, plain, better = (
+            losses.clip(*(vectors(model, k, x) for k, x in enumerate((part, ids[:, 0]))), scale=14)
+            for part in (noisy, images, other_way)
+        )
+        assert worse > plain + 0.02
+        assert plain > better
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_adversarial_training_sees_attacked_images_and_learns(make_model, make_pairs, precision):
+    images, ids = make_pairs(6)
+    model, met = make_model(), []
+    start, loss = copy.deepcopy(dict(model.named_parameters())), model.loss
+    model.loss = lambda batch, g: met.append(batch[0]) or loss(batch, g)
+    train_hacker(
+        model, images, ids, replace(OPTIM, precision=precision), batch_size=6, seed=0,
+        generator=torch.Generator().manual_seed(0), defence=Defence(adversarial=8), progress=False,
+    )  # fmt: skip
+    for batch in met:
+        off = (batch[:, None].int() - images.int()).flatten(2).abs().amax(dim=2)
+        assert (off.min(dim=1).values == 8).all()  # near some image, and not the image itself
+    still = {name for name, p in model.named_parameters() if torch.equal(p, start[name])}
+    assert not {name for name in still if name.startswith(("encoders.0", "projections.0"))}
+    assert "encoders.1.token_embedding.weight" not in still
+
+
+def test_clean_pairs_are_a_share_of_every_batch(seen, make_pairs):
+    clean = make_pairs(5, captions=3, seed=7)
+    batches, images, ids = seen(Defence(clean_share=0.4), steps=60, clean=clean)
+    met = set()
+    for x, texts in batches:
+        assert len(x) == len(texts) == 3
+        assert rows_of(x[:2], images)
+        for row, text in zip(rows_of(x[:2], images), texts[:2], strict=True):
+            assert (text == ids[row]).all(-1).any()
+        (row,) = rows_of(x[2:], clean[0])
+        (c,) = (texts[2] == clean[1][row]).all(-1).nonzero()[:, 0].tolist()
+        met.add((row, c))
+    assert len(met) == 15
+    with pytest.raises(ValueError, match="clean is None; allowed with clean_share"):
+        seen(Defence(clean_share=0.4))
+    with pytest.raises(ValueError, match=r"pairs is 2; allowed: \[1, 1\]"):
+        seen(Defence(clean_share=0.6), clean=tuple(part[:1] for part in clean))
+
+
 def test_the_victim_is_not_the_surrogate(make_model, make_pairs):
     images, ids = make_pairs(8)
     settings = Protection(rounds=1, trigger_rounds=1, surrogate_steps=1, batch_size=4, candidates=4)
@@ -203,6 +280,10 @@ def test_test_captions_never_have_the_trigger(make_model, make_pairs, monkeypatc
         ({"word_drop": 1.0}, "word_drop is 1.0"),
         ({"min_share": 2.0}, "min_share is 2.0"),
         ({"jpeg": 0}, "jpeg is 0"),
+        ({"rounding": 0}, "rounding is 0"),
+        ({"adversarial": 128}, "adversarial is 128"),
+        ({"adversarial_steps": 0}, "adversarial_steps is 0"),
+        ({"clean_share": 1.0}, "clean_share is 1.0"),
     ],
 )
 def test_defences_are_checked(change, message):

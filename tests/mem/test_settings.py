@@ -2,7 +2,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from mmlib.mem.settings import MODES, Protection, rows
+from mmlib.mem.settings import MODES, Protection, rows, switched
 
 BUDGET = Protection(rounds=20, surrogate_steps=200, trigger_rounds=5)
 FREE = {"batch_size", "learning_rate", "weight_decay", "precision"}  # of no row its own
@@ -29,6 +29,17 @@ def test_the_modes_differ_in_their_switches_alone():
         assert differences(one, other) <= set(MODES["faithful"])
     for switch, value in MODES["faithful"].items():
         assert MODES["corrected"][switch] != value
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_switches_lead_from_one_mode_to_the_other_one_at_a_time(mode):
+    mem, made = rows(BUDGET, mode)["mem_3"], switched(BUDGET, mode)
+    assert set(made) == set(MODES[mode])
+    for choice, settings in made.items():
+        assert differences(settings, mem) == {choice}
+    every = {choice: getattr(settings, choice) for choice, settings in made.items()}
+    (other,) = set(MODES) - {mode}
+    assert replace(mem, **every) == rows(BUDGET, other)["mem_3"]
 
 
 def test_rows_are_what_their_names_say():

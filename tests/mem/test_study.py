@@ -97,9 +97,13 @@ def test_trunks_are_what_they_are_called(cfg, pairs, trunk, kind):
     assert [part.shape for part in z] == [(2, cfg.features)] * 2
 
 
-def test_a_wider_model_is_wider_throughout(cfg, pairs):
-    plain, wide = (study.new_model(cfg, pairs, 1, scale=s) for s in (1, 2))
-    for module in ("encoders.0.trunk.0", "encoders.1.projection", "projections.0"):
+@pytest.mark.parametrize(
+    ("trunk", "inside"),
+    [("small", "0"), ("patches", "embed"), ("resnet50", "4.0.conv2"), ("resnet50", "7.2.conv1")],
+)
+def test_a_wider_model_is_wider_throughout(cfg, pairs, trunk, inside):
+    plain, wide = (study.new_model(cfg, pairs, 1, trunk=trunk, scale=s) for s in (1, 2))
+    for module in (f"encoders.0.trunk.{inside}", "encoders.1.projection", "projections.0"):
         a, b = (m.get_submodule(module).weight.shape for m in (plain, wide))
         assert b[0] == 2 * a[0]
     with pytest.raises(ValueError, match="trunk is 'large'; allowed: 'small', 'patches'"):
@@ -125,6 +129,18 @@ def test_the_budget_and_the_hackers_are_the_settings(cfg):
     assert (made.rounds, made.candidates, made.epsilon) == (cfg.rounds, cfg.candidates, cfg.epsilon)
     assert made.learning_rate == cfg.surrogate_learning_rate
     assert study.optim(cfg).learning_rate == cfg.learning_rate
+
+
+@pytest.mark.parametrize("chapter", ["unlearnable", "unlearnable_audit", "unlearnable_sweeps"])
+def test_the_hackers_of_the_paper_have_the_released_schedule(chapter):
+    """Up to 5e-4 in 10,000 steps; 7,488 are made, 32 times 234, counted from 234 on."""
+    optim = study.optim(resolve(chapter, {"preset": "paper"}))
+    assert (optim.steps, optim.weight_decay, optim.schedule) == (7488, 0.2, "constant")
+    last, middle = (optim.learning_rate_at(step) for step in (7487, 3743))
+    assert last == pytest.approx(5e-4 * (7488 + 234) / 10_000, rel=1e-4)
+    assert middle == pytest.approx(5e-4 * (3744 + 234) / 10_000, rel=0.04)
+    short = study.optim(resolve(chapter, {"preset": "paper", "steps": 100}))
+    assert short.learning_rate_at(99) == short.learning_rate
 
 
 def test_people_are_held_out_by_photo_and_asked_for_by_name(cfg):
