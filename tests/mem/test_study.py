@@ -3,7 +3,7 @@ import torch
 
 from mmlib.data import scenes
 from mmlib.encoders.image import PatchTransformer, ResNetTrunk, SmallConvNet
-from mmlib.encoders.text import END, PAD, SPECIAL
+from mmlib.encoders.text import END, PAD, SPECIAL, START
 from mmlib.evaluate.retrieval import random_retrieval
 from mmlib.mem import study
 from mmlib.mem.published import fingerprint
@@ -65,6 +65,26 @@ def test_the_vocabulary_is_of_published_captions_and_more(cfg, pairs):
     assert len(pairs.tokenizer) > len(own) + 200
     counts = torch.bincount(pairs.train[1].flatten(), minlength=len(pairs.tokenizer))
     assert counts[len(SPECIAL)] == counts[len(SPECIAL) :].max()  # the most frequent first
+
+
+def test_in_pieces_the_same_words_of_a_caption_count(cfg, pairs):
+    texts = [(f"dogs {'and cats ' * n}",) for n in range(5)]
+    parts = [(torch.zeros(5, 3, 8, 8).byte(), texts), (torch.zeros(5, 3, 8, 8).byte(), texts[::-1])]
+    made = study.encode_pairs(*parts, longest=4, room=2, device=CPU, pieces=70)
+    cut = [" ".join(text.split()[:4]) for (text,) in texts]
+    assert [made.tokenizer.decode(row[0]) for row in made.train[1]] == cut
+    assert [made.tokenizer.decode(row[0]) for row in made.test[1]] == cut[::-1]
+    assert made.length == (made.train[1] != PAD).sum(dim=2).max() + 2  # no more than is needed
+    assert made.length > 4 + 2 + 2  # and more than words would
+    assert made.own_words == len(set(made.train[1].unique().tolist()) - {PAD, START, END})
+
+    scenes_too = study.load_pairs(cfg, CPU, longest_trigger=4, pieces=128)
+    assert len(scenes_too.tokenizer) == 128
+    for in_words, in_pieces in zip(pairs.tensors()[1::2], scenes_too.tensors()[1::2], strict=True):
+        for row, other in zip(in_words.flatten(0, 1), in_pieces.flatten(0, 1), strict=True):
+            text = pairs.tokenizer.decode(row)
+            assert "<unknown>" in text or scenes_too.tokenizer.decode(other) == text
+    assert torch.equal(pairs.train[0], scenes_too.train[0])
 
 
 def test_a_part_that_is_too_small_is_an_error(cfg, monkeypatch):
