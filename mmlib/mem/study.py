@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mmlib._checks import check_choice, check_range
 from mmlib.augment.image import Normalize
 from mmlib.augment.transform import as_it_is
-from mmlib.data import captioned, emoji, people, scenes
+from mmlib.data import captioned, emoji, people, photo_sets, scenes
 from mmlib.encoders.image import GlobalPool, PatchTransformer, ResNetTrunk, SmallConvNet
 from mmlib.encoders.pieces import BytePairTokenizer
 from mmlib.encoders.text import (
@@ -31,7 +31,8 @@ from mmlib.train import Optim
 if TYPE_CHECKING:  # settings are above the library
     from mmlib.presets.protected import KnownPairsSettings, ProtectedSettings
 
-LONGEST = 24  # words of a caption that count; of photos' captions, 99 in 100 have less
+# Words of a caption that count; 99 in 100 have less.
+LONGEST = {"flickr8k": 24, "flickr30k": 32, "mscoco": 24, "emoji": 24}
 DIRECTIONS = ("i2t", "t2i")
 
 Part = tuple[Tensor, Sequence[Sequence[str]]]  # images with the captions of each
@@ -88,8 +89,16 @@ def load_pairs(
             for part, n in sizes.items()
         }
     else:
-        load = {"flickr8k": captioned.flickr8k, "emoji": emoji.load}[cfg.data]
-        parts, longest = load(cfg.image_size), LONGEST
+        longest = LONGEST[cfg.data]
+        if cfg.data == "emoji":
+            parts = emoji.load(cfg.image_size)
+        else:
+            load = {
+                "flickr8k": captioned.flickr8k,
+                "flickr30k": photo_sets.flickr30k,
+                "mscoco": photo_sets.mscoco,
+            }[cfg.data]
+            parts = load(cfg.image_size, split=cfg.split)
     for part, n in sizes.items():
         check_range(f"number of images asked of part {part!r}", n, 1, len(parts[part].images))
     taken = [(parts[part].images[:n], parts[part].captions[:n]) for part, n in sizes.items()]

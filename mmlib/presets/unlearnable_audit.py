@@ -32,7 +32,7 @@ _ALL_DEFENCES = Defence.__args__[1:]  # words are read as they were written
 PRESETS = {
     "smoke": {
         "data": "scenes", "n_train": 32, "n_test": 12, "image_size": 16, "pixel_noise": 0.4,
-        "tokenizer": "words", "pieces": 128,
+        "split": "standard", "tokenizer": "words", "pieces": 128,
         "mode": "corrected", "rows": _ALL_ROWS, "defences": Defence.__args__,
         "clean_controls": True, "known_pairs": 8,
         "trunk": "small", "width": 4,
@@ -45,7 +45,7 @@ PRESETS = {
     # The task is hard on purpose: on an easy one no protection is worth the name.
     "quick": {
         "data": "scenes", "n_train": 1024, "n_test": 250, "image_size": 32, "pixel_noise": 0.4,
-        "tokenizer": "words", "pieces": 512,
+        "split": "standard", "tokenizer": "words", "pieces": 512,
         "mode": "corrected", "rows": ("random_tokens", "constant_prefix"),
         "defences": ("first", "words", "rare", "views"),
         "clean_controls": False, "known_pairs": 100,
@@ -59,7 +59,7 @@ PRESETS = {
     # A core trains a hacker in 20 s; with all rows and controls a seed takes a quarter of an hour.
     "desk": {
         "data": "scenes", "n_train": 4096, "n_test": 1000, "image_size": 32, "pixel_noise": 0.4,
-        "tokenizer": "words", "pieces": 4096,
+        "split": "standard", "tokenizer": "words", "pieces": 4096,
         "mode": "corrected", "rows": _ALL_ROWS, "defences": _ALL_DEFENCES,
         "clean_controls": True, "known_pairs": 100,
         "trunk": "small", "width": 16,
@@ -72,7 +72,7 @@ PRESETS = {
     # Networks and budget of the released code on Flickr8K; the data stay the scenes.
     "paper": {
         "data": "scenes", "n_train": 6000, "n_test": 1000, "image_size": 224, "pixel_noise": 0.4,
-        "tokenizer": "pieces", "pieces": 4096,
+        "split": "standard", "tokenizer": "pieces", "pieces": 4096,
         "mode": "faithful", "rows": _ALL_ROWS, "defences": Defence.__args__,
         "clean_controls": True, "known_pairs": 100,
         "trunk": "resnet50", "width": 64,

@@ -97,6 +97,23 @@ def test_a_part_that_is_too_small_is_an_error(cfg, monkeypatch):
         study.load_pairs(asked.model_copy(update={"n_train": 21}), CPU, longest_trigger=1)
 
 
+@pytest.mark.parametrize("data", ["flickr8k", "flickr30k", "mscoco"])
+def test_photos_are_of_the_split_that_is_asked_for(data, cfg, monkeypatch):
+    few = scenes.make(30, 16, generator=torch.Generator().manual_seed(0))
+    asked = []
+
+    def load(size, split):
+        asked.append((size, split))
+        return dict.fromkeys(("train", "val", "test"), few)
+
+    monkeypatch.setattr(study.captioned if data == "flickr8k" else study.photo_sets, data, load)
+    for split in ("standard", "released"):
+        changed = cfg.model_copy(update={"data": data, "n_train": 30, "split": split})
+        pairs = study.load_pairs(changed, CPU, longest_trigger=1)
+        assert pairs.length == study.LONGEST[data] + 2 + 1
+    assert asked == [(cfg.image_size, "standard"), (cfg.image_size, "released")]
+
+
 def test_models_are_drawn_from_seed_and_offset(cfg, pairs):
     one, same = (fingerprint(study.new_model(cfg, pairs, 1)) for _ in range(2))
     assert one == same
