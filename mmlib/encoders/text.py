@@ -63,10 +63,9 @@ class Tokenizer:
 
         A row with a special token is not: no text spells those.
         """
-        k = ids.shape[1]
-        again = self.encode([self.decode(row) for row in ids.tolist()], k + 3)
-        same = (again[:, 1 : k + 1] == ids.cpu()).all(dim=1) & (again[:, k + 1] == END)
-        return same & (ids.cpu() >= len(SPECIAL)).all(dim=1)
+        ids, k = ids.cpu(), ids.shape[1]
+        again = self.encode([self.decode(row) for row in ids], max(3, k + 2))
+        return ((again[:, 1 : k + 1] == ids) & (ids >= len(SPECIAL))).all(dim=1)
 
     def whole_words(self) -> Tensor:
         """Which ids (V,) are words by themselves: any row of them :meth:`survives`."""
