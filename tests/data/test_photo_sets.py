@@ -125,23 +125,32 @@ def test_the_released_parts_are_those_of_its_files(name, tmp_path):
 def test_what_was_read_is_kept_and_mapped(name, tmp_path):
     write_standard(tmp_path, name)
     first = LOAD[name](16, root=tmp_path)
+    small = LOAD[name](8, root=tmp_path)
     files = sorted((tmp_path / "read").iterdir())
-    assert [path.stat().st_size for path in files] == [3 * 16 * 16 * n for n in (2, 3, 1)]
+    sizes = [path.stat().st_size for path in files]
+    assert sorted(sizes) == sorted(3 * size**2 * n for n in (2, 3, 1) for size in (8, 16))
     for path in tmp_path.rglob("*.jpg"):
         path.write_bytes(b"")
-    again = LOAD[name](16, root=tmp_path)  # no photo is read
-    assert all(torch.equal(first[part].images, again[part].images) for part in first)
+    for size, expected in ((16, first), (8, small)):
+        again = LOAD[name](size, root=tmp_path)  # no photo is read
+        assert all(torch.equal(expected[part].images, again[part].images) for part in first)
     again["val"].images.zero_()  # is for this reader only
-    assert torch.equal(first["val"].images, LOAD[name](16, root=tmp_path)["val"].images)
+    assert torch.equal(small["val"].images, LOAD[name](8, root=tmp_path)["val"].images)
     with pytest.raises(ValueError, match="is missing or cannot be read"):
-        LOAD[name](8, root=tmp_path)  # of another size they are not there
+        LOAD[name](12, root=tmp_path)  # of another size they are not there
     (listed,) = tmp_path.glob("dataset_*.json")
+    change(listed, '"split": "val"', '"split": "other"')
     change(listed, '"split": "train"', '"split": "val"')
+    change(listed, '"split": "other"', '"split": "train"')
     with pytest.raises(ValueError, match="is missing or cannot be read"):
-        LOAD[name](16, root=tmp_path)  # nor of other photos
-    change(listed, '"split": "val"', '"split": "train"')
+        LOAD[name](16, root=tmp_path)  # nor of as many other photos
+    write_standard(tmp_path, name)
+    for path in tmp_path.rglob("*.jpg"):
+        path.write_bytes(b"")
     assert torch.equal(first["train"].images, LOAD[name](16, root=tmp_path)["train"].images)
-    files[1].write_bytes(b"damaged")
+    for path in files:
+        path.unlink()
+        path.write_bytes(b"damaged")
     with pytest.raises(ValueError, match="is missing or cannot be read"):
         LOAD[name](16, root=tmp_path)
 
