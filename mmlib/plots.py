@@ -7,13 +7,16 @@ its dark mode.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from mmlib._checks import check_choice
+from mmlib.tables import estimate
 
 COLORS = {
     "blue": "#0072B2",
@@ -64,17 +67,29 @@ def curves(
     reference: dict[str, float] | None = None,
     logx: bool = False,
     logy: bool = False,
+    band: Literal["range", "interval"] = "range",
     ax: Axes | None = None,
 ) -> tuple[Figure, str]:
     """Mean curves of ``y`` over ``x``, one for each value of ``hue``, and their alternative text.
 
-    Rows that share ``x`` and ``hue`` are repeats: the line is their mean, the band their range.
-    ``reference`` adds named horizontal lines (chance, a bound). Returns the figure and the text.
+    Rows that share ``x`` and ``hue`` are repeats: the line is their mean, the band their range, or
+    with ``band="interval"``, for independent runs, the 95 % interval of the mean that
+    :func:`mmlib.tables.estimate` gives. ``reference`` adds named horizontal lines (chance, a
+    bound). Returns the figure and the text. Raises ``ValueError`` for another band.
     """
+    check_choice("band", band, ("range", "interval"))
     figure, ax = _axes(ax)
     sentences = []
     for i, (name, rows) in enumerate(frame.groupby(hue, sort=False)):
         points = rows.groupby(x)[y].agg(["mean", "min", "max"])
+        known = ""
+        if band == "interval":
+            runs = [estimate(list(values)) for _, values in rows.dropna(subset=y).groupby(x)[y]]
+            points = points.dropna(subset="mean")
+            points["min"] = [run.mean - run.half_width for run in runs]
+            points["max"] = [run.mean + run.half_width for run in runs]
+            if runs[-1].n > 1:
+                known = f" ± {number(runs[-1].half_width)} ({runs[-1].n} runs)"
         every = max(1, len(points) // 10)
         ax.plot(
             points.index,
@@ -90,7 +105,7 @@ def curves(
                 points.index, points["min"], points["max"], color=CYCLE[i % len(CYCLE)], alpha=0.15
             )
         first, last = points["mean"].iloc[0], points["mean"].iloc[-1]
-        sentences.append(f"{name} goes from {number(first)} to {number(last)}")
+        sentences.append(f"{name} goes from {number(first)} to {number(last)}{known}")
     for i, (name, value) in enumerate((reference or {}).items()):
         ax.axhline(
             value, color=COLORS["grey"], linewidth=1, linestyle=(0, (2 + 3 * i, 2)), label=name
