@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 
 from mmlib._checks import check_choice
 from mmlib.tables import estimate
@@ -167,6 +168,51 @@ def bars(
     ax.set(ylabel=ylabel, title=title)
     ax.legend()
     return figure, f"{_opening('Bars', ylabel, title)}. " + "; ".join(sentences) + "."
+
+
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """Bare axes for a drawing, ``width`` by ``height`` units of 0.64 inches."""
+    figure, ax = plt.subplots(figsize=(0.64 * width, 0.64 * height), layout="constrained")
+    ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    ax.axis("off")
+    return figure, ax
+
+
+def box(
+    ax: Axes,
+    x: float,
+    y: float,
+    text: str,
+    color: str,
+    width: float = 1.7,
+    height: float = 0.8,
+) -> None:
+    """Draw a box centred at (x, y) with ``text`` in it, its edge and tint of ``color``, #rrggbb."""
+    place = (x - width / 2, y - height / 2), width, height
+    look = {"boxstyle": "round,pad=0.05", "facecolor": color + "22", "edgecolor": color}
+    ax.add_patch(FancyBboxPatch(*place, **look))
+    ax.text(x, y, text, ha="center", va="center", fontsize=8)
+
+
+def arrow(
+    ax: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    text: str = "",
+    bend: float = 0.0,
+    **look: Any,
+) -> None:
+    """Draw an arrow from ``start`` to ``end``, bent by ``bend`` of its length, with ``text`` above.
+
+    ``look`` are properties of the arrow, such as its colour or line style.
+    """
+    look = {
+        "arrowstyle": "-|>", "color": "#444444", "shrinkA": 2, "shrinkB": 2,
+        "connectionstyle": f"arc3,rad={bend}",
+    } | look  # fmt: skip
+    ax.annotate("", end, start, arrowprops=look)
+    middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.12 + 0.55 * abs(bend)
+    ax.text(*middle, text, ha="center", va="bottom", fontsize=7, color="#444444")
 
 
 def number(value: Any) -> str:

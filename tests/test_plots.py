@@ -74,3 +74,19 @@ def test_the_cycle_has_distinct_marks():
     n = len(plots.CYCLE)
     for marks in (plots.CYCLE, plots.MARKERS, plots.DASHES, plots.HATCHES):
         assert len(set(marks)) == n
+
+
+def test_a_drawing_keeps_its_units_and_its_places():
+    figure, ax = plots.canvas(10, 4)
+    assert tuple(figure.get_size_inches()) == pytest.approx((6.4, 2.56))
+    assert (ax.get_xlim(), ax.get_ylim(), ax.get_aspect()) == ((0, 10), (0, 4), 1)
+    plots.box(ax, 2, 3, "here", "#0072B2", width=2, height=1)
+    (patch,) = ax.patches
+    assert (patch.get_x(), patch.get_y(), patch.get_width(), patch.get_height()) == (1, 2.5, 2, 1)
+    plots.arrow(ax, (3, 3), (7, 3), "next", bend=0.2, linestyle="--", color="#D55E00")
+    named = {text.get_text(): text for text in ax.texts}
+    assert named["here"].get_position() == (2, 3)
+    assert named["next"].get_position() == pytest.approx((5, 3.23))
+    pointer = named[""].arrow_patch
+    assert (pointer.get_linestyle(), pointer.get_connectionstyle().rad) == ("--", 0.2)
+    plt.close(figure)
