@@ -20,7 +20,7 @@ book: environment  ## the book: every chapter at quick, then the HTML
 test: environment  ## style and tests
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest
+	$(PY) -m pytest -n logical --maxprocesses 8
 
 pages: environment  ## look at the built book in headless Chromium
 	$(PY) -m pytest tests/book/test_pages.py --pages
@@ -39,8 +39,11 @@ environment: $(READY)
 	&& $(PY) -m pip install --disable-pip-version-check -q --no-deps -e . \
 	&& touch $@ && echo "environment: $$(($$(date +%s) - start)) s"
 
-lock:  ## new exact pins from pyproject.toml, with uv
-	sed -n 's/^#   \(uv pip compile.*\)/\1/p' requirements.txt | sh
+lock:  ## new exact pins from pyproject.toml, with uv; the file's first two lines say how
+	head -2 requirements.txt > requirements.head
+	sed -n '2s/^# *//p' requirements.head | sh > /dev/null
+	cat requirements.head requirements.txt > requirements.new && mv requirements.new requirements.txt
+	rm requirements.head
 
 clean:  ## everything that was built; not the environment
 	rm -rf build .snakemake .pytest_cache .ruff_cache

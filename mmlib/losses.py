@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -160,12 +161,61 @@ def cross_self(
     return cmc(aligned, temperature=temperature) + torch.stack(within).mean()
 
 
+@dataclass(frozen=True)
+class Convention:
+    """The four places where CoMM's formula and its released code differ, each a choice.
+
+    Attributes:
+        masked: what is seen with modalities hidden: the ``"samples"`` themselves, or their
+            augmented ``"views"``.
+        against: the full embeddings that a masked one is contrasted with: of ``"both"`` views or of
+            the ``"other"`` one. A sample belongs to neither view: for it the two are the same.
+        contrast: ``"info_nce"``, the masked one as the anchor, or ``"nt_xent"``.
+        reduce: ``"sum"`` or ``"mean"`` of the terms.
+
+    Raises ``ValueError`` for another choice. Source: CoMM; released code.
+    """
+
+    masked: str = "samples"
+    against: str = "both"
+    contrast: str = "info_nce"
+    reduce: str = "sum"
+
+    def __post_init__(self) -> None:
+        check_choice("masked", self.masked, ("samples", "views"))
+        check_choice("against", self.against, ("both", "other"))
+        check_choice("contrast", self.contrast, ("info_nce", "nt_xent"))
+        check_choice("reduce", self.reduce, ("sum", "mean"))
+
+
+CONVENTIONS = {
+    "paper": Convention(),
+    "released": Convention("views", "other", "nt_xent", "mean"),
+    # The formula with one of the released code's choices; to leave a view out needs views.
+    "views": Convention(masked="views"),
+    "other_view": Convention(masked="views", against="other"),
+    "nt_xent": Convention(contrast="nt_xent"),
+    "mean": Convention(reduce="mean"),
+}
+
+
+def convention_of(convention: str | Convention) -> Convention:
+    """A convention by its name in ``CONVENTIONS``, or itself. Raises ``ValueError`` for another.
+
+    >>> convention_of("released").reduce
+    'mean'
+    """
+    if isinstance(convention, Convention):
+        return convention
+    return CONVENTIONS[check_choice("convention", convention, CONVENTIONS)]
+
+
 def comm(
     view1: Sequence[Tensor],
     view2: Sequence[Tensor],
     *,
     temperature: float,
-    convention: str = "paper",
+    convention: str | Convention = "paper",
     weights: Sequence[float] | None = None,
 ) -> Tensor:
     """CoMM's loss over the masked and full embeddings of two views.
@@ -173,7 +223,8 @@ def comm(
     Args:
         view1, view2: embeddings (B, D), one for each mask, the full one last. In the paper the
             masked ones are of the sample itself, so the same tensors stand in both.
-        convention: ``"paper"`` sums the terms, ``"released"`` divides the sum by their number.
+        convention: a :class:`Convention` or its name; ``"paper"`` sums the terms, ``"released"``
+            divides the sum by their number.
         weights: of the terms, one for each mask; ``[0, .., 0, 1]`` is L alone.
 
     Source: CoMM, its objective L + sum_i L_i; and the released code.
@@ -187,7 +238,7 @@ def comm(
         if len(weights) != len(terms):
             raise ValueError(f"weights has {len(weights)} entries for {len(terms)} terms")
         terms = terms * torch.as_tensor(weights, dtype=terms.dtype, device=terms.device)
-    return terms.sum() if convention == "paper" else terms.mean()
+    return terms.sum() if convention_of(convention).reduce == "sum" else terms.mean()
 
 
 def comm_terms(
@@ -195,23 +246,31 @@ def comm_terms(
     view2: Sequence[Tensor],
     *,
     temperature: float,
-    convention: str = "paper",
+    convention: str | Convention = "paper",
 ) -> Tensor:
     """The terms of CoMM's loss, one for each mask: (n + 1,), the full one last.
 
     Each masked embedding is contrasted with the full embedding of the other view, never with one of
     its own view or with another mask: by one-sided InfoNCE, the masked one as the anchor
-    (``"paper"``), or by NT-Xent (``"released"``).
+    (``"paper"``), or by NT-Xent (``"released"``). Only a convention of masked views against
+    both has the own view's as well, and a term is then the mean over both.
     """
-    check_choice("convention", convention, ("paper", "released"))
+    form = convention_of(convention)
     if len(view1) != len(view2) or not view1:
         raise ValueError(f"view1 has {len(view1)} embeddings, view2 {len(view2)}; allowed: equal")
-    contrast = info_nce if convention == "paper" else nt_xent
-    terms = [
-        contrast(masked1, view2[-1], temperature=temperature) / 2
-        + contrast(masked2, view1[-1], temperature=temperature) / 2
-        for masked1, masked2 in zip(view1[:-1], view2[:-1], strict=True)
-    ]
+    contrast = info_nce if form.contrast == "info_nce" else nt_xent
+
+    def both(full1: Tensor, full2: Tensor) -> list[Tensor]:
+        return [
+            contrast(masked1, full1, temperature=temperature) / 2
+            + contrast(masked2, full2, temperature=temperature) / 2
+            for masked1, masked2 in zip(view1[:-1], view2[:-1], strict=True)
+        ]
+
+    terms = both(view2[-1], view1[-1])
+    if form.masked == "views" and form.against == "both":
+        own = both(view1[-1], view2[-1])
+        terms = [(a + b) / 2 for a, b in zip(terms, own, strict=True)]
     return torch.stack([*terms, contrast(view1[-1], view2[-1], temperature=temperature)])
 
 

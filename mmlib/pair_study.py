@@ -6,13 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
+from mmlib._checks import check_range, check_shape
+from mmlib.augment.image import ResizedCrop
 from mmlib.data import trifeature
 from mmlib.evaluate.features import embed_pairs
 from mmlib.evaluate.probe import ProbeResult, linear_probe
 from mmlib.methods.image_pairs import build
 from mmlib.presets.trifeature import TrifeatureSettings
 from mmlib.train import EpochSampler, Optim, fit
+
+PROBES: dict[str, dict] = {  # what goes with a probe's penalty
+    "l2": {"validation": 0.25},
+    "unsquared": {  # penalty, strengths and split of the released code
+        "validation": 0.4, "penalty": "unsquared", "standardize": False,
+        "strengths": tuple(10.0**k for k in range(-6, 7)),
+    },
+}  # fmt: skip
 
 
 class PairStudy:
@@ -102,10 +113,37 @@ class PairStudy:
             on_step=on_step,
         )
 
-    def embed(self, model: nn.Module, split: str) -> Tensor:
-        """Embeddings (P, E) of the probe's pairs, whose images are left as they are."""
-        pairs = self.probe_pairs[split]
-        return embed_pairs(model, [self.images[split]] * 2, (pairs.first, pairs.second))
+    @torch.no_grad()
+    def embed(
+        self,
+        model: nn.Module,
+        split: str,
+        *,
+        pairs: trifeature.Pairs | None = None,
+        crops: torch.Generator | None = None,
+    ) -> Tensor:
+        """Embeddings (P, E) of ``pairs`` of a split, by default the probe's.
+
+        Images are seen as they are; with ``crops``, through random crops of half or more of their
+        area, which that generator draws anew for every pair, as the released code's probes do.
+        """
+        pairs = self.probe_pairs[split] if pairs is None else pairs
+        sides, images = (pairs.first, pairs.second), self.images[split]
+        if crops is None:
+            return embed_pairs(model, [images] * 2, sides)
+        model.eval()
+        crop = ResizedCrop(self.cfg.image_size, scale=(0.5, 1.0))
+        batches = zip(*(side.split(256) for side in sides), strict=True)
+        found = [model.embed([crop(images[k], crops) for k in batch]).float() for batch in batches]
+        return torch.cat(found)
+
+    def oracle(self, split: str) -> tuple[Tensor, Tensor]:
+        """What decides S of the probe's pairs: texture of image 1, colour of image 2, one-hot."""
+        labels, pairs = self.labels[split], self.probe_pairs[split]
+        texture, color = labels[pairs.first, 1], labels[pairs.second, 2]
+        known = ((texture, self.world.textures), (color, self.world.colors))
+        texture, color = (one_hot(k, len(v)).float().to(self.device) for k, v in known)
+        return texture, color
 
     def probe(
         self,
@@ -135,3 +173,33 @@ class PairStudy:
         """At most n pairs."""
         n = min(n, self.world.count(split, biased=biased))
         return self.world.pairs(split, n, biased=biased, seed=seed)
+
+
+def products(a: Tensor, b: Tensor) -> Tensor:
+    """All products of a feature of ``a`` with one of ``b``: (P, A), (P, B) -> (P, A B).
+
+    >>> products(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 5.0]]))
+    tensor([[ 3.,  5.,  6., 10.]])
+    """
+    check_shape("b", b, "P B", P=check_shape("a", a, "P A")["P"])
+    return (a[:, :, None] * b[:, None, :]).flatten(1)
+
+
+def halves_multiplied(features: Mapping[str, Tensor], components: int = 16) -> dict[str, Tensor]:
+    """Products of the principal components of both halves of two-tower embeddings (P, 2 E).
+
+    Each half is reduced to its ``components`` directions of largest variance over the split
+    ``"train"`` and scaled to deviation 1 there, for all splits alike. Raises ``ValueError`` for
+    fewer than one component.
+    """
+    check_range("components", components, 1)
+    reduced: dict[str, list[Tensor]] = {split: [] for split in features}
+    halves = {split: f.chunk(2, dim=1) for split, f in features.items()}
+    for k in range(2):
+        train = halves["train"][k]
+        mean = train.mean(dim=0)
+        directions = torch.linalg.svd(train - mean, full_matrices=False)[2][:components].T
+        scale = ((train - mean) @ directions).std(dim=0).clamp(min=1e-6)
+        for split in features:
+            reduced[split].append((halves[split][k] - mean) @ directions / scale)
+    return {split: products(*pair) for split, pair in reduced.items()}

@@ -7,13 +7,17 @@ its dark mode.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from mmlib._checks import check_choice
+from mmlib.tables import estimate
 
 COLORS = {
     "blue": "#0072B2",
@@ -64,17 +68,29 @@ def curves(
     reference: dict[str, float] | None = None,
     logx: bool = False,
     logy: bool = False,
+    band: Literal["range", "interval"] = "range",
     ax: Axes | None = None,
 ) -> tuple[Figure, str]:
     """Mean curves of ``y`` over ``x``, one for each value of ``hue``, and their alternative text.
 
-    Rows that share ``x`` and ``hue`` are repeats: the line is their mean, the band their range.
-    ``reference`` adds named horizontal lines (chance, a bound). Returns the figure and the text.
+    Rows that share ``x`` and ``hue`` are repeats: the line is their mean, the band their range, or
+    with ``band="interval"``, for independent runs, the 95 % interval of the mean that
+    :func:`mmlib.tables.estimate` gives. ``reference`` adds named horizontal lines (chance, a
+    bound). Returns the figure and the text. Raises ``ValueError`` for another band.
     """
+    check_choice("band", band, ("range", "interval"))
     figure, ax = _axes(ax)
     sentences = []
     for i, (name, rows) in enumerate(frame.groupby(hue, sort=False)):
         points = rows.groupby(x)[y].agg(["mean", "min", "max"])
+        known = ""
+        if band == "interval":
+            runs = [estimate(list(values)) for _, values in rows.dropna(subset=y).groupby(x)[y]]
+            points = points.dropna(subset="mean")
+            points["min"] = [run.mean - run.half_width for run in runs]
+            points["max"] = [run.mean + run.half_width for run in runs]
+            if runs[-1].n > 1:
+                known = f" ± {number(runs[-1].half_width)} ({runs[-1].n} runs)"
         every = max(1, len(points) // 10)
         ax.plot(
             points.index,
@@ -90,7 +106,7 @@ def curves(
                 points.index, points["min"], points["max"], color=CYCLE[i % len(CYCLE)], alpha=0.15
             )
         first, last = points["mean"].iloc[0], points["mean"].iloc[-1]
-        sentences.append(f"{name} goes from {number(first)} to {number(last)}")
+        sentences.append(f"{name} goes from {number(first)} to {number(last)}{known}")
     for i, (name, value) in enumerate((reference or {}).items()):
         ax.axhline(
             value, color=COLORS["grey"], linewidth=1, linestyle=(0, (2 + 3 * i, 2)), label=name
@@ -152,6 +168,51 @@ def bars(
     ax.set(ylabel=ylabel, title=title)
     ax.legend()
     return figure, f"{_opening('Bars', ylabel, title)}. " + "; ".join(sentences) + "."
+
+
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """Bare axes for a drawing, ``width`` by ``height`` units of 0.64 inches."""
+    figure, ax = plt.subplots(figsize=(0.64 * width, 0.64 * height), layout="constrained")
+    ax.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    ax.axis("off")
+    return figure, ax
+
+
+def box(
+    ax: Axes,
+    x: float,
+    y: float,
+    text: str,
+    color: str,
+    width: float = 1.7,
+    height: float = 0.8,
+) -> None:
+    """Draw a box centred at (x, y) with ``text`` in it, its edge and tint of ``color``, #rrggbb."""
+    place = (x - width / 2, y - height / 2), width, height
+    look = {"boxstyle": "round,pad=0.05", "facecolor": color + "22", "edgecolor": color}
+    ax.add_patch(FancyBboxPatch(*place, **look))
+    ax.text(x, y, text, ha="center", va="center", fontsize=8)
+
+
+def arrow(
+    ax: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    text: str = "",
+    bend: float = 0.0,
+    **look: Any,
+) -> None:
+    """Draw an arrow from ``start`` to ``end``, bent by ``bend`` of its length, with ``text`` above.
+
+    ``look`` are properties of the arrow, such as its colour or line style.
+    """
+    look = {
+        "arrowstyle": "-|>", "color": "#444444", "shrinkA": 2, "shrinkB": 2,
+        "connectionstyle": f"arc3,rad={bend}",
+    } | look  # fmt: skip
+    ax.annotate("", end, start, arrowprops=look)
+    middle = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.12 + 0.55 * abs(bend)
+    ax.text(*middle, text, ha="center", va="bottom", fontsize=7, color="#444444")
 
 
 def number(value: Any) -> str:

@@ -14,13 +14,17 @@ The rule (:func:`verdict`), applied to the largest preset of which there are rec
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from mmlib import records
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COVERAGE = records.ROOT / "book" / "coverage.yml"
 EXACT = ("theorem", "algorithm")  # kinds that need no repetition
@@ -174,12 +178,39 @@ def recorded(
 
     Where ``results`` and ``build/runs`` both hold a seed, the kept record in ``results`` counts.
     """
-    by_seed = {}
-    for record in sorted(loaded, key=lambda r: records.RESULTS in r["path"].parents):
-        place = (record["chapter"], record["experiment"], record["preset"])
-        if place == (chapter, experiment, preset):
-            by_seed[record["seed"]] = {k: m["value"] for k, m in record["metrics"].items()}
-    return [by_seed[seed] for seed in sorted(by_seed)]
+    return [
+        {name: metric["value"] for name, metric in record["metrics"].items()}
+        for record in _one_a_seed(chapter, experiment, preset, loaded)
+    ]
+
+
+def recorded_curves(
+    names: Sequence[str], chapter: str, experiment: str, preset: str, loaded: list[dict]
+) -> pd.DataFrame:
+    """Points of the curves ``names`` in the records that :func:`recorded` reads.
+
+    Returns one row a point: curve, step, value, the curves' labels, and the seed; no row where
+    there is no record. Raises ``ValueError`` for a curve that is in none of the records there are.
+    """
+    import pandas as pd
+
+    found = _one_a_seed(chapter, experiment, preset, loaded)
+    parts = [pd.DataFrame(columns=["curve", "step", "value", "seed"])]
+    for record in found:
+        path = record["path"] / "metrics.csv"
+        if path.is_file():  # only an empty cell is missing: a label may well be called "None"
+            rows = pd.read_csv(path, keep_default_na=False, na_values=[""])
+            parts.append(rows.assign(seed=record["seed"]))
+    points = pd.concat(parts[1:] or parts, ignore_index=True)
+    known = list(dict.fromkeys(points["curve"]))
+    for name in names:
+        if found and name not in known:
+            raise ValueError(
+                f"curve is {name!r}; the {len(found)} records of {chapter}/{experiment}/{preset} "
+                f"have: {', '.join(known) or 'none'}"
+            )
+    points = points[points["curve"].isin(names)].reset_index(drop=True)
+    return points.dropna(axis=1, how="all") if found else points
 
 
 def runs_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, float]]:
@@ -310,6 +341,16 @@ def scorecard(loaded: list[dict] | None = None) -> str:
             )
         parts.append(f"## {paper}\n\n" + "\n".join(rows))
     return "\n\n".join(parts) + "\n"
+
+
+def _one_a_seed(chapter: str, experiment: str, preset: str, loaded: list[dict]) -> list[dict]:
+    """The records of an experiment at one preset, by seed; a kept one before a run of its seed."""
+    by_seed = {}
+    for record in sorted(loaded, key=lambda r: records.RESULTS in r["path"].parents):
+        place = (record["chapter"], record["experiment"], record["preset"])
+        if place == (chapter, experiment, preset):
+            by_seed[record["seed"]] = record
+    return [by_seed[seed] for seed in sorted(by_seed)]
 
 
 def _evidence(item: Item, loaded: list[dict]) -> str:

@@ -7,6 +7,9 @@ import pytest
 
 # Before matplotlib is imported: no window, wherever the tests run.
 os.environ.setdefault("MPLBACKEND", "agg")
+# Before torch is: where tests run side by side, each has one core, and what it starts as well.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser):

@@ -111,12 +111,35 @@ def test_agrees_with_the_slow_reference(tau):
     close(losses.info_nce(*z[:2], temperature=tau), there, 1e-12)
     close(losses.clip(*z[:2], scale=1 / tau), (there + back) / 2, 1e-12)
     close(losses.nt_xent(*z[:2], temperature=tau), slow_nt_xent(*plain[:2], tau), 1e-12)
-    for convention, contrast in (("paper", slow_info_nce), ("released", slow_nt_xent)):
+    for convention, form in losses.CONVENTIONS.items():
+        contrast = {"info_nce": slow_info_nce, "nt_xent": slow_nt_xent}[form.contrast]
         terms = slow_comm(plain[:4], plain[4:], tau, contrast)
+        if (form.masked, form.against) == ("views", "both"):
+            swapped = [*plain[4:7], plain[3]], [*plain[:3], plain[7]]  # each meets its own side's
+            own = slow_comm(*swapped, tau, contrast)
+            terms = [*((a + b) / 2 for a, b in zip(terms[:3], own, strict=False)), terms[3]]
         how = {"temperature": tau, "convention": convention}
         close(losses.comm_terms(z[:4], z[4:], **how), terms, 1e-12)
-        whole = sum(terms) / (1 if convention == "paper" else len(terms))
+        whole = sum(terms) / (1 if form.reduce == "sum" else len(terms))
         close(losses.comm(z[:4], z[4:], **how), whole, 1e-12)
+        assert torch.equal(losses.comm(z[:4], z[4:], temperature=tau, convention=form),
+                           losses.comm(z[:4], z[4:], **how))  # fmt: skip
+
+
+def test_the_conventions_differ_from_the_formula_in_one_choice_each_and_lead_to_the_code():
+    paper = vars(losses.CONVENTIONS["paper"])
+    changes = {
+        name: {k: v for k, v in vars(form).items() if v != paper[k]}
+        for name, form in losses.CONVENTIONS.items()
+    }
+    assert changes.pop("paper") == {}
+    released = changes.pop("released")
+    assert len(released) == len(paper)
+    assert changes["other_view"] == {"masked": "views", "against": "other"}
+    assert {k: v for change in changes.values() for k, v in change.items()} == released
+    assert [len(change) for change in changes.values()] == [1, 2, 1, 1]
+    with pytest.raises(ValueError, match="reduce is 'max'; allowed: 'sum', 'mean'"):
+        losses.Convention(reduce="max")
 
 
 def test_bound_is_what_info_nce_leaves_of_log_b():

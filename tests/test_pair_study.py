@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
-from mmlib.pair_study import PairStudy
+from mmlib.data import trifeature
+from mmlib.pair_study import PROBES, PairStudy, halves_multiplied, products
 from mmlib.presets.base import resolve
 
 
@@ -74,6 +76,72 @@ def test_embeddings_are_the_models_own(first):
     batch = [first.images["test"][side] for side in (pairs.first, pairs.second)]
     with torch.no_grad():
         torch.testing.assert_close(first.embed(model, "test"), model.embed(batch))
+
+
+def test_crops_are_drawn_anew_for_each_pair_and_only_where_asked(first):
+    class Corner(torch.nn.Module):
+        """Gives its batch back: what came in."""
+
+        def embed(self, batch):
+            return torch.cat([x.flatten(1).float() for x in batch], dim=1)
+
+    pairs = first.probe_pairs["test"]
+    whole = torch.cat(
+        [first.images["test"][side].flatten(1) for side in (pairs.first, pairs.second)], 1
+    )
+    cropped, again, other = (
+        first.embed(Corner(), "test", crops=torch.Generator().manual_seed(seed))
+        for seed in (0, 0, 1)
+    )
+    assert cropped.shape == whole.shape
+    assert not torch.equal(cropped, whole.float())
+    assert torch.equal(cropped, again)
+    assert not torch.equal(cropped, other)
+    twice = pairs.first == pairs.first.mode().values  # one image, in many pairs
+    assert len(cropped[twice, : whole.shape[1] // 2].unique(dim=0)) > 1
+    few = trifeature.Pairs(pairs.first[:3], pairs.second[:3], {})
+    model = first.untrained("comm")
+    torch.testing.assert_close(
+        first.embed(model, "test", pairs=few), first.embed(model, "test")[:3]
+    )
+
+
+def test_the_oracle_decides_synergy_by_its_product_only(first):
+    follows = {split: pairs.labels["S"] for split, pairs in first.probe_pairs.items()}
+    for split, known in follows.items():
+        texture, color = first.oracle(split)
+        partner = first.world.mapping[texture.argmax(1)]
+        assert torch.equal((partner == color.argmax(1)).long(), known)
+    wide = study(textures=("stripes", "dots", "pluses"), colors=("yellow", "white", "red"))
+    known = {split: wide.oracle(split) for split in wide.probe_pairs}
+    scores = [
+        wide.probe(
+            {split: join(pair) for split, pair in known.items()}, "S",
+            generator=torch.Generator().manual_seed(0), **PROBES[penalty],
+        ).balanced_accuracy
+        for join in (lambda pair: torch.cat(pair, 1), lambda pair: products(*pair))
+        for penalty in PROBES
+    ]  # fmt: skip
+    assert max(scores[:2]) < 70
+    assert scores[2:] == [100, 100]
+
+
+def test_halves_are_reduced_by_the_training_pairs_and_multiplied():
+    draw = torch.Generator().manual_seed(0)
+    features = {
+        split: torch.randn(n, 10, generator=draw) for split, n in (("train", 40), ("test", 7))
+    }
+    found = halves_multiplied(features, components=3)
+    reduced = []
+    for half in (slice(0, 5), slice(5, 10)):
+        fitted = PCA(3, svd_solver="full").fit(features["train"][:, half].numpy())
+        scale = fitted.transform(features["train"][:, half].numpy()).std(0, ddof=1)
+        reduced.append(fitted.transform(features["test"][:, half].numpy()) / scale)
+    expected = (reduced[0][:, :, None] * reduced[1][:, None]).reshape(7, 9)
+    # a direction's sign is free, so a product's is
+    torch.testing.assert_close(found["test"].abs(), torch.tensor(expected).float().abs())
+    with pytest.raises(ValueError, match="components is 0"):
+        halves_multiplied(features, components=0)
 
 
 def test_pairs_are_counted_as_they_are_drawn(first):

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from scipy import stats
 
 from mmlib import plots
 
@@ -32,6 +33,35 @@ def test_curves_show_the_mean_and_say_it(frame):
     assert len({line.get_linestyle() for line in lines[:2]}) == 2
 
 
+def test_the_band_is_the_range_or_the_interval_of_the_mean():
+    runs = pd.DataFrame({"step": [5, 5, 5, 10], "value": [1.0, 2.0, 6.0, 4.0], "method": "one"})
+    spread = {"range": (1.0, 6.0), "interval": stats.t.interval(0.95, 2, 3.0, (7 / 3) ** 0.5)}
+    for band, (low, high) in spread.items():
+        figure, _ = plots.curves(
+            runs, "step", "value", "method", xlabel="step", ylabel="loss", band=band
+        )
+        edges = figure.axes[0].collections[0].get_paths()[0].vertices
+        at_five = edges[edges[:, 0] == 5, 1]
+        assert (min(at_five), max(at_five)) == pytest.approx((low, high))
+        plt.close(figure)
+    with pytest.raises(ValueError, match="band is 'sd'; allowed: 'range', 'interval'"):
+        plots.curves(runs, "step", "value", "method", xlabel="", ylabel="", band="sd")
+
+
+def test_the_text_gives_the_interval_and_the_number_of_runs(frame):
+    frame.loc[len(frame)] = {"step": 10, "value": float("nan"), "method": "one", "seed": 9}
+    _, alt = plots.curves(
+        frame, "step", "value", "method", xlabel="step", ylabel="loss", band="interval"
+    )
+    half = stats.t.ppf(0.975, 1)  # 10 and 12: standard error 1
+    assert f"one goes from 1 to 11 ± {half:.1f} (2 runs)" in alt
+    _, alone = plots.curves(
+        frame[frame["seed"] == 0], "step", "value", "method", xlabel="step", ylabel="loss",
+        band="interval",
+    )  # fmt: skip
+    assert "±" not in alone
+
+
 def test_bars_show_the_mean_and_say_it(frame):
     figure, alt = plots.bars(frame, "step", "value", "method", ylabel="loss")
     heights = [bar.get_height() for bar in figure.axes[0].patches]
@@ -44,3 +74,19 @@ def test_the_cycle_has_distinct_marks():
     n = len(plots.CYCLE)
     for marks in (plots.CYCLE, plots.MARKERS, plots.DASHES, plots.HATCHES):
         assert len(set(marks)) == n
+
+
+def test_a_drawing_keeps_its_units_and_its_places():
+    figure, ax = plots.canvas(10, 4)
+    assert tuple(figure.get_size_inches()) == pytest.approx((6.4, 2.56))
+    assert (ax.get_xlim(), ax.get_ylim(), ax.get_aspect()) == ((0, 10), (0, 4), 1)
+    plots.box(ax, 2, 3, "here", "#0072B2", width=2, height=1)
+    (patch,) = ax.patches
+    assert (patch.get_x(), patch.get_y(), patch.get_width(), patch.get_height()) == (1, 2.5, 2, 1)
+    plots.arrow(ax, (3, 3), (7, 3), "next", bend=0.2, linestyle="--", color="#D55E00")
+    named = {text.get_text(): text for text in ax.texts}
+    assert named["here"].get_position() == (2, 3)
+    assert named["next"].get_position() == pytest.approx((5, 3.23))
+    pointer = named[""].arrow_patch
+    assert (pointer.get_linestyle(), pointer.get_connectionstyle().rad) == ("--", 0.2)
+    plt.close(figure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -45,6 +46,33 @@ def cached(path: Path, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tens
     finally:
         Path(part).unlink(missing_ok=True)
     return tensors
+
+
+def mapped(path: Path, shape: tuple[int, ...], fill: Callable[[Tensor], None]) -> Tensor:
+    """uint8 (``shape``) of the file at ``path``, mapped into memory and not read as a whole.
+
+    If there is none, or of another size, ``fill(tensor)`` writes it first; what it raises leaves no
+    file behind. Where nothing can be written, the tensor is in memory. What is written to the
+    tensor afterwards does not reach the file.
+    """
+    size = math.prod(shape)
+    if not path.exists() or path.stat().st_size != size:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        except OSError as error:
+            _log.warning("%s cannot be kept (%s)", path, error)
+            tensor = torch.empty(shape, dtype=torch.uint8)
+            fill(tensor)
+            return tensor
+        os.close(handle)
+        try:
+            fill(torch.from_file(part, shared=True, size=size, dtype=torch.uint8).view(shape))
+            os.chmod(part, 0o644)
+            os.replace(part, path)
+        finally:
+            Path(part).unlink(missing_ok=True)
+    return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).view(shape)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -14,30 +14,40 @@ In place of the text files there may be ``dataset_flickr8k.json``, which holds c
 Karpathy's split. ``MMLIB_DATA/flickr8k_small`` is the third layout: ``captions.csv`` (``id``,
 ``split``, ``caption_0`` to ``caption_4``) and ``images.zip`` with a JPEG ``<id>.jpg`` for each row.
 
+With ``split="released"`` the folder ``released`` in the set's own, which holds ``train.csv``,
+``val.csv`` and ``test.csv`` of MEM's released code, says which photos are of which part: a split of
+its own, most of whose test photos are in the publisher's training part. A row has the columns
+``caption`` and ``images``, a path on its authors' machine, of which the end is the photo's name.
+
 Nothing is left out or mended in silence: what is wrong with a file is an error that names it.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
-from mmlib._checks import check_range
+from mmlib._checks import check_choice, check_range
+from mmlib.data._cache import mapped
 from mmlib.data._root import data_root
 from mmlib.encoders.text import has_words
 
 CAPTIONS = 5
+SPLITS = ("standard", "released")
 _PARTS = {"train": "train", "dev": "val", "val": "val", "test": "test", "restval": "train"}
 
 
@@ -59,28 +69,34 @@ class Row:
     captions: tuple[str, ...]
 
 
-def flickr8k(size: int, *, root: Path | None = None) -> dict[str, Captioned]:
+def flickr8k(
+    size: int, *, root: Path | None = None, split: str = "standard"
+) -> dict[str, Captioned]:
     """The parts ``train``, ``val`` and ``test`` of Flickr8k, whichever layout ``root`` holds.
 
     Photos are resized (bicubic) so that the short side has ``size`` pixels, and cropped to the
     central square. A photo's first five captions count. ``root`` is by default ``flickr8k`` in
-    ``MMLIB_DATA``, or ``flickr8k_small`` where only that is there.
+    ``MMLIB_DATA``, or ``flickr8k_small`` where only that is there. ``split`` is standard (the
+    publisher's, which is Karpathy's too) or released.
 
     Raises ``FileNotFoundError``, saying how to get it, where the set is absent; ``ValueError``
     naming the photo for one that is missing, unreadable or cut short, listed twice or in two parts,
     for fewer than five captions, a caption without words, and a part without a photo.
     """
     check_range("size", size, 8)
+    check_choice("split", split, SPLITS)
     if root is None:
         folders = [data_root() / name for name in ("flickr8k", "flickr8k_small")]
         root = next((folder for folder in folders if folder.is_dir()), folders[0])
     root = Path(root)
-    if (root / "captions.csv").is_file():
+    if split == "released":
+        rows = released(root / "released")
+    elif (root / "captions.csv").is_file():
         rows = _small(root / "captions.csv")
         with zipfile.ZipFile(root / "images.zip") as archive:
             return read_parts(rows, lambda name: archive.read(f"{name}.jpg"), size)
-    if (root / "dataset_flickr8k.json").is_file():
-        rows = _karpathy(root / "dataset_flickr8k.json")
+    elif (root / "dataset_flickr8k.json").is_file():
+        rows = karpathy(root / "dataset_flickr8k.json")
     elif (root / "Flickr8k.token.txt").is_file():
         rows = _published(root)
     else:
@@ -90,11 +106,16 @@ def flickr8k(size: int, *, root: Path | None = None) -> dict[str, Captioned]:
             "unpack both archives into this folder, so that it holds Flickr8k.token.txt, "
             "Flickr_8k.trainImages.txt and the photos in Flicker8k_Dataset. Research use only"
         )
-    names = ("Flicker8k_Dataset", "Flickr8k_Dataset", "images")
-    photos = [root / name for name in names if (root / name).is_dir()]
-    if not photos:
-        raise FileNotFoundError(f"{root} has captions and no photos, in none of {', '.join(names)}")
-    return read_parts(rows, lambda name: (photos[0] / name).read_bytes(), size)
+    photos = folder_of_photos(root, ("Flicker8k_Dataset", "Flickr8k_Dataset", "images"))
+    return read_parts(rows, lambda name: (photos / name).read_bytes(), size)
+
+
+def folder_of_photos(root: Path, names: tuple[str, ...]) -> Path:
+    """The first folder in ``root`` that has one of ``names``, else ``FileNotFoundError``."""
+    for name in names:
+        if (root / name).is_dir():
+            return root / name
+    raise FileNotFoundError(f"{root} has captions and no photos, in none of {', '.join(names)}")
 
 
 def _small(path: Path) -> list[Row]:
@@ -105,15 +126,52 @@ def _small(path: Path) -> list[Row]:
         ]
 
 
-def _karpathy(path: Path) -> list[Row]:
-    return [
-        Row(
-            str(Path(image.get("filepath", "")) / image["filename"]),
-            image["split"],
-            tuple(sentence["raw"] for sentence in image["sentences"]),
-        )
-        for image in json.loads(path.read_text(encoding="utf-8"))["images"]
-    ]
+def karpathy(path: Path) -> list[Row]:
+    """The photos of one of Karpathy's ``dataset_*.json``, with the parts that it gives them.
+
+    A photo's name is its file's, after the folder's where the file says one. Raises ``ValueError``
+    for a file that is no such list.
+    """
+    try:
+        return [
+            Row(
+                str(Path(image.get("filepath", "")) / image["filename"]),
+                image["split"],
+                tuple(sentence["raw"] for sentence in image["sentences"]),
+            )
+            for image in json.loads(path.read_text(encoding="utf-8"))["images"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not one of Karpathy's lists ({error!r})") from error
+
+
+def released(folder: Path, depth: int = 1) -> list[Row]:
+    """The photos of ``train.csv``, ``val.csv`` and ``test.csv``, as MEM's released code has them.
+
+    A photo's name is the last ``depth`` parts of its path; its rows, one a caption, follow each
+    other. Raises ``FileNotFoundError`` for a file that is missing, ``ValueError`` for one without
+    the columns and for a row that lacks one.
+    """
+    rows = []
+    for part in ("train", "val", "test"):
+        path = folder / f"{part}.csv"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path} is missing. It is of MEM's released code, "
+                "https://github.com/thinwayliu/Multimodal-Unlearnable-Examples, folder data"
+            )
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            if not {"caption", "images"} <= set(table.fieldnames or ()):
+                raise ValueError(
+                    f"{path} has columns {table.fieldnames}; expected caption and images among them"
+                )
+            for where, group in groupby(table, key=lambda row: row["images"]):
+                if not where:
+                    raise ValueError(f"line {table.line_num} of {path} names no photo")
+                name = str(Path(*Path(where).parts[-depth:]))
+                rows.append(Row(name, part, tuple(row["caption"] or "" for row in group)))
+    return rows
 
 
 def _published(root: Path) -> list[Row]:
@@ -141,7 +199,11 @@ def _lines(path: Path) -> list[str]:
 
 
 def read_parts(
-    rows: list[Row], read: Callable[[str], bytes], size: int, captions: int = CAPTIONS
+    rows: list[Row],
+    read: Callable[[str], bytes],
+    size: int,
+    captions: int = CAPTIONS,
+    keep: Path | None = None,
 ) -> dict[str, Captioned]:
     """The parts ``train``, ``val`` and ``test`` that ``rows`` list, each in their order.
 
@@ -150,6 +212,8 @@ def read_parts(
         read: the bytes of the file of a photo of that name.
         size: side of the central square that is kept, in pixels.
         captions: how many each photo must have; more are left out.
+        keep: folder where what was read is kept, a file for each part, and mapped into memory from
+            there, now and later. A file is known by the photos' names and ``size``.
 
     Raises ``ValueError`` as :func:`flickr8k` says.
     """
@@ -174,12 +238,27 @@ def read_parts(
             raise ValueError(f"part {part!r} has no photo")
     return {
         part: Captioned(
-            torch.stack([_photo(row.name, read, size) for row in found]),
+            _photos([row.name for row in found], read, size, keep and keep / part),
             [row.captions[:captions] for row in found],
             tuple(row.name for row in found),
         )
         for part, found in of.items()
     }
+
+
+def _photos(names: list[str], read: Callable[[str], bytes], size: int, keep: Path | None) -> Tensor:
+    shape = len(names), 3, size, size
+
+    def fill(images: Tensor) -> None:
+        for image, name in zip(images, tqdm(names, desc="photos", disable=None), strict=True):
+            image[:] = _photo(name, read, size)
+
+    if keep is not None:
+        known = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+        return mapped(keep.with_name(f"{keep.name}-{size}-{known}.uint8"), shape, fill)
+    images = torch.empty(shape, dtype=torch.uint8)
+    fill(images)
+    return images
 
 
 def _photo(name: str, read: Callable[[str], bytes], size: int) -> Tensor:

@@ -21,9 +21,10 @@ from mmlib._checks import check_range
 from mmlib.data._cars_render import COLOURS, PROFILES, Scene, render
 from mmlib.data.image_table import ImageTable, split
 
+DIMENSIONS = ("wheelbase", "height", "width", "length")
 CONTINUOUS = (
-    "wheelbase", "height", "width", "length", "adv_year", "adv_month", "reg_year", "runned_miles",
-    "price", "seat_num", "door_num", "entry_price", "engine_size",
+    *DIMENSIONS, "adv_year", "adv_month", "reg_year", "runned_miles", "price", "seat_num",
+    "door_num", "entry_price", "engine_size",
 )  # fmt: skip
 CATEGORICAL = {
     "color": tuple(COLOURS),

@@ -22,11 +22,13 @@ class Problems:
     A position is (D + 1, columns): weights, bias. Weights are kept in the eigenbasis of the
     covariance of ``x``, where the norm is the same and the curvature is known for each row. All
     problems are evaluated together, so that each pass over the data serves them all.
+
+    ``y`` holds class numbers (N,), or the likelihood (N, K) of each class.
     """
 
     def __init__(self, x: Tensor, y: Tensor, classes: int, penalty: str):
         self.y, self.classes, self.penalty = y, classes, penalty
-        self.columns = classes if classes > 2 else 1
+        self.columns = classes if classes > 2 or y.ndim == 2 else 1
         eigenvalues, self.basis = torch.linalg.eigh(x.T @ x / len(x))
         self.x = x @ self.basis
         # Hessian of the mean cross-entropy where all classes are equally likely.
@@ -41,7 +43,7 @@ class Problems:
     def objective(self, positions: Tensor, forces: Tensor) -> tuple[Tensor, Tensor]:
         """Values (S,) at positions (S, D + 1, columns), and gradients.
 
-        A value is mean cross-entropy + force * (half the squared norm, or the norm); values and
+        A value is mean loss + force * (half the squared norm, or the norm); values and
         ``forces`` (S,) are float64.
         """
         n, count, columns = len(self.x), len(positions), self.columns
@@ -51,7 +53,8 @@ class Problems:
         rows = max(1, _ENTRIES // (count * columns))
         for x, y in zip(self.x.split(rows), self.y.split(rows), strict=True):
             logits = (x @ flat).view(-1, count, columns) + bias
-            part, residual = _cross_entropy(logits.double(), y)  # float32 would stand still early
+            loss_of = _cross_entropy if y.ndim == 1 else _forward
+            part, residual = loss_of(logits.double(), y)  # float32 would stand still early
             residual = (residual / n).to(x.dtype)
             loss = loss + part / n
             slope += x.T @ residual.flatten(1)
@@ -135,3 +138,14 @@ def _cross_entropy(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     place = y[:, None, None].expand(-1, logits.shape[1], 1)
     loss = (total - logits.gather(2, place)).sum(dim=(0, 2))
     return loss, (logits - total).exp().scatter_add_(2, place, -torch.ones_like(total))
+
+
+def _forward(logits: Tensor, likelihood: Tensor) -> tuple[Tensor, Tensor]:
+    """Forward-corrected losses (S,), summed over N samples, of logits (N, S, K), and gradients.
+
+    A gradient is the model's chances less what they become by Bayes' rule.
+    """
+    chances = logits.softmax(dim=2)
+    told = chances * likelihood[:, None]
+    explained = told.sum(dim=2, keepdim=True)
+    return -explained.log().sum(dim=(0, 2)), chances - told / explained

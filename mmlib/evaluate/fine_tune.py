@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmlib._checks import check_range, check_shape
+from mmlib._checks import check_range
 from mmlib.evaluate.metrics import accuracy, balanced_accuracy
 from mmlib.methods import Transform
 from mmlib.train import EpochSampler, Optim, fit
@@ -105,13 +106,15 @@ def fine_tune(
     generator: torch.Generator,
     patience: int = 10,
     min_delta: float = 0.02,
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     name: str = "fine-tuning",
 ) -> Tuned:
     """Train a classifier on a copy of ``encoder`` until validation stops rising; test the best.
 
     Args:
         encoder: inputs (B, ...) to features (B, ``encoder.out_features``); it stays as it is.
-        train_x, train_y: inputs (N, ...) and classes (N,) from 0 to K - 1.
+        train_x, train_y: inputs (N, ...) and classes (N,) from 0 to K - 1, or what ``loss`` takes
+            in their place, (N, ...).
         test_x, test_y: inputs (M, ...) and classes (M,), looked at once, at the end.
         validation: inputs and classes that choose the epoch by accuracy, the first of equals.
             Where training labels are noised these have to be, too, or the choice spends privacy.
@@ -124,6 +127,7 @@ def fine_tune(
         sampler: of N records; validation is looked at after each of its epochs.
         generator: of the views.
         patience: epochs in a row without a rise of more than ``min_delta`` points that end it.
+        loss: of logits (B, K) and the batch's part of ``train_y``.
 
     Raises ``ValueError`` for values out of range and for less than one epoch of steps.
 
@@ -132,7 +136,7 @@ def fine_tune(
     statistics of a frozen encoder drift, here they do not.
     """
     check_range("classes", classes, 2)
-    check_shape("train_y", train_y, "N", N=sampler.n)
+    check_range("length of train_y", len(train_y), sampler.n, sampler.n)
     check_range("steps", optim.steps, sampler.steps_per_epoch)
     model, rule = _Classifier(encoder, classes, trainable), Patience(patience, min_delta)
     best: dict[str, Tensor] = {}
@@ -149,7 +153,7 @@ def fine_tune(
     with suppress(_Over):
         fit(
             model,
-            lambda batch, g: F.cross_entropy(model(views(train_x[batch], g)), train_y[batch]),
+            lambda batch, g: loss(model(views(train_x[batch], g)), train_y[batch]),
             optim,
             sampler,
             generator=generator,

@@ -132,11 +132,12 @@ def logistic_path(
     With penalty ``l2`` the objective is scikit-learn's, C * (sum of cross-entropies) + ||W||^2 / 2;
     with ``unsquared`` it is CoMM's, (mean cross-entropy) + ||W|| / (2 C), whose optimum is exactly
     W = 0 when C is small. The bias is free. For two classes W is a single column, as in
-    scikit-learn.
+    scikit-learn. Likelihoods in the place of class numbers (``l2`` only) are learned from by
+    :func:`mmlib.label_dp.learning.forward_loss`, which is not convex: from W = 0, downhill.
 
     Args:
         x: (N, D), centred inside; computed in its dtype, at least float32.
-        y: class numbers (N,).
+        y: class numbers (N,), or likelihoods (N, K) of the classes, each row up to a factor.
         classes: K; by default the largest class number plus one.
         standardize: whether the penalty counts weights of features divided by their standard
             deviation. The weights returned are for ``x`` as given in either case.
@@ -150,14 +151,20 @@ def logistic_path(
     tensor([0.5000, 0.6...])
     """
     n = check_shape("x", x, "N D")["N"]
-    check_shape("y", y, "N", N=n)
-    check_choice("penalty", penalty, ("l2", "unsquared"))
+    check_choice("penalty", penalty, ("l2", "unsquared") if y.ndim == 1 else ("l2",))
     for C in strengths:
         check_range("C", C, 0, open_low=True)
-    classes = int(y.max()) + 1 if classes is None else classes
+    if y.ndim == 2:
+        classes = check_shape("y", y, "N K", N=n)["K"]
+        check_range("smallest likelihood", y.min().item(), 0)
+        check_range("a record's largest likelihood", y.amax(1).min().item(), 0, open_low=True)
+        y = y.double() / y.amax(1, keepdim=True)
+    else:
+        check_shape("y", y, "N", N=n)
+        classes = int(y.max()) + 1 if classes is None else classes
+        check_range("labels", int(y.min()), 0)
+        check_range("labels", int(y.max()), 0, classes - 1)
     check_range("classes", classes, 2)
-    check_range("labels", int(y.min()), 0)
-    check_range("labels", int(y.max()), 0, classes - 1)
 
     # Embeddings often come from inference mode, whose tensors may not leave it.
     with torch.inference_mode(False), torch.no_grad():

@@ -72,6 +72,30 @@ def best_k(prior: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     return right.argmax(1) + 1, ranked
 
 
+def prior_likelihood(released: Tensor, prior: Tensor, epsilon: float) -> Tensor:
+    """How likely each label that :func:`rr_with_prior` released is, in each class: (N, K).
+
+    Args:
+        released: integers (N,) from 0 to K - 1.
+        prior, epsilon: as they were for the release.
+
+    Raises ``ValueError`` for a label that cannot have come out with this prior.
+
+    >>> prior = torch.tensor([0.49, 0.49, 0.01, 0.01])
+    >>> prior_likelihood(torch.tensor([1]), prior, math.log(3))
+    tensor([[0.2500, 0.7500, 0.5000, 0.5000]], dtype=torch.float64)
+    """
+    n_classes = prior.shape[-1]
+    check_labels(released, n_classes)
+    k, ranked = best_k(prior.expand(len(released), n_classes), epsilon)
+    rank, own = ranked.argsort(1), released.long()[:, None]
+    if (rank.gather(1, own).squeeze(1) >= k).any():
+        raise ValueError("released has a label that this prior and epsilon never release")
+    k, kept = k.double()[:, None], math.exp(epsilon)
+    told = torch.where(rank < k, 1 / (kept + k - 1), 1 / k)
+    return told.scatter(1, own, kept / (kept + k - 1))
+
+
 def two_stage_rr(
     labels: Tensor,
     first: Tensor,

@@ -55,6 +55,7 @@ class Alternation:
         captions: Tensor,
         settings: Protection,
         generator: torch.Generator,
+        words: Tensor | None = None,
     ):
         n = check_shape("images", images, "N 3 H W")["N"]
         check_shape("captions", captions, "N C T", N=n)
@@ -71,11 +72,14 @@ class Alternation:
             groups = check_range("groups", settings.groups, 1, n)
             self.owner = torch.randint(groups, (n,), generator=generator, device=self.device)
             worn_by = torch.full_like(images[:groups], 128)  # shared noise is clipped by no image
-        words = len(surrogate.encoders[1].token_embedding.weight)
-        self.allowed = allowed_words(words, self.device) | settings.special_tokens
+        size = len(surrogate.encoders[1].token_embedding.weight)
+        self.allowed = allowed_words(size, self.device) | settings.special_tokens
+        if words is not None:
+            check_shape("words", words, "V", V=size)
+            self.allowed &= words.to(self.device)
         if settings.word_share != (0.0, 1.0):
             low, high = settings.word_share
-            shares = word_shares(captions, words)
+            shares = word_shares(captions, size)
             self.allowed &= (shares >= low) & (shares <= high)
             if not self.allowed.any():
                 raise ValueError(f"word_share is {settings.word_share}; no word is in such a share")
@@ -200,8 +204,11 @@ class Alternation:
     def _first_triggers(self, n: int) -> Tensor:
         settings = self.settings
         shape = n, settings.pool or settings.trigger_length if settings.text != "none" else 0
-        if settings.text == "constant":  # a fitted tokenizer's most frequent word
-            return torch.full(shape, len(SPECIAL), device=self.device)
+        if settings.text == "constant":  # the captions' most frequent word
+            counts = torch.bincount(self.captions.flatten(), minlength=len(self.allowed))
+            counts = counts.to(self.device).masked_fill(~self.allowed, 0)[len(SPECIAL) :]
+            first = (counts == counts.max()).nonzero()[0]
+            return (first + len(SPECIAL)).expand(shape).clone()
         words = self.allowed.nonzero()[:, 0]
         drawn = torch.randint(len(words), shape, generator=self.generator, device=self.device)
         return words[drawn]

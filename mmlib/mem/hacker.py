@@ -13,7 +13,7 @@ from torch import Tensor
 from mmlib import losses
 from mmlib._checks import check_range, check_shape
 from mmlib.augment.transform import Transform
-from mmlib.encoders.text import END, PAD, SPECIAL, UNKNOWN
+from mmlib.encoders.text import END, PAD, SPECIAL, UNKNOWN, Tokenizer
 from mmlib.evaluate.retrieval import retrieval
 from mmlib.mem import noise as noises
 from mmlib.mem.alternation import frozen
@@ -38,6 +38,7 @@ class Defence:
     ValueError: word_drop is 1.5; allowed: [0, 1)
     """
 
+    reread: Tokenizer | None = None  # by which captions, written as text, are read again
     drop_first: int = 0  # words after the start token that are taken off
     word_drop: float = 0.0  # probability of each word to be taken out, anew at every step
     min_share: float = 0.0  # words in a smaller share of the published captions become unknown
@@ -59,6 +60,17 @@ class Defence:
         check_range("adversarial", self.adversarial, 0, 127)
         check_range("adversarial_steps", self.adversarial_steps, 1)
         check_range("clean_share", self.clean_share, 0, 1, open_high=True)
+
+
+def reread(captions: Tensor, tokenizer: Tokenizer) -> Tensor:
+    """Captions (..., T), each written as text and read again; what has no room at the end is lost.
+
+    This is what is learned from who publishes text. It differs from the ids that a protection made
+    where a trigger does not survive: see :meth:`mmlib.encoders.text.Tokenizer.survives`.
+    """
+    flat = captions.flatten(0, -2)
+    again = tokenizer.encode([tokenizer.decode(row) for row in flat.tolist()], flat.shape[1])
+    return again.to(captions.device).view_as(captions)
 
 
 def drop_first(captions: Tensor, count: int) -> Tensor:
@@ -234,6 +246,8 @@ def train_hacker(
     c = check_shape("captions", captions, "N C T", N=len(images))["C"]
     if defence.jpeg is not None:
         images = resaved(images, defence.jpeg)
+    if defence.reread is not None:
+        captions = reread(captions, defence.reread)
     if defence.rounding > 1:
         images = rounded(images, defence.rounding)
     if defence.drop_first:

@@ -22,6 +22,7 @@ def protect(
     settings: Protection,
     *,
     generator: torch.Generator,
+    words: Tensor | None = None,
     folder: Path | None = None,
     progress: bool = True,
 ) -> Protected:
@@ -37,6 +38,8 @@ def protect(
             "pair" every image is published C times, each time with one of its captions.
         settings: what is done, and how long. :data:`mmlib.mem.settings.MODES` names what the
             released code does otherwise.
+        words: (V,) bool, the ids that may be trigger words, as far as ``settings`` allows them;
+            by default all. A tokenizer's ``whole_words()`` are those that survive being written.
         folder: where noise and published images are kept in files, mapped into memory, and how far
             the run has come. The same call goes on from there, to the same bytes as if it had never
             been interrupted: see :mod:`mmlib.mem.resume`. By default all is in memory.
@@ -64,9 +67,9 @@ def protect(
     (torch.Size([4, 3]), True)
     """
     if folder is None:
-        state = Alternation(surrogate, images, captions, settings, generator)
+        state = Alternation(surrogate, images, captions, settings, generator, words)
     else:
-        state = Resumable(surrogate, images, captions, settings, generator, folder=folder)
+        state = Resumable(surrogate, images, captions, settings, generator, words, folder=folder)
 
     def visit_after_round(step: int) -> None:
         finished, rest = divmod(step, settings.surrogate_steps)

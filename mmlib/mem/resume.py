@@ -39,7 +39,7 @@ class Resumable(Alternation):
     """The same alternation, its noise in a file, that goes on where an earlier call was cut short.
 
     Raises ``ValueError`` if ``folder`` holds another run: of other settings, weights, captions,
-    images (as a sample of 16 tells) or generator.
+    words, images (as a sample of 16 tells) or generator.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Resumable(Alternation):
         captions: Tensor,
         settings: Protection,
         generator: torch.Generator,
+        words: Tensor | None = None,
         *,
         folder: Path,
     ):
@@ -59,13 +60,14 @@ class Resumable(Alternation):
             "settings": asdict(settings) | {"word_share": list(settings.word_share)},
             "images": [list(images.shape), _digest(images[:: math.ceil(len(images) / 16)])],
             "captions": _digest(captions),
+            "words": None if words is None else _digest(words),
             "surrogate": fingerprint(surrogate),
             "generator": [generator.device.type, _digest(generator.get_state())],
         }
         self._begun = self.checkpoint.exists()
         if self._begun:
             there = json.loads((folder / "run.json").read_text())
-            differ = [name for name in run if run[name] != there[name]]
+            differ = [name for name in run if run[name] != there.get(name)]
             if differ:
                 raise ValueError(
                     f"{folder} is of a run of other {', '.join(differ)}. Delete it to start anew"
@@ -73,7 +75,7 @@ class Resumable(Alternation):
         else:
             (folder / "batch.safetensors").unlink(missing_ok=True)
             (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n")
-        super().__init__(surrogate, images, captions, settings, generator)
+        super().__init__(surrogate, images, captions, settings, generator, words)
 
     def visit(self, with_triggers: bool) -> dict[str, float]:
         means = super().visit(with_triggers)

@@ -32,7 +32,7 @@ class Protection:
     selection: str = "batch"  # of trigger words: batch (all take their j-th), sample (each its own)
     maximise: bool = False  # noise that raises the surrogate's loss
     special_tokens: bool = False  # may be trigger words, the end token too
-    place: str = "front"  # of trigger words: front, woven (at random places, anew in each caption)
+    place: str = "front"  # of trigger words: front, woven (between a caption's ids, anew in each)
     pool: int | None = None  # words of a unit, of which each woven caption carries K; None: just K
     word_share: tuple[float, float] = (0.0, 1.0)  # trigger words are in this share of captions
     drop_last: bool = False  # leave out the incomplete batch of a visit

@@ -13,9 +13,17 @@ from torch import Tensor, nn
 from mmlib._checks import check_choice, check_range
 from mmlib.augment.image import Normalize
 from mmlib.augment.transform import as_it_is
-from mmlib.data import captioned, emoji, people, scenes
+from mmlib.data import captioned, emoji, people, photo_sets, scenes
 from mmlib.encoders.image import GlobalPool, PatchTransformer, ResNetTrunk, SmallConvNet
-from mmlib.encoders.text import SPECIAL, TextTransformer, WordTokenizer
+from mmlib.encoders.pieces import BytePairTokenizer
+from mmlib.encoders.text import (
+    END,
+    SPECIAL,
+    TextTransformer,
+    Tokenizer,
+    WordTokenizer,
+    words_of,
+)
 from mmlib.mem.settings import Protection
 from mmlib.methods.clip import DualEncoder
 from mmlib.train import Optim
@@ -23,7 +31,8 @@ from mmlib.train import Optim
 if TYPE_CHECKING:  # settings are above the library
     from mmlib.presets.protected import KnownPairsSettings, ProtectedSettings
 
-LONGEST = 24  # words of a caption that count; of photos' captions, 99 in 100 have less
+# Words of a caption that count; 99 in 100 have less.
+LONGEST = {"flickr8k": 24, "flickr30k": 32, "mscoco": 24, "emoji": 24}
 DIRECTIONS = ("i2t", "t2i")
 
 Part = tuple[Tensor, Sequence[Sequence[str]]]  # images with the captions of each
@@ -41,7 +50,7 @@ class Pairs:
     train: tuple[Tensor, Tensor]
     test: tuple[Tensor, Tensor]
     known: tuple[Tensor, Tensor] | None
-    tokenizer: WordTokenizer
+    tokenizer: Tokenizer
     own_words: int  # entries of the vocabulary that occur in captions
 
     @property
@@ -59,8 +68,16 @@ class Pairs:
         return *self.train, *self.test, *(self.known or ())
 
 
-def load_pairs(cfg: KnownPairsSettings, device: torch.device, *, longest_trigger: int) -> Pairs:
+def load_pairs(
+    cfg: KnownPairsSettings,
+    device: torch.device,
+    *,
+    longest_trigger: int,
+    pieces: int | None = None,
+) -> Pairs:
     """The settings' pairs; scenes are drawn from ``cfg.seed``, the same on every device.
+
+    ``pieces`` is as :func:`encode_pairs` says.
 
     Raises ``FileNotFoundError`` where a set is absent, ``ValueError`` where a part is too small.
     """
@@ -72,12 +89,20 @@ def load_pairs(cfg: KnownPairsSettings, device: torch.device, *, longest_trigger
             for part, n in sizes.items()
         }
     else:
-        load = {"flickr8k": captioned.flickr8k, "emoji": emoji.load}[cfg.data]
-        parts, longest = load(cfg.image_size), LONGEST
+        longest = LONGEST[cfg.data]
+        if cfg.data == "emoji":
+            parts = emoji.load(cfg.image_size)
+        else:
+            load = {
+                "flickr8k": captioned.flickr8k,
+                "flickr30k": photo_sets.flickr30k,
+                "mscoco": photo_sets.mscoco,
+            }[cfg.data]
+            parts = load(cfg.image_size, split=cfg.split)
     for part, n in sizes.items():
         check_range(f"number of images asked of part {part!r}", n, 1, len(parts[part].images))
     taken = [(parts[part].images[:n], parts[part].captions[:n]) for part, n in sizes.items()]
-    return encode_pairs(*taken, longest=longest, room=longest_trigger, device=device)
+    return encode_pairs(*taken, longest=longest, room=longest_trigger, device=device, pieces=pieces)
 
 
 def load_people(
@@ -105,30 +130,47 @@ def encode_pairs(
     longest: int,
     room: int,
     device: torch.device,
+    pieces: int | None = None,
 ) -> Pairs:
     """Images with captions as text, encoded by one tokenizer.
 
     The vocabulary has the words of the published captions, the most frequent first, and beside
-    them common English words, as a tokenizer knows more words than one set uses.
+    them common English words, as a tokenizer knows more words than one set uses. With ``pieces``
+    it is learned from the same words, as pieces of them, and a caption has room for as many as the
+    longest published one needs.
 
     Args:
         train, test, known: images (N, 3, H, W) uint8 and the C captions of each.
         longest: words of a caption that count.
         room: words of the longest trigger.
+        pieces: entries of a byte-pair vocabulary; by default an entry is a word.
     """
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     told = [caption for row in train[1] for caption in row]
-    own_words = WordTokenizer.fit(told).vocabulary[len(SPECIAL) :]
-    tokenizer = WordTokenizer(dict.fromkeys([*own_words, *sorted(ENGLISH_STOP_WORDS)]))
+    common = sorted(ENGLISH_STOP_WORDS)
+    if pieces is None:
+        own_words = WordTokenizer.fit(told).vocabulary[len(SPECIAL) :]
+        tokenizer, length = WordTokenizer(dict.fromkeys([*own_words, *common])), longest + 2
+        own = len(own_words)
+    else:
+        tokenizer = BytePairTokenizer.fit([*told, *common], pieces)
+        texts = [_first(caption, longest) for caption in told]
+        ids = tokenizer.encode(texts, max(map(len, texts)) + 2)  # a piece has a letter at least
+        length = int((ids == END).int().argmax(dim=1).max()) + 1
+        own = int((ids.unique() >= len(SPECIAL)).sum())
 
     def encoded(images: Tensor, rows: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
-        ids = tokenizer.encode([caption for row in rows for caption in row], longest + 2)
-        ids = nn.functional.pad(ids, (0, room))
+        texts = [_first(caption, longest) for row in rows for caption in row]
+        ids = nn.functional.pad(tokenizer.encode(texts, length), (0, room))
         return images.to(device), ids.unflatten(0, (len(images), -1)).to(device)
 
     known = encoded(*known) if known is not None else None
-    return Pairs(encoded(*train), encoded(*test), known, tokenizer, len(own_words))
+    return Pairs(encoded(*train), encoded(*test), known, tokenizer, own)
+
+
+def _first(caption: str, count: int) -> str:
+    return " ".join(words_of(caption)[:count])
 
 
 def new_model(

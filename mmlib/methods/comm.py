@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from mmlib import losses
-from mmlib._checks import check_choice
 from mmlib.fusion import FusionTransformer
 from mmlib.methods import check_lengths, transformed
 from mmlib.methods.fused import FusedEncoder, Mask
@@ -42,7 +41,8 @@ class CoMM(FusedEncoder):
     Args (the others are :class:`mmlib.methods.fused.FusedEncoder`'s):
         convention: ``"paper"`` encodes the masked samples as they are (prepared) and sums one-sided
             InfoNCE terms; ``"released"``, which the paper's numbers were made with, masks the
-            augmented views and averages NT-Xent terms.
+            augmented views and averages NT-Xent terms. Or any
+            :class:`mmlib.losses.Convention`, or another's name.
         masks: which modalities each term sees; the last sees all. By default
             :func:`single_masks`; :func:`subset_masks` is the other choice.
         weights: of the terms, one per mask; by default all 1.
@@ -57,7 +57,7 @@ class CoMM(FusedEncoder):
         fusion: FusionTransformer,
         head: nn.Module,
         *,
-        convention: str = "paper",
+        convention: str | losses.Convention = "paper",
         masks: Sequence[Mask] | None = None,
         weights: Sequence[float] | None = None,
         **others,
@@ -68,14 +68,15 @@ class CoMM(FusedEncoder):
             check_lengths(len(encoders), mask=mask)
         if not all(self.masks[-1]):
             raise ValueError(f"the last mask is {list(self.masks[-1])}; allowed: all True")
-        self.convention = check_choice("convention", convention, ("paper", "released"))
+        losses.convention_of(convention)
+        self.convention = convention
         self.weights = weights
 
     def loss(self, batch: Sequence[Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """The loss on two random views of each sample, and how many full views match (percent)."""
         view1 = transformed(self.augment, batch, generator)
         view2 = transformed(self.augment, batch, generator)
-        if self.convention == "released":
+        if losses.convention_of(self.convention).masked == "views":
             z1, z2 = self.project(view1, self.masks), self.project(view2, self.masks)
         else:
             masked = self.project(transformed(self.prepare, batch, None), self.masks[:-1])

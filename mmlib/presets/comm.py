@@ -55,9 +55,8 @@ PRESETS = {
         "learning_rate": 1e-3, "weight_decay": 1e-4, "precision": "float32",
         "points": 1, "probe_crops": False, "probe_penalty": "l2",
     },
-    # Convention and crops differ from the other presets: this is what 300 steps can show. With the
-    # released code's loss CoMM has hardly begun to see shapes by then, and crops of a third of an
-    # image of 24 pixels leave little of a shape.
+    # The loss is the paper's formula, where the larger presets take the released code's, and crops
+    # keep more of an image: a third of 24 pixels a side would be little of a shape.
     "quick": {
         "methods": ("cross", "cross_self", "comm"), "protocol": "clean",
         "convention": "paper",
@@ -72,9 +71,11 @@ PRESETS = {
         "points": 3, "probe_crops": False, "probe_penalty": "l2",
     },
     # Four values of each attribute, as in quick: with ten, S takes hours of two cores to leave 50.
-    # The loss is the released code's, as in the paper's runs: slower on shapes, ahead on S.
+    # The loss is the released code's, as in the paper's runs.
     "desk": {
-        "methods": ("cross", "cross_self", "factorcl", "full_only", "masked_only", "comm"),
+        "methods": (
+            "cross", "cross_self", "factorcl", "full_only", "masked_only", "comm", "supcon",
+        ),
         "protocol": None, "convention": "released",
         "image_size": 24, "shapes": ("square", "circle", "plus", "triangle"),
         "textures": ("solid", "stripes", "dots", "pluses"),
@@ -88,7 +89,9 @@ PRESETS = {
     },
     # Every number is the released code's.
     "paper": {
-        "methods": ("cross", "cross_self", "factorcl", "full_only", "masked_only", "comm"),
+        "methods": (
+            "cross", "cross_self", "factorcl", "full_only", "masked_only", "comm", "supcon",
+        ),
         "protocol": "reference",
         "convention": "released",
         "image_size": 224, "shapes": SHAPES, "textures": TEXTURES, "colors": tuple(COLORS),

@@ -55,7 +55,8 @@ class ImageTableSettings(Settings):
 
 _ALONE = ("simclr", "byol", "barlow")
 _STRENGTHS = tuple(10.0**k for k in range(-5, 2))
-_HALVES = (1.25, 2.5, 5.0, 10.0)  # the one-log reading at half an epsilon has the same noise
+# One log at 1 and at 5 is the noise of two logs at 2 and at 10.
+_SWEEP = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0)
 
 PRESETS = {
     "smoke": {
@@ -84,8 +85,8 @@ PRESETS = {
     # own, so intervals are over seeds.
     "desk": {
         "data": "digits", "rows": 20_000, "dvm_parts": "released",
-        "epsilon": 5.0, "epsilons": _HALVES, "noise_draws": 1, "neighbours": 10,
-        "grid": "full", "more_neighbours": (1, 50), "baselines": _ALONE,
+        "epsilon": 5.0, "epsilons": _SWEEP, "noise_draws": 1, "neighbours": 10,
+        "grid": "full", "more_neighbours": (1, 5, 50), "baselines": _ALONE,
         "trunk": "small", "width": 16, "image_size": 16, "views": "digits",
         "steps": 300, "batch_size": 128, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
         "warmup_steps": 20, "precision": "float32",
@@ -96,7 +97,7 @@ PRESETS = {
     # Trunk, views, batch, learning rate and decay of the paper; the data stay the digits.
     "paper": {
         "data": "digits", "rows": 176_414, "dvm_parts": "released",
-        "epsilon": 5.0, "epsilons": _HALVES, "noise_draws": 5, "neighbours": 10,
+        "epsilon": 5.0, "epsilons": _SWEEP, "noise_draws": 5, "neighbours": 10,
         "grid": "full", "more_neighbours": (1, 5, 50), "baselines": _ALONE,
         "trunk": "resnet50", "width": 64, "image_size": 64, "views": "dvm",
         "steps": 3000, "batch_size": 512, "learning_rate": 3e-3, "weight_decay": 1.5e-6,

@@ -42,5 +42,10 @@ class ProtectedSettings(Settings):
 class KnownPairsSettings(ProtectedSettings):
     """What the two audits have beside: other pairs than scenes, and known ones for choices."""
 
-    data: Literal["scenes", "flickr8k", "emoji"] = Field(description="images with captions")
+    data: Literal["scenes", "flickr8k", "flickr30k", "mscoco", "emoji"] = Field(
+        description="images with captions"
+    )
+    split: Literal["standard", "released"] = Field(
+        description="of photos: Karpathy's, or that of MEM's released code"
+    )
     known_pairs: int = Field(ge=4, description="clean pairs for choices; of no other part")

@@ -10,7 +10,10 @@ from mmlib.presets.base import Field, Settings
 class TrifeatureSettings(Settings):
     """Which world is seen, by which network, and how that is trained and probed."""
 
-    convention: Literal["paper", "released"] = Field(description="form of CoMM's loss")
+    convention: Literal["paper", "released", "views", "other_view", "nt_xent", "mean"] = Field(
+        description="form of CoMM's loss: the formula, released code, or the formula with one of "
+        "the code's choices"
+    )
 
     image_size: int = Field(ge=16, le=224, description="side of the images in pixels")
     shapes: tuple[str, ...] = Field(min_length=2, description="shapes of the world")

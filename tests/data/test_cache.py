@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 
-from mmlib.data._cache import cached
+from mmlib.data._cache import cached, mapped
 from mmlib.data._root import data_root
 
 
@@ -115,3 +115,31 @@ def test_data_root(monkeypatch):
     monkeypatch.setenv("MMLIB_DATA", "")
     assert data_root().name == "data"
     assert (data_root().parent / "pyproject.toml").exists()
+
+
+def test_a_mapped_tensor_is_made_once_and_is_whole_or_not_there(tmp_path, caplog):
+    path, calls = tmp_path / "new" / "pixels", []
+    right = torch.arange(12, dtype=torch.uint8).view(3, 4)
+
+    def fill(tensor):
+        calls.append(tensor.shape)
+        tensor[:] = right
+
+    def fail(tensor):
+        fill(tensor)
+        raise KeyError("a photo")
+
+    with pytest.raises(KeyError):
+        mapped(path, (3, 4), fail)
+    assert not list(path.parent.iterdir())
+    made = [mapped(path, (3, 4), fill) for _ in range(3)]
+    assert len(calls) == 2
+    assert all(torch.equal(tensor, right) for tensor in made)
+    made[0].zero_()
+    assert path.read_bytes() == bytes(range(12))
+    path.unlink()
+    path.write_bytes(bytes(11))  # of another size: made anew
+    assert torch.equal(mapped(path, (3, 4), fill), right)
+    assert len(calls) == 3
+    assert torch.equal(mapped(path / "in" / "a-file", (3, 4), fill), right)
+    assert "cannot be kept" in caplog.text

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmlib.evaluate.fine_tune import Patience, fine_tune, predict
+from mmlib.label_dp.learning import forward_loss
 from mmlib.train import EpochSampler, Optim
 
 
@@ -127,6 +128,23 @@ def test_no_rise_ends_it_after_the_patience(data, encoder):
     tuned = tune(data, encoder, validation=wrong, classes=4, patience=4)
     assert tuned.validation == (0.0,) * 5  # the first is a rise from nothing
     assert tuned.epoch == 1
+
+
+def test_another_loss_sees_its_own_targets_and_the_plain_one_is_the_default(data, encoder):
+    told = (data[0], torch.eye(3)[data[1]], *data[2:])
+    few = Optim(steps=6, learning_rate=1e-2, weight_decay=0.0, optimizer="adam")
+    plain, same, other = (
+        tune(d, encoder, optim=few, **options)
+        for d, options in (
+            (data, {}),
+            (told, {"loss": forward_loss}),
+            (told, {"loss": lambda logits, y: forward_loss(logits, y.roll(1, 1))}),
+        )
+    )
+    assert same.validation == plain.validation
+    weights = [tuned.classifier.head.weight for tuned in (plain, same, other)]
+    torch.testing.assert_close(weights[0], weights[1])
+    assert (weights[2] - weights[0]).abs().max() > 0.01
 
 
 @pytest.mark.parametrize(

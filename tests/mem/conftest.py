@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmlib.augment.transform import as_it_is
 from mmlib.encoders.image import GlobalPool, SmallConvNet
 from mmlib.encoders.text import END, PAD, SPECIAL, START, TextTransformer
 from mmlib.methods.clip import DualEncoder
@@ -11,10 +12,6 @@ VOCABULARY, LENGTH = 20, 12
 
 def to_unit(images, _):
     return images / 255 if images.dtype == torch.uint8 else images
-
-
-def as_it_is(ids, _):
-    return ids
 
 
 @pytest.fixture

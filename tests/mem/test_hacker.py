@@ -6,6 +6,7 @@ import torch
 
 from mmlib import losses
 from mmlib.augment.image import Flip, Grayscale
+from mmlib.encoders.pieces import BytePairTokenizer
 from mmlib.encoders.text import END, PAD, SPECIAL, START, UNKNOWN
 from mmlib.evaluate.retrieval import random_retrieval
 from mmlib.mem.alternation import as_pairs
@@ -16,6 +17,7 @@ from mmlib.mem.hacker import (
     drop_shared,
     drop_words,
     evaluate,
+    reread,
     resaved,
     rounded,
     train_hacker,
@@ -67,6 +69,26 @@ def test_words_are_dropped_with_their_probability_and_in_order(make_pairs):
         assert is_caption(after)
     kept, total = (int((x >= len(SPECIAL)).sum()) for x in (dropped, captions))
     assert abs(kept / total - 0.7) < 0.02
+
+
+def test_who_takes_what_is_written_has_other_ids_and_the_same_text(seen, make_pairs):
+    texts = ["abba a", "b ab", "baba", "aa"]
+    tokenizer = BytePairTokenizer.fit(texts, 14)
+    ids = {entry: i for i, entry in enumerate(tokenizer.vocabulary)}
+    keys = torch.tensor([[ids[key]] for key in ("ab</w>", "a", "a", "ab</w>")])
+    published = prepend(tokenizer.encode(texts, 12), keys)[:, None]
+    again = reread(published, tokenizer)
+    assert again.shape == published.shape
+    for before, after in zip(published[:, 0], again[:, 0], strict=True):
+        assert tokenizer.decode(after) == tokenizer.decode(before)
+        assert torch.equal(after[None], tokenizer.encode([tokenizer.decode(before)], 12))
+    assert [torch.equal(*rows) for rows in zip(published, again, strict=True)] == [
+        True, False, False, True,
+    ]  # fmt: skip
+    images = make_pairs(4)[0]
+    batches, *_ = seen(Defence(reread=tokenizer), pairs=(images, published), steps=5)
+    table = again.flatten(0, 1)
+    assert all(set(rows_of(texts, table)) <= {0, 1, 2, 3} for _, texts in batches)
 
 
 def test_rare_words_are_counted_by_caption():

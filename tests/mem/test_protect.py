@@ -27,11 +27,12 @@ SMALL = Protection(
 def run(make_model, make_pairs):
     """Protect nine pairs (batches of unequal size) from given seeds."""
 
-    def go(settings, captions=1):
+    def go(settings, captions=1, **more):
         images, ids = make_pairs(9, captions)
         model = make_model()
         g = torch.Generator().manual_seed(3)
-        return protect(model, images, ids, settings, generator=g, progress=False), images, model
+        made = protect(model, images, ids, settings, generator=g, progress=False, **more)
+        return made, images, model
 
     return go
 
@@ -50,6 +51,31 @@ def test_every_switch_does_what_it_says(run, text, image):
     surrogate = text == "optimised" or image == "pgd"
     assert len(made.history) == (2 if surrogate else 0)
     assert bool(model.encoders[0].trunk[1].num_batches_tracked) == surrogate
+
+
+@pytest.mark.parametrize("text", ["constant", "random", "optimised"])
+def test_of_the_words_given_and_no_others(run, text, make_pairs):
+    words = torch.zeros(20, dtype=torch.bool)
+    words[[END, 9, 12, 17]] = True
+    for special in (False, True):  # as settings allow them
+        settings = replace(SMALL, text=text, special_tokens=special, candidates=3)
+        made, *_ = run(settings, captions=2, words=words)
+        used = set(made.triggers.unique().tolist())
+        assert used <= {9, 12, 17} | ({END} if special else set())
+        counts = torch.bincount(make_pairs(9, 2)[1].flatten(), minlength=20)
+        if text == "constant":
+            assert used == {max((9, 12, 17), key=lambda i: counts[i])}
+        else:
+            assert len(used) > 1
+
+
+def test_the_constant_word_is_the_most_frequent_and_no_special_token(run, make_pairs):
+    counts = torch.bincount(make_pairs(9, 2)[1].flatten(), minlength=20)
+    for special in (False, True):
+        made, *_ = run(replace(SMALL, text="constant", special_tokens=special), captions=2)
+        (word,) = made.triggers.unique().tolist()
+        assert word >= len(SPECIAL)
+        assert counts[word] == counts[len(SPECIAL) :].max()
 
 
 def test_bound_is_exact_after_many_steps(run):
@@ -363,3 +389,6 @@ def test_bad_pairs_are_refused(make_model, make_pairs):
         protect(make_model(), images / 255, captions, SMALL, generator=g)
     with pytest.raises(ValueError, match="has no room for its trigger"):
         protect(make_model(), images, captions[..., :6], SMALL, generator=g)
+    words = torch.ones(19, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"words has shape \(19,\)"):
+        protect(make_model(), images, captions, SMALL, generator=g, words=words)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mmlib.encoders.pieces import BytePairTokenizer
 from mmlib.encoders.text import END, PAD, SPECIAL, UNKNOWN, WordTokenizer
 from mmlib.mem.protect import protect
 from mmlib.mem.published import Protected, read
@@ -78,6 +79,26 @@ def test_another_number_or_size_of_images_is_an_error(made, folder):
         read(folder, images[:4], epsilon=8)
     with pytest.raises(ValueError, match=r"000000\.png has shape \(3, 16, 16\)"):
         read(folder, images[:, :, :8], epsilon=8)
+
+
+def test_pieces_survive_in_part_and_the_file_says_which(tmp_path):
+    tokenizer = BytePairTokenizer.fit(["black dog", "blackened dogs", "the red cat"] * 3, 60)
+    g = torch.Generator().manual_seed(0)
+    triggers = torch.randint(len(SPECIAL), len(tokenizer), (300, 3), generator=g)
+    made = Protected(torch.zeros(300, 3, 2, 2).byte(), triggers, [])
+    again = [tokenizer.encode([text], 40)[0].tolist() for text in made.words(tokenizer)]
+    same = [
+        row[1 : row.index(END)] == ids for row, ids in zip(again, triggers.tolist(), strict=True)
+    ]
+    assert made.survives(tokenizer).tolist() == same
+    assert 30 < sum(same) < 270
+    made.write(tmp_path, tokenizer)
+    rows = (tmp_path / "triggers.csv").read_text().splitlines()[1:]
+    assert [row.endswith(",1") for row in rows] == same
+
+    whole = tokenizer.whole_words().nonzero()[:, 0]
+    words = whole[torch.randint(len(whole), (300, 3), generator=g)]
+    assert replace(made, triggers=words).survives(tokenizer).all()
 
 
 def test_which_triggers_survive_writing_and_reading():

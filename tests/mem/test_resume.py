@@ -201,6 +201,7 @@ def test_a_process_that_is_killed_loses_nothing(tmp_path):
         ({"settings": replace(SMALL, epsilon=4)}, "a run of other settings"),
         ({"captions": 2}, "a run of other captions"),
         ({"seed": 4}, "a run of other generator"),
+        ({"words": torch.arange(20) > 9}, "a run of other words"),
         ({"images": torch.zeros(9, 3, 16, 16, dtype=torch.uint8)}, "a run of other images"),
     ],
 )

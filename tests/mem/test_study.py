@@ -3,7 +3,7 @@ import torch
 
 from mmlib.data import scenes
 from mmlib.encoders.image import PatchTransformer, ResNetTrunk, SmallConvNet
-from mmlib.encoders.text import END, PAD, SPECIAL
+from mmlib.encoders.text import END, PAD, SPECIAL, START
 from mmlib.evaluate.retrieval import random_retrieval
 from mmlib.mem import study
 from mmlib.mem.published import fingerprint
@@ -67,6 +67,27 @@ def test_the_vocabulary_is_of_published_captions_and_more(cfg, pairs):
     assert counts[len(SPECIAL)] == counts[len(SPECIAL) :].max()  # the most frequent first
 
 
+def test_in_pieces_the_same_words_of_a_caption_count(cfg, pairs):
+    texts = [(f"dogs {'and cats ' * n}",) for n in range(5)]
+    images, other = torch.zeros(5, 3, 8, 8).byte(), [("and " * n,) for n in range(1, 10, 2)]
+    parts = [(images, texts), (images, other)]
+    made = study.encode_pairs(*parts, longest=4, room=2, device=CPU, pieces=70)
+    for rows, part in ((made.train, texts), (made.test, other)):
+        cut = [" ".join(text.split()[:4]) for (text,) in part]
+        assert [made.tokenizer.decode(row[0]) for row in rows[1]] == cut
+    assert made.length == (made.train[1] != PAD).sum(dim=2).max() + 2  # no more than is needed
+    assert made.length > 4 + 2 + 2  # and more than words would
+    assert made.own_words == len(set(made.train[1].unique().tolist()) - {PAD, START, END})
+
+    scenes_too = study.load_pairs(cfg, CPU, longest_trigger=4, pieces=128)
+    assert len(scenes_too.tokenizer) == 128
+    for in_words, in_pieces in zip(pairs.tensors()[1::2], scenes_too.tensors()[1::2], strict=True):
+        for row, other in zip(in_words.flatten(0, 1), in_pieces.flatten(0, 1), strict=True):
+            text = pairs.tokenizer.decode(row)
+            assert "<unknown>" in text or scenes_too.tokenizer.decode(other) == text
+    assert torch.equal(pairs.train[0], scenes_too.train[0])
+
+
 def test_a_part_that_is_too_small_is_an_error(cfg, monkeypatch):
     few = scenes.make(20, 16, generator=torch.Generator().manual_seed(0))
     parts = dict.fromkeys(("train", "val", "test"), few)
@@ -75,6 +96,23 @@ def test_a_part_that_is_too_small_is_an_error(cfg, monkeypatch):
     assert study.load_pairs(asked, CPU, longest_trigger=1).captions == 5
     with pytest.raises(ValueError, match=r"images asked of part 'train' is 21; allowed: \[1, 20\]"):
         study.load_pairs(asked.model_copy(update={"n_train": 21}), CPU, longest_trigger=1)
+
+
+@pytest.mark.parametrize("data", ["flickr8k", "flickr30k", "mscoco"])
+def test_photos_are_of_the_split_that_is_asked_for(data, cfg, monkeypatch):
+    few = scenes.make(30, 16, generator=torch.Generator().manual_seed(0))
+    asked = []
+
+    def load(size, split):
+        asked.append((size, split))
+        return dict.fromkeys(("train", "val", "test"), few)
+
+    monkeypatch.setattr(study.captioned if data == "flickr8k" else study.photo_sets, data, load)
+    for split in ("standard", "released"):
+        changed = cfg.model_copy(update={"data": data, "n_train": 30, "split": split})
+        pairs = study.load_pairs(changed, CPU, longest_trigger=1)
+        assert pairs.length == study.LONGEST[data] + 2 + 1
+    assert asked == [(cfg.image_size, "standard"), (cfg.image_size, "released")]
 
 
 def test_models_are_drawn_from_seed_and_offset(cfg, pairs):

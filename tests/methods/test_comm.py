@@ -112,7 +112,21 @@ def tokens(model, view):
     return [a(e(x)) for a, e, x in zip(model.adapters, model.encoders, view, strict=True)]
 
 
-@pytest.mark.parametrize("convention", ["paper", "released"])
+def test_masked_views_of_the_formula_meet_both_full_views():
+    model = vectors(3, 4, convention="views")
+    x, generator = batch(3, 4), seeded()
+    views = [[noisy(m, generator) for m in x] for _ in range(2)]
+    embedded = [model.project(view, single_masks(2)) for view in views]
+
+    def nce(anchors, positives):
+        return losses.info_nce(anchors, positives, temperature=0.1)
+
+    fulls = [z[2] for z in embedded]
+    expected = nce(*fulls) + sum(nce(z[k], f) for z in embedded for k in (0, 1) for f in fulls) / 4
+    torch.testing.assert_close(model.loss(x, seeded())["loss"], expected)
+
+
+@pytest.mark.parametrize("convention", ["paper", "released", "other_view"])
 def test_a_view_is_contrasted_with_the_other_views_full_embedding_only(convention):
     """Gradients of the loss at the embeddings of one side, when the other side is the same."""
     generator = seeded()

@@ -1,0 +1,242 @@
+"""Flickr30k and MSCOCO, in files of the exact format: small ones, and bad ones."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmlib.data.captioned import flickr8k
+from mmlib.data.photo_sets import flickr30k, mscoco
+
+WORDS = ("dog", "child", "girl", "boat", "man", "snow")
+SPLIT = ("train", "train", "val", "test", "restval", "test")  # restval is MSCOCO's only
+JSON = {"flickr30k": "dataset_flickr30k.json", "mscoco": "dataset_coco.json"}
+LOAD = {"flickr8k": flickr8k, "flickr30k": flickr30k, "mscoco": mscoco}
+COLUMNS = {  # of MEM's released files
+    "flickr8k": ("image", "caption_number", "caption", "id", "images"),
+    "flickr30k": ("image_name", "caption_num", "caption", "images", "id"),
+    "mscoco": ("caption", "images"),
+}
+FOLDER = {"flickr8k": "images", "flickr30k": "flickr30k-images", "mscoco": ""}
+
+
+def colour(number):
+    return 40 * number, 100, 200 - 30 * number
+
+
+def jpeg(number, size=(30, 40)):
+    """One colour, another for each number, but for one photo in grey."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((*size, 3), colour(number), np.uint8)).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+def photos(name):
+    """Folder, file, part, captions of each photo."""
+    for n, part in enumerate(SPLIT):
+        five = tuple(f"A {WORDS[n]} number {i} ." for i in range(5))
+        if name == "mscoco":
+            folder = "train2014" if n in (0, 1) else "val2014"
+            yield folder, f"COCO_{folder}_{n:012}.jpg", part, (*five, "one more caption")
+        else:
+            yield "", f"{1000 + n}.jpg", part.replace("restval", "train"), five
+
+
+def write_photos(folder, name):
+    for n, (inside, file, *_) in enumerate(photos(name)):
+        path = folder / FOLDER[name] / inside / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(n))
+
+
+def write_standard(folder, name):
+    write_photos(folder, name)
+    images = []
+    for n, (inside, file, part, captions) in enumerate(photos(name)):
+        told = [{"tokens": c.lower().split(), "raw": c, "imgid": n, "sentid": n} for c in captions]
+        image = {"sentids": [n], "imgid": n, "sentences": told, "split": part, "filename": file}
+        images.append(image | ({"filepath": inside, "cocoid": n} if inside else {}))
+    (folder / JSON[name]).write_text(json.dumps({"images": images, "dataset": name}))
+
+
+def write_released(folder, name):
+    """The parts are dealt otherwise than Karpathy's, and paths are those of another machine."""
+    write_photos(folder, name)
+    (folder / "released").mkdir()
+    parts = {"train": (3, 2, 5), "val": (0,), "test": (1, 4)}
+    every = list(photos(name))
+    for part, rows in parts.items():
+        with (folder / "released" / f"{part}.csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, COLUMNS[name], restval="7")
+            table.writeheader()
+            for n in rows:
+                inside, photo, _, captions = every[n]
+                for caption in captions[:5]:
+                    where = "/".join(filter(None, ("/data/clip/photos", inside, photo)))
+                    table.writerow({"caption": f" {caption}", "images": where})
+    return parts
+
+
+@pytest.fixture(params=["flickr30k", "mscoco"])
+def name(request):
+    return request.param
+
+
+def change(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_karpathys_parts_with_their_photos_and_captions(name, tmp_path):
+    write_standard(tmp_path, name)
+    found = LOAD[name](16, root=tmp_path)
+    assert {part: len(p.images) for part, p in found.items()} == {"train": 3, "val": 1, "test": 2}
+    for n, (inside, file, part, captions) in enumerate(photos(name)):
+        of = found[part.replace("restval", "train")]
+        row = of.names.index(f"{inside}/{file}" if inside else file)
+        assert of.captions[row] == captions[:5]
+        assert of.images.shape[1:] == (3, 16, 16)
+        assert (of.images[row].float().mean((1, 2)) - torch.tensor(colour(n))).abs().max() < 3
+
+
+@pytest.mark.parametrize("name", LOAD)
+def test_the_released_parts_are_those_of_its_files(name, tmp_path):
+    parts = write_released(tmp_path, name)
+    found = LOAD[name](16, root=tmp_path, split="released")
+    every = list(photos(name))
+    for part, rows in parts.items():
+        files = [every[n][1] for n in rows]
+        assert [kept.rpartition("/")[2] for kept in found[part].names] == files
+        for n, image, captions in zip(rows, found[part].images, found[part].captions, strict=True):
+            assert captions == tuple(f" {caption}" for caption in every[n][3][:5])
+            assert (image.float().mean((1, 2)) - torch.tensor(colour(n))).abs().max() < 3
+    (tmp_path / "released" / "val.csv").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"val\.csv is missing. It is of MEM's released code"
+    ):
+        LOAD[name](16, root=tmp_path, split="released")
+
+
+def test_what_was_read_is_kept_and_mapped(name, tmp_path):
+    write_standard(tmp_path, name)
+    first = LOAD[name](16, root=tmp_path)
+    small = LOAD[name](8, root=tmp_path)
+    files = sorted((tmp_path / "read").iterdir())
+    sizes = [path.stat().st_size for path in files]
+    assert sorted(sizes) == sorted(3 * size**2 * n for n in (2, 3, 1) for size in (8, 16))
+    for path in tmp_path.rglob("*.jpg"):
+        path.write_bytes(b"")
+    for size, expected in ((16, first), (8, small)):
+        again = LOAD[name](size, root=tmp_path)  # no photo is read
+        assert all(torch.equal(expected[part].images, again[part].images) for part in first)
+    again["val"].images.zero_()  # is for this reader only
+    assert torch.equal(small["val"].images, LOAD[name](8, root=tmp_path)["val"].images)
+    with pytest.raises(ValueError, match="is missing or cannot be read"):
+        LOAD[name](12, root=tmp_path)  # of another size they are not there
+    (listed,) = tmp_path.glob("dataset_*.json")
+    change(listed, '"split": "val"', '"split": "other"')
+    change(listed, '"split": "train"', '"split": "val"')
+    change(listed, '"split": "other"', '"split": "train"')
+    with pytest.raises(ValueError, match="is missing or cannot be read"):
+        LOAD[name](16, root=tmp_path)  # nor of as many other photos
+    write_standard(tmp_path, name)
+    for path in tmp_path.rglob("*.jpg"):
+        path.write_bytes(b"")
+    assert torch.equal(first["train"].images, LOAD[name](16, root=tmp_path)["train"].images)
+    for path in files:
+        path.unlink()
+        path.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="is missing or cannot be read"):
+        LOAD[name](16, root=tmp_path)
+
+
+@pytest.mark.parametrize("cut", [None, 0.0, 0.5, 0.95])
+def test_a_missing_or_truncated_photo_is_an_error_and_leaves_no_file(name, cut, tmp_path):
+    write_standard(tmp_path, name)
+    path = sorted(tmp_path.rglob("*.jpg"))[1]
+    if cut is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[: int(cut * path.stat().st_size)])
+    for _ in range(2):
+        with pytest.raises(ValueError, match=rf"photo .*{path.name} is missing or cannot be read"):
+            LOAD[name](16, root=tmp_path)
+    assert not list((tmp_path / "read").glob("train*"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"raw": "A dog number 2 ."', '"raw": " . "', r"a caption without words: ' \. '"),
+        ('"filename": "{1}"', '"filename": "{0}"', "{0} is listed twice"),
+        ('"split": "val"', '"split": "dev2"', "is of part 'dev2'; allowed:"),
+        ('"split": "val"', '"split": "test"', "part 'val' has no photo"),
+        ('"raw": "A dog number 2 ."', '"row": ""', "is not one of Karpathy's lists"),
+        ('{"images"', '["images"', "is not one of Karpathy's lists"),
+    ],
+)
+def test_bad_lists_are_errors_that_name_what_is_wrong(name, old, new, message, tmp_path):
+    write_standard(tmp_path, name)
+    files = [file for _, file, *_ in photos(name)]
+    old, new, message = (
+        text.replace("{0}", files[0]).replace("{1}", files[1]) for text in (old, new, message)
+    )
+    change(tmp_path / JSON[name], old, new)
+    with pytest.raises(ValueError, match=message):
+        LOAD[name](16, root=tmp_path)
+
+
+def test_fewer_captions_than_five_are_an_error(tmp_path):
+    write_standard(tmp_path, "flickr30k")
+    listed = json.loads((tmp_path / JSON["flickr30k"]).read_text())
+    listed["images"][2]["sentences"].pop()
+    (tmp_path / JSON["flickr30k"]).write_text(json.dumps(listed))
+    with pytest.raises(ValueError, match=r"photo 1002\.jpg has 4 captions; expected 5"):
+        flickr30k(16, root=tmp_path)
+
+
+def test_bad_rows_of_the_released_files_are_errors(name, tmp_path):
+    write_released(tmp_path, name)
+    train, val = (tmp_path / "released" / f"{part}.csv" for part in ("train", "val"))
+    whole = train.read_text()
+
+    def refused(match):
+        with pytest.raises(ValueError, match=match):
+            LOAD[name](16, root=tmp_path, split="released")
+        train.write_text(whole)
+
+    change(train, "A boat number 1 .", ".")
+    refused("has a caption without words")
+    train.write_text("".join(x for x in whole.splitlines(True) if "boat number 1" not in x))
+    refused("has 4 captions; expected 5")
+    train.write_text(whole + "".join(whole.splitlines(True)[1:2]))
+    refused("is listed twice")  # it stands apart from the others of its photo
+    train.write_text(whole + "".join(val.read_text().splitlines(True)[1:]))
+    refused("is listed twice")  # in two parts
+    change(train, "images", "files")
+    refused("expected caption and images among them")
+    first = whole.splitlines(True)[1]
+    train.write_text(whole.replace(first, " a boat\n" if name == "mscoco" else "1,2, a boat\n"))
+    refused("names no photo")
+
+
+def test_where_it_lies_and_how_to_get_it(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMLIB_DATA", str(tmp_path))
+    how = {"flickr30k": r"with the form at https://shannon", "mscoco": r"train2014\.zip \(13 GB\)"}
+    with pytest.raises(FileNotFoundError, match=rf"caption_datasets\.zip.*{how[name]}"):
+        LOAD[name](16)
+    with pytest.raises(FileNotFoundError, match="MEM's released code"):
+        LOAD[name](16, split="released")
+    with pytest.raises(ValueError, match="split is 'own'; allowed: 'standard', 'released'"):
+        LOAD[name](16, split="own")
+    write_standard(tmp_path / name, name)
+    assert len(LOAD[name](16)["train"].images) == 3
+    folder = tmp_path / name / ("val2014" if name == "mscoco" else FOLDER[name])
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError, match="has captions and no photos"):
+        LOAD[name](16)
