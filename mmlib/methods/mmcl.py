@@ -16,6 +16,7 @@ from mmlib.augment.image import (
     Grayscale,
     Resize,
     ResizedCrop,
+    Rotation,
 )
 from mmlib.augment.table import Corrupt
 from mmlib.encoders.image import GlobalPool
@@ -90,7 +91,7 @@ def dvm_views(size: int, *, scale: tuple[float, float] = (0.08, 1.0)) -> Transfo
     """The released recipe for DVM-Car: colours, blur, crop and flip; no hue, no mean subtraction.
 
     Crops have a share of the area in ``scale``: from 0.08 in pre-training, from 0.6 downstream. The
-    paper's text describes another recipe, with rotations, which the same code has for heart scans.
+    paper's text describes another recipe, :func:`printed_views`.
     """
     return Compose(
         [
@@ -99,6 +100,22 @@ def dvm_views(size: int, *, scale: tuple[float, float] = (0.08, 1.0)) -> Transfo
             GaussianBlur(kernel_size=29, sigma=(0.1, 2.0), p=0.5),
             ResizedCrop(size, scale=scale, ratio=(3 / 4, 4 / 3)),
             Flip(p=0.5),
+        ]
+    )
+
+
+def printed_views(size: int, *, scale: tuple[float, float] = (0.2, 1.0)) -> Transform:
+    """The recipe that the paper's text describes: flip, turns, colours, crop.
+
+    The released code has it for heart scans and not for DVM-Car. Crops have a share of the area in
+    ``scale``.
+    """
+    return Compose(
+        [
+            Flip(p=0.5),
+            Rotation(degrees=45),
+            ColorJitter(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.0, p=1.0),
+            ResizedCrop(size, scale=scale, ratio=(3 / 4, 4 / 3)),
         ]
     )
 

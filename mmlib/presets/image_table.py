@@ -32,7 +32,9 @@ class ImageTableSettings(Settings):
     trunk: Literal["small", "resnet50"] = Field(description="image encoder")
     width: int = Field(ge=1, description="channels of the small trunk's first layer")
     image_size: int = Field(ge=8, description="side of the images in pixels")
-    views: Literal["digits", "dvm"] = Field(description="recipe of the image views")
+    views: Literal["digits", "dvm", "printed"] = Field(
+        description="recipe of the image views: dvm as the released code, printed as the text"
+    )
 
     steps: int = Field(ge=1, description="optimiser steps of each pre-training")
     batch_size: int = Field(ge=2, le=720, description="pairs a step")

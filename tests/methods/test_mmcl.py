@@ -9,7 +9,7 @@ from mmlib.augment.image import Resize, ToFloat
 from mmlib.augment.table import Corrupt
 from mmlib.encoders.image import ResNetTrunk, SmallConvNet
 from mmlib.encoders.table import TableSchema
-from mmlib.methods.mmcl import Sometimes, dvm_views, mmcl
+from mmlib.methods.mmcl import Sometimes, dvm_views, mmcl, printed_views
 
 SCHEMA = TableSchema(2, (3,))
 
@@ -106,3 +106,15 @@ def test_views_of_the_released_recipe(generator):
     assert 0 <= out.min() <= out.max() <= 1
     grey = (out - out.mean(1, keepdim=True)).abs().amax(dim=(1, 2, 3)) < 1e-3
     assert 0 < grey.sum() < 30  # a fifth, give or take
+
+
+def test_views_of_the_printed_recipe(generator):
+    images, _ = pairs(64, generator)
+    images = images.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    out = printed_views(24)(images, generator)
+    assert out.shape == (64, 3, 24, 24)
+    assert 0 <= out.min() <= out.max() <= 1
+    white = torch.full_like(images, 255)
+    corners = printed_views(24, scale=(1.0, 1.0))(white, generator)[:, 0, 0, 0]
+    assert 0.3 < (corners < 0.05).float().mean() < 1  # turns bring black into the corner
+    assert (dvm_views(24, scale=(1.0, 1.0))(white, generator)[:, 0, 0, 0] > 0.1).all()
