@@ -16,7 +16,7 @@ from functools import cache
 
 import yaml
 
-from mmlib import records, tables
+from mmlib import evidence, records, tables
 from mmlib.presets.base import CHAPTERS
 
 CLAIMS = records.ROOT / "book" / "claims.yml"
@@ -149,6 +149,6 @@ def _number(side: str) -> float | None:
 
 def _filled(found: str, runs: list[dict[str, float]]) -> str:
     def mean(hole: re.Match) -> str:
-        return format(tables.estimate([run[hole[1]] for run in runs]).mean, hole[2])
+        return format(evidence.estimate([run[hole[1]] for run in runs]).mean, hole[2])
 
     return _HOLE.sub(mean, found)

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from mmlib._checks import check_choice
-from mmlib.tables import estimate
+from mmlib.evidence import estimate
 
 COLORS = {
     "blue": "#0072B2",
@@ -75,7 +75,7 @@ def curves(
 
     Rows that share ``x`` and ``hue`` are repeats: the line is their mean, the band their range, or
     with ``band="interval"``, for independent runs, the 95 % interval of the mean that
-    :func:`mmlib.tables.estimate` gives. ``reference`` adds named horizontal lines (chance, a
+    :func:`mmlib.evidence.estimate` gives. ``reference`` adds named horizontal lines (chance, a
     bound). Returns the figure and the text. Raises ``ValueError`` for another band.
     """
     check_choice("band", band, ("range", "interval"))

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-from scipy import stats
 
 from mmlib import tables
 from mmlib.methods import image_pairs
-from mmlib.tables import Item, claim_holds, estimate, verdict
+from mmlib.tables import Item, claim_holds, verdict
 
 ITEM = Item(
     id="x", title="X", paper="P", kind="figure", page="p", chapter="comm",
@@ -25,13 +24,6 @@ def record(seed, preset="paper", path="build/runs/r", **metrics):
 
 def runs(values, against=50.0, preset="paper"):
     return [record(s, preset, a_b=v, a_c=against + 0.1 * s) for s, v in enumerate(values)]
-
-
-def test_interval_is_the_t_interval():
-    values = [1.0, 2.0, 4.0, 8.0]
-    low, high = stats.t.interval(0.95, 3, loc=3.75, scale=stats.sem(values))
-    ours = estimate(values)
-    assert (ours.mean - ours.half_width, ours.mean + ours.half_width) == pytest.approx((low, high))
 
 
 @pytest.mark.parametrize(
@@ -94,52 +86,6 @@ def test_a_bound_may_be_reached_and_must_hold_in_every_run():
     assert claim_holds("a <= b", [kept, kept])
     assert claim_holds("b >= a", [kept])
     assert not claim_holds("a <= b", [kept] * 99 + [broken])
-
-
-def test_a_kept_record_counts_before_a_run_of_the_same_seed():
-    kept = record(0, a_b=1.0, path=str(tables.records.RESULTS / "comm"))
-    fresh = record(0, a_b=2.0)
-    for order in ([kept, fresh], [fresh, kept]):
-        assert tables.runs_of(ITEM, "paper", order) == [{"a.b": 1.0}]
-
-
-def with_curves(folder, seed, rows, **others):
-    folder.mkdir(parents=True)
-    if rows:
-        (folder / "metrics.csv").write_text("\n".join(["curve,step,value,method,draw", *rows]))
-    return record(seed, "desk", path=folder, a_b=1.0) | others
-
-
-def test_curves_of_all_seeds_and_a_kept_seed_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables.records, "RESULTS", tmp_path / "results")
-    asked = ["R"], "comm", "overview", "desk"
-    loaded = [
-        with_curves(tmp_path / f"runs/{s}", s, [f"R,1,{s + 0.5},None,", f"S,1,9,x,{s}"])
-        for s in (2, 1, 0)
-    ]
-    loaded += [
-        with_curves(tmp_path / "results/1", 1, ["R,1,7.0,None,", "R,2,,None,"]),
-        with_curves(tmp_path / "runs/else", 5, ["R,1,1.0,None,"], experiment="other"),
-        with_curves(tmp_path / "runs/paper", 6, ["R,1,1.0,None,"], preset="paper"),
-        with_curves(tmp_path / "runs/bare", 7, []),  # a run without curves
-    ]
-    found = tables.recorded_curves(*asked, loaded)
-    assert found[["seed", "step"]].to_numpy().tolist() == [[0, 1], [1, 1], [1, 2], [2, 1]]
-    assert found["value"].dropna().tolist() == [0.5, 7.0, 2.5]
-    assert set(found["method"]) == {"None"}  # as the run called it
-    assert list(found) == ["curve", "step", "value", "method", "seed"]  # no draw has an R
-    both = tables.recorded_curves(["R", "S"], *asked[1:], loaded)
-    assert both.loc[both["curve"] == "S", "draw"].tolist() == [0, 2]  # the kept seed 1 has no S
-
-
-def test_a_curve_that_no_record_has_is_named_with_those_there_are(tmp_path):
-    loaded = [with_curves(tmp_path / str(s), s, ["R,1,1.0,x,", "S,1,1.0,x,"]) for s in range(3)]
-    wrong = "curve is 'r'; the 3 records of comm/overview/desk have: R, S"
-    with pytest.raises(ValueError, match=wrong):
-        tables.recorded_curves(["R", "r"], "comm", "overview", "desk", loaded)
-    nothing = tables.recorded_curves(["R"], "comm", "overview", "paper", loaded)
-    assert nothing.empty
-    assert {"curve", "step", "value", "seed"} <= set(nothing)
 
 
 def test_beside_names_what_has_not_run_and_what_is_unknown(monkeypatch):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from mmlib import claims, records, tables
+from mmlib import claims, evidence, records, tables
 from mmlib.presets.base import CHAPTERS
 from mmlib.records import RESULTS, ROOT, RUNS, verify
 
@@ -73,7 +73,7 @@ def not_run(loaded: list[dict]) -> str:
         lines = ["| chapter | experiment | recorded | what runs the rest |", "| - | - | - | - |"]
         for row in (row for row in grid if row["preset"] == preset):
             chapter, experiment = row["chapter"], row["experiment"]
-            runs = len(tables.recorded(chapter, experiment, preset, loaded))
+            runs = len(evidence.recorded(chapter, experiment, preset, loaded))
             if runs < len(row["seeds"]):
                 lines.append(
                     f"| {{doc}}`/notebooks/{CHAPTERS[chapter]}` | {experiment} | {runs} of "

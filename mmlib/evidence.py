@@ -1,0 +1,108 @@
+"""Numbers of recorded runs over seeds: which runs count, their curves, mean and interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmlib import records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean of ``n`` runs and the half width of its 95 % interval (nan for a single run)."""
+
+    mean: float
+    half_width: float
+    n: int
+
+    def __str__(self) -> str:
+        if self.n == 1:
+            return digits(self.mean)
+        return f"{digits(self.mean)} ± {digits(self.half_width)} ({self.n} runs)"
+
+
+def estimate(values: list[float]) -> Estimate:
+    """Mean and 95 % t interval of independent runs.
+
+    >>> estimate([1.0, 2.0, 3.0])
+    Estimate(mean=2.0, half_width=2.484..., n=3)
+    """
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Estimate(mean, math.nan, 1)
+    from scipy.stats import t
+
+    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
+    return Estimate(mean, float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n), n)
+
+
+def recorded(
+    chapter: str, experiment: str, preset: str, loaded: list[dict]
+) -> list[dict[str, float]]:
+    """Metrics of each record of an experiment at one preset, one for each seed.
+
+    Where ``results`` and ``build/runs`` both hold a seed, the kept record in ``results`` counts.
+    """
+    return [
+        {name: metric["value"] for name, metric in record["metrics"].items()}
+        for record in _one_a_seed(chapter, experiment, preset, loaded)
+    ]
+
+
+def curves(
+    names: Sequence[str], chapter: str, experiment: str, preset: str, loaded: list[dict]
+) -> pd.DataFrame:
+    """Points of the curves ``names`` in the records that :func:`recorded` reads.
+
+    Returns one row a point: curve, step, value, the curves' labels, and the seed; no row where
+    there is no record. Raises ``ValueError`` for a curve that is in none of the records there are.
+    """
+    import pandas as pd
+
+    found = _one_a_seed(chapter, experiment, preset, loaded)
+    parts = [pd.DataFrame(columns=["curve", "step", "value", "seed"])]
+    for record in found:
+        path = record["path"] / "metrics.csv"
+        if path.is_file():  # only an empty cell is missing: a label may well be called "None"
+            rows = pd.read_csv(path, keep_default_na=False, na_values=[""])
+            parts.append(rows.assign(seed=record["seed"]))
+    points = pd.concat(parts[1:] or parts, ignore_index=True)
+    known = list(dict.fromkeys(points["curve"]))
+    for name in names:
+        if found and name not in known:
+            raise ValueError(
+                f"curve is {name!r}; the {len(found)} records of {chapter}/{experiment}/{preset} "
+                f"have: {', '.join(known) or 'none'}"
+            )
+    points = points[points["curve"].isin(names)].reset_index(drop=True)
+    return points.dropna(axis=1, how="all") if found else points
+
+
+def over_seeds(metric: str, runs: list[dict[str, float]], absent: str = "not run here") -> str:
+    """Mean and interval of a metric over the runs that have it, or ``absent`` where none has."""
+    values = [run[metric] for run in runs if metric in run]
+    return str(estimate(values)) if values else absent
+
+
+def _one_a_seed(chapter: str, experiment: str, preset: str, loaded: list[dict]) -> list[dict]:
+    """The records of an experiment at one preset, by seed; a kept one before a run of its seed."""
+    by_seed = {}
+    for record in sorted(loaded, key=lambda r: records.RESULTS in r["path"].parents):
+        place = (record["chapter"], record["experiment"], record["preset"])
+        if place == (chapter, experiment, preset):
+            by_seed[record["seed"]] = record
+    return [by_seed[seed] for seed in sorted(by_seed)]
+
+
+def digits(value: float) -> str:
+    """Two decimals, or more where the number is small."""
+    if value == 0 or not math.isfinite(value) or abs(value) >= 0.1:
+        return f"{value:.2f}"
+    return f"{value:.2g}"

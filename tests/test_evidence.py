@@ -1,0 +1,69 @@
+"""One record a seed counts, its curves are read back, and intervals are those of Student's t."""
+
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from mmlib import evidence, records
+
+
+def record(seed, preset="paper", path="build/runs/r", **metrics):
+    named = {name.replace("_", "."): {"value": value} for name, value in metrics.items()}
+    return {
+        "chapter": "comm", "experiment": "overview", "preset": preset, "seed": seed,
+        "metrics": named, "path": Path(path), "files": {},
+    }  # fmt: skip
+
+
+def test_interval_is_the_t_interval():
+    values = [1.0, 2.0, 4.0, 8.0]
+    low, high = stats.t.interval(0.95, 3, loc=3.75, scale=stats.sem(values))
+    ours = evidence.estimate(values)
+    assert (ours.mean - ours.half_width, ours.mean + ours.half_width) == pytest.approx((low, high))
+
+
+def test_a_kept_record_counts_before_a_run_of_the_same_seed():
+    kept = record(0, a_b=1.0, path=str(records.RESULTS / "comm"))
+    fresh = record(0, a_b=2.0)
+    for order in ([kept, fresh], [fresh, kept]):
+        assert evidence.recorded("comm", "overview", "paper", order) == [{"a.b": 1.0}]
+
+
+def with_curves(folder, seed, rows, **others):
+    folder.mkdir(parents=True)
+    if rows:
+        (folder / "metrics.csv").write_text("\n".join(["curve,step,value,method,draw", *rows]))
+    return record(seed, "desk", path=folder, a_b=1.0) | others
+
+
+def test_curves_of_all_seeds_and_a_kept_seed_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+    asked = ["R"], "comm", "overview", "desk"
+    loaded = [
+        with_curves(tmp_path / f"runs/{s}", s, [f"R,1,{s + 0.5},None,", f"S,1,9,x,{s}"])
+        for s in (2, 1, 0)
+    ]
+    loaded += [
+        with_curves(tmp_path / "results/1", 1, ["R,1,7.0,None,", "R,2,,None,"]),
+        with_curves(tmp_path / "runs/else", 5, ["R,1,1.0,None,"], experiment="other"),
+        with_curves(tmp_path / "runs/paper", 6, ["R,1,1.0,None,"], preset="paper"),
+        with_curves(tmp_path / "runs/bare", 7, []),  # a run without curves
+    ]
+    found = evidence.curves(*asked, loaded)
+    assert found[["seed", "step"]].to_numpy().tolist() == [[0, 1], [1, 1], [1, 2], [2, 1]]
+    assert found["value"].dropna().tolist() == [0.5, 7.0, 2.5]
+    assert set(found["method"]) == {"None"}  # as the run called it
+    assert list(found) == ["curve", "step", "value", "method", "seed"]  # no draw has an R
+    both = evidence.curves(["R", "S"], *asked[1:], loaded)
+    assert both.loc[both["curve"] == "S", "draw"].tolist() == [0, 2]  # the kept seed 1 has no S
+
+
+def test_a_curve_that_no_record_has_is_named_with_those_there_are(tmp_path):
+    loaded = [with_curves(tmp_path / str(s), s, ["R,1,1.0,x,", "S,1,1.0,x,"]) for s in range(3)]
+    wrong = "curve is 'r'; the 3 records of comm/overview/desk have: R, S"
+    with pytest.raises(ValueError, match=wrong):
+        evidence.curves(["R", "r"], "comm", "overview", "desk", loaded)
+    nothing = evidence.curves(["R"], "comm", "overview", "paper", loaded)
+    assert nothing.empty
+    assert {"curve", "step", "value", "seed"} <= set(nothing)
