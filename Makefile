@@ -20,7 +20,7 @@ book: environment  ## the book: every chapter at quick, then the HTML
 test: environment  ## style and tests
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest -n logical --maxprocesses 8
+	$(PY) -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 pages: environment  ## look at the built book in headless Chromium
 	$(PY) -m pytest tests/book/test_pages.py --pages
