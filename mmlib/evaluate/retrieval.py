@@ -8,7 +8,6 @@ so that a collapsed model gets exactly what guessing gets.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +24,8 @@ MEASURES = {  # what retrieval() gives, and what that is
     for direction, way in _WAYS.items()
     for measure, meaning in _MEANINGS.items()
 }
-_ENTRIES = 1 << 21  # similarities held at once: 16 MiB in float64
+_COMPARED = 1 << 21  # similarities at once: 8 MiB
+_COMPUTED = 1 << 23  # at once: 64 MiB in float64; a product of few rows is slow
 
 
 def retrieval(
@@ -39,7 +39,7 @@ def retrieval(
 
     Args:
         similarity: (N, N * c), higher is closer; or embeddings of images (N, D) and captions
-            (N * c, D), whose cosine similarity is then taken, a few rows at a time.
+            (N * c, D), whose cosine similarity is then taken: 4 N^2 c bytes.
         captions_per_image: c.
 
     Returns ``recall_1.i2t``, ``recall_5.i2t``, ``recall_10.i2t``, ``median_rank.i2t`` and the same
@@ -50,23 +50,14 @@ def retrieval(
     100.0
     """
     c = check_range("captions_per_image", captions_per_image, 1)
-    if isinstance(similarity, Tensor):
-        images = captions = None
-        n, total = check_shape("similarity", similarity, "N C").values()
-    else:
-        images, captions = similarity
-        n, d = check_shape("images", images, "N D").values()
-        total = check_shape("captions", captions, "C D", D=d)["C"]
+    if not isinstance(similarity, Tensor):
+        similarity = _cosine(*similarity)
+    n, total = check_shape("similarity", similarity, "N C").values()
     if total != n * c:
         raise ValueError(f"there are {total} captions of {n} images; allowed: {n * c}")
-
-    if images is None:
-        to_captions, to_images = similarity.__getitem__, similarity.T.__getitem__
-    else:
-        to_captions, to_images = _cosine(images, captions), _cosine(captions, images)
     caption = torch.arange(total)
-    i2t = _rank(to_captions, own=caption.view(n, c), items=total)
-    t2i = _rank(to_images, own=caption[:, None] // c, items=n)
+    i2t = _rank(similarity, own=caption.view(n, c))
+    t2i = _rank(similarity.T, own=caption[:, None] // c)
     return {**i2t.summary("i2t"), **t2i.summary("t2i")}
 
 
@@ -113,11 +104,11 @@ class _Ranks:
         return {**recalls, f"median_rank.{direction}": float((low + high) // 2)}
 
 
-def _rank(similarity_of: Callable[[Tensor], Tensor], own: Tensor, items: int) -> _Ranks:
-    """Ranks of Q queries among ``items``; ``own`` (Q, c) says which of these belong to each."""
+def _rank(similarity: Tensor, own: Tensor) -> _Ranks:
+    """Ranks of the Q rows of ``similarity`` (Q, I); ``own`` (Q, c) says which items are a row's."""
     better, level_own, level_all = torch.empty(3, len(own), dtype=torch.long)
-    for queries in torch.arange(len(own)).split(max(1, _ENTRIES // items)):
-        block = similarity_of(queries)
+    for queries in torch.arange(len(own)).split(max(1, _COMPARED // similarity.shape[1])):
+        block = similarity[queries[0] : queries[-1] + 1]
         if not block.sum().isfinite():  # nan is no better than anything: it would rank first
             raise ValueError("similarity holds nan or infinity; allowed: finite numbers")
         level = block.gather(1, own[queries].to(block.device))
@@ -128,10 +119,13 @@ def _rank(similarity_of: Callable[[Tensor], Tensor], own: Tensor, items: int) ->
     return _Ranks(better, level_own, level_all - level_own)
 
 
-def _cosine(queries: Tensor, items: Tensor) -> Callable[[Tensor], Tensor]:
-    """Cosine similarities of some of the queries with all items.
+def _cosine(images: Tensor, captions: Tensor) -> Tensor:
+    """Cosine similarities (N, C) of embeddings (N, D) and (C, D).
 
     Computed in float64 and rounded to float32: pairs that are equal but for rounding stay tied.
     """
-    queries, items = (F.normalize(z.double(), dim=1) for z in (queries, items))
-    return lambda chosen: (queries[chosen] @ items.T).float()
+    d = check_shape("images", images, "N D")["D"]
+    check_shape("captions", captions, "C D", D=d)
+    images, captions = (F.normalize(z.double(), dim=1) for z in (images, captions))
+    blocks = images.split(max(1, _COMPUTED // max(1, len(captions))))
+    return torch.cat([(block @ captions.T).float() for block in blocks])

@@ -82,7 +82,8 @@ def test_chunks_do_not_change_the_result(monkeypatch):
     g = torch.Generator().manual_seed(6)
     pair = torch.randn(23, 4, generator=g), torch.randn(46, 4, generator=g)
     whole = retrieval(pair, 2)
-    monkeypatch.setattr(module, "_ENTRIES", 50)
+    monkeypatch.setattr(module, "_COMPARED", 50)
+    monkeypatch.setattr(module, "_COMPUTED", 50)
     assert retrieval(pair, 2) == whole
 
 
