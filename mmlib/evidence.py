@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean of ``n`` runs and the half width of its 95 % interval (nan for a single run)."""
+    """Mean of ``n`` runs and the half width of its 95 % interval (nan for a single run).
+
+    >>> str(Estimate(-9.5e-15, 1.04, 3))  # a sum of rounding errors
+    '0.00 ± 1.04 (3 runs)'
+    """
 
     mean: float
     half_width: float
@@ -24,7 +28,8 @@ class Estimate:
     def __str__(self) -> str:
         if self.n == 1:
             return digits(self.mean)
-        return f"{digits(self.mean)} ± {digits(self.half_width)} ({self.n} runs)"
+        mean = self.mean if abs(self.mean) > 1e-9 * self.half_width else 0.0
+        return f"{digits(mean)} ± {digits(self.half_width)} ({self.n} runs)"
 
 
 def estimate(values: list[float]) -> Estimate:
