@@ -1,10 +1,11 @@
-"""The linear probe beside scikit-learn's logistic regression: ``python benchmarks/probe.py``.
+"""The linear probe beside scikit-learn's logistic regression.
 
-8,000 training and 4,000 test embeddings of width 512 and 10 classes, made by a random two-layer
-network, hence correlated as embeddings are; float32, all cores, both with their own tolerances.
-The objective is the same, so the one that ends lower is nearer the optimum. A ratio above one says
-how many times as fast the probe is. Last, a path of all the probe's strengths against the same fits
-one by one: what it is worth that they share each pass over the data.
+``python benchmarks/probe.py [--keep]``: 8,000 training and 4,000 test embeddings of width 512 and
+10 classes, made by a random two-layer network, hence correlated as embeddings are; float32, all
+cores, both with their own tolerances. The objective is the same, so the one that ends lower is
+nearer the optimum. A ratio above one says how many times as fast the probe is. Last, a path of all
+the probe's strengths against the same fits one by one: what it is worth that they share each pass
+over the data.
 """
 
 from __future__ import annotations

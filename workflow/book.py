@@ -7,6 +7,7 @@ changed are written, so a second build is quick.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -89,17 +90,17 @@ def speed(folder: Path = RESULTS / "speed") -> str:
     parts = []
     for path in sorted(folder.glob("*.json")):
         told = json.loads(path.read_text(encoding="utf-8"))
+        source = (ROOT / "benchmarks" / told["script"].split()[0]).read_text(encoding="utf-8")
+        title = ast.get_docstring(ast.parse(source)).splitlines()[0].rstrip(".")
         lines = ["| what | measured | goal |", "| - | - | - |"]
         for row in told["rows"]:
             met = f"{row['goal']}: {'met' if row['met'] else '**missed**'}" if row["goal"] else "–"
             lines.append(f"| {row['what']} | {row['found']} | {met} |")
         where = f"{told['device']}, torch {told['torch']}, Python {told['python']}"
-        title = told["how"][0].upper() + told["how"][1:]
         parts.append(
-            f"## {title}\n\n"
-            + "\n".join(lines)
-            + f"\n\n`python benchmarks/{told['script']}`, {where}, "
-            f"{told['date']}, commit {told['commit'][:9]}."
+            f"## {title}\n\nHere: {told['how']}.\n\n" + "\n".join(lines) + "\n\n"
+            f"`python benchmarks/{told['script']}`, {where}, {told['date']}, commit "
+            f"{told['commit'][:9]}."
         )
     return "\n\n".join(parts) + "\n"
 

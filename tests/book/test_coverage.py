@@ -115,7 +115,7 @@ def test_the_page_on_speed_shows_every_kept_row(tmp_path):
         {"what": "a view", "found": "5 s", "goal": "", "met": None},
     ]
     told = {
-        "script": "x.py --size desk",
+        "script": "comm.py --size desk",
         "how": "small, 1 thread",
         "date": "2030-01-02",
         "rows": rows,
@@ -123,9 +123,10 @@ def test_the_page_on_speed_shows_every_kept_row(tmp_path):
     told |= {"commit": "0123456789abcdef", "device": "CPU", "torch": "2.0", "python": "3.11"}
     (tmp_path / "x.json").write_text(json.dumps(told))
     page = book.speed(tmp_path)
-    assert "## Small, 1 thread" in page
+    assert "## CoMM's training step and probe of four tasks" in page
+    assert "Here: small, 1 thread." in page
     assert "| a probe | 3 times as fast | at least 2 times: met |" in page
     assert "| a step | 1.1 times as fast | at least 2 times: **missed** |" in page
     assert "| a view | 5 s | – |" in page
-    assert "`python benchmarks/x.py --size desk`" in page
+    assert "`python benchmarks/comm.py --size desk`" in page
     assert "commit 012345678." in page
