@@ -33,26 +33,26 @@ def plain(textures):
     return [plain_image(rng, "star", texture, "pink") for texture in textures]
 
 
-report = Report("trifeature", "rendering, one thread", keep=parser(__doc__).parse_args().keep)
-for name, textures in (("rain", ["rain"] * 3), ("every texture once", TEXTURES)):
-    for image, expected in zip(ours(textures), plain(textures), strict=True):
-        assert np.array_equal(image.transpose(1, 2, 0), expected)
-    r = ratios(lambda t=textures: plain(t), lambda t=textures: ours(t))
-    report.ratio(f"{name}, {len(textures)} images, beside loops over pixels", r)
+with Report("trifeature", "one thread", keep=parser(__doc__).parse_args().keep) as report:
+    for name, textures in (("rain", ["rain"] * 3), ("every texture once", TEXTURES)):
+        for image, expected in zip(ours(textures), plain(textures), strict=True):
+            assert np.array_equal(image.transpose(1, 2, 0), expected)
+        r = ratios(lambda t=textures: plain(t), lambda t=textures: ours(t))
+        report.ratio(f"{name}, {len(textures)} images, beside loops over pixels", r)
 
-with tempfile.TemporaryDirectory() as folder:
-    os.environ["MMLIB_DATA"] = folder
-    for what in ("rendered and kept", "read back and checked"):
-        start = time.perf_counter()
-        trifeature.load()
-        report.number(f"2,600 images at 224 pixels {what}", time.perf_counter() - start, "s")
-start = time.perf_counter()
-world = trifeature.load(
-    32,
-    shapes=("square", "plus", "circle", "star"),
-    textures=("solid", "stripes", "grid", "dots"),
-    texture_zoom=3,
-)
-count = len(world.train) + len(world.test)
-seconds = time.perf_counter() - start
-report.number(f"smaller world of {count} images at 32 pixels", seconds, "s")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MMLIB_DATA"] = folder
+        for what in ("rendered and kept", "read back and checked"):
+            start = time.perf_counter()
+            trifeature.load()
+            report.number(f"2,600 images at 224 pixels {what}", time.perf_counter() - start, "s")
+    start = time.perf_counter()
+    world = trifeature.load(
+        32,
+        shapes=("square", "plus", "circle", "star"),
+        textures=("solid", "stripes", "grid", "dots"),
+        texture_zoom=3,
+    )
+    count = len(world.train) + len(world.test)
+    seconds = time.perf_counter() - start
+    report.number(f"smaller world of {count} images at 32 pixels", seconds, "s")
