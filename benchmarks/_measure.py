@@ -35,6 +35,8 @@ class Report:
         self.name, self.how, self.keep = name, how, keep
         self.rows: list[dict[str, object]] = []
         self._git = records.git_state()
+        if keep and not self._git["clean"]:
+            raise RuntimeError("the tree has changes; only what committed code took is kept")
         print(how)
 
     def __enter__(self) -> Report:
@@ -42,8 +44,6 @@ class Report:
 
     def __exit__(self, kind: type | None, *_: object) -> None:
         if kind is None and self.keep:
-            if not self._git["clean"]:
-                raise RuntimeError("the tree has changes; only what committed code took is kept")
             KEPT.mkdir(parents=True, exist_ok=True)
             made = {
                 "script": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]).replace(" --keep", ""),
