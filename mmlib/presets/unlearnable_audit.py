@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import ValidationInfo, field_validator
+
 from mmlib.presets.base import Field
 from mmlib.presets.protected import KnownPairsSettings
 
 Row = Literal[
-    "random_noise", "random_tokens", "constant_prefix", "em", "em_mem_budget", "em_shuffle", "tap",
-    "tap_other", "uap", "random_tokens_noise", "text_only", "mem_5",
+    "mem_3", "random_noise", "random_tokens", "constant_prefix", "em", "em_mem_budget",
+    "em_shuffle", "tap", "tap_other", "uap", "random_tokens_noise", "text_only", "mem_5",
 ]  # fmt: skip
 Defence = Literal[
     "reread", "first", "words", "rare", "views", "jpeg", "grey", "all", "flip", "round", "mixed",
-    "adversarial",
+    "adversarial", "swap",
 ]  # fmt: skip
 Switch = Literal["unit", "selection", "special_tokens", "drop_last"]
 
@@ -24,11 +26,18 @@ class AuditSettings(KnownPairsSettings):
     tokenizer: Literal["words", "pieces"] = Field(description="what a caption's ids stand for")
     pieces: int = Field(ge=8, description="entries of the vocabulary of pieces")
     mode: Literal["corrected", "faithful"] = Field(description="choices of MEM that differ")
-    rows: tuple[Row, ...] = Field(description="protections beside clean, MEM-3 and its two parts")
+    rows: tuple[Row, ...] = Field(description="protections beside clean; MEM-3's two parts, too")
     switches: tuple[Switch, ...] = Field(description="choices of the other mode, one at a time")
-    defences: tuple[Defence, ...] = Field(description="what hackers do to MEM-3's pairs first")
+    defences: tuple[Defence, ...] = Field(description="what hackers do to protected pairs first")
     clean_controls: bool = Field(description="train a hacker with each defence on clean pairs too")
     points: int = Field(ge=1, description="points of the retrieval curves")
+
+    @field_validator("switches", "defences")
+    @classmethod
+    def _of_mem_3(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if given and "mem_3" not in info.data.get("rows", ("mem_3",)):
+            raise ValueError("tried on MEM-3, which is not in rows; allowed then: none")
+        return given
 
 
 _ALL_ROWS = Row.__args__
@@ -52,8 +61,8 @@ PRESETS = {
     "quick": {
         "data": "scenes", "n_train": 1024, "n_test": 250, "image_size": 32, "pixel_noise": 0.4,
         "split": "standard", "tokenizer": "words", "pieces": 512,
-        "mode": "corrected", "rows": ("random_tokens", "constant_prefix"),
-        "switches": (), "defences": ("first", "words", "rare", "views", "round", "mixed"),
+        "mode": "corrected", "rows": ("mem_3", "random_tokens", "constant_prefix"),
+        "switches": (), "defences": ("first", "words", "rare", "views", "round", "mixed", "swap"),
         "clean_controls": False, "known_pairs": 100,
         "trunk": "small", "width": 16,
         "text_width": 64, "text_depth": 1, "text_heads": 4, "features": 64,

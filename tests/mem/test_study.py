@@ -199,3 +199,11 @@ def test_people_are_held_out_by_photo_and_asked_for_by_name(cfg):
             ]
             assert not (images == image).flatten(1).all(1).any()
     assert not torch.equal(pairs.test[0], pairs.known[0])
+
+
+def test_answers_to_mem_3_need_mem_3():
+    alone = {"rows": ["em"], "switches": [], "defences": []}
+    assert resolve("unlearnable_audit", alone).rows == ("em",)
+    for name, value in (("switches", ["unit"]), ("defences", ["first"])):
+        with pytest.raises(ValueError, match=rf"{name} is \('{value[0]}',\): .*MEM-3.*not in rows"):
+            resolve("unlearnable_audit", {**alone, name: value})

@@ -59,6 +59,18 @@ def test_runs_at_smoke_and_leaves_a_record(chapter, tmp_path):
         assert len(output.metadata["image/png"]["alt"]) > 20
 
 
+def test_the_audit_runs_without_mem_3_and_trains_no_more_than_it_is_asked(tmp_path):
+    few = {"rows": ["em_mem_budget"], "switches": [], "defences": [], "clean_controls": False}
+    parameters = {"preset": "smoke", "folder": str(tmp_path / "run"), **few}
+    papermill.execute_notebook(
+        path_of("unlearnable_audit"), tmp_path / "out.ipynb", parameters, progress_bar=False,
+        cwd=tmp_path,
+    )  # fmt: skip
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    trained = {name.removeprefix("left.") for name in record["metrics"] if name[:5] == "left."}
+    assert trained == {"clean", "em_mem_budget"}
+
+
 @every_chapter
 def test_parameters_are_typed_commented_and_settings(chapter):
     (cell,) = (c for c in read(chapter).cells if "parameters" in c.metadata.get("tags", []))
