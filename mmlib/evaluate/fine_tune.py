@@ -64,19 +64,27 @@ class Patience:
 
 
 class _Classifier(nn.Module):
-    """An encoder and a linear layer that starts at zero; a frozen encoder stays in eval mode."""
+    """An encoder and a linear layer that starts at zero; a frozen encoder stays in eval mode.
+
+    The layer sees standardised features: those of an encoder that nobody trained differ by so
+    little that its first steps would be lost.
+    """
 
     def __init__(self, encoder: nn.Module, classes: int, trainable: bool):
         super().__init__()
         self.encoder = copy.deepcopy(encoder).requires_grad_(trainable)
         self.trainable = trainable
         like = next(encoder.parameters())
-        self.head = nn.Linear(encoder.out_features, classes, device=like.device, dtype=like.dtype)
+        made = {"device": like.device, "dtype": like.dtype}
+        self.norm = nn.BatchNorm1d(encoder.out_features, affine=False, eps=1e-6, **made)
+        if not trainable:  # features stay as they are, so all batches seen count alike
+            self.norm.momentum = None
+        self.head = nn.Linear(encoder.out_features, classes, **made)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.encoder(images))
+        return self.head(self.norm(self.encoder(images)))
 
     def train(self, mode: bool = True) -> _Classifier:
         super().train(mode)
@@ -111,6 +119,9 @@ def fine_tune(
 ) -> Tuned:
     """Train a classifier on a copy of ``encoder`` until validation stops rising; test the best.
 
+    The classifier is a batch norm without weights and a linear layer. An encoder of random weights
+    that is trained, too, is a plain supervised model.
+
     Args:
         encoder: inputs (B, ...) to features (B, ``encoder.out_features``); it stays as it is.
         train_x, train_y: inputs (N, ...) and classes (N,) from 0 to K - 1, or what ``loss`` takes
@@ -132,8 +143,9 @@ def fine_tune(
     Raises ``ValueError`` for values out of range and for less than one epoch of steps.
 
     Source: "Best of both worlds" (CVPR 2023), released code: Adam, no decay, patience 10 and a rise
-    of 2e-4. There the classifier starts from random weights, here from zero, and there the running
-    statistics of a frozen encoder drift, here they do not.
+    of 2e-4. There the layer starts from random weights, sees features as they are, and the running
+    statistics of a frozen encoder drift; here it starts from zero, sees standardised ones (He et
+    al. 2022, masked autoencoders), and they do not.
     """
     check_range("classes", classes, 2)
     check_range("length of train_y", len(train_y), sampler.n, sampler.n)

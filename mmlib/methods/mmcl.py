@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -90,14 +91,18 @@ def mmcl(
 def dvm_views(size: int, *, scale: tuple[float, float] = (0.08, 1.0)) -> Transform:
     """The released recipe for DVM-Car: colours, blur, crop and flip; no hue, no mean subtraction.
 
-    Crops have a share of the area in ``scale``: from 0.08 in pre-training, from 0.6 downstream. The
+    Crops have a share of the area in ``scale``: from 0.08 in pre-training, from 0.6 downstream. Its
+    blur, of 0.1 to 2 pixels cut off at 14, is of photos of 300 x 300; here it is as large a share
+    of ``size``, and left out below 38 pixels, where it would change nothing that can be seen. The
     paper's text describes another recipe, :func:`printed_views`.
     """
+    pixels = size / 300
+    blur = GaussianBlur(2 * math.ceil(14 * pixels) + 1, sigma=(0.1 * pixels, 2 * pixels), p=0.5)
     return Compose(
         [
             ColorJitter(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.0, p=0.8),
             Grayscale(p=0.2),
-            GaussianBlur(kernel_size=29, sigma=(0.1, 2.0), p=0.5),
+            *([blur] if size >= 38 else []),
             ResizedCrop(size, scale=scale, ratio=(3 / 4, 4 / 3)),
             Flip(p=0.5),
         ]

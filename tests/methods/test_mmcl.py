@@ -1,11 +1,13 @@
 """The method is the sheet's: sizes, loss, views; and it learns which row belongs to which image."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmlib.augment.image import Resize, ToFloat
+from mmlib.augment.image import GaussianBlur, Resize, ToFloat
 from mmlib.augment.table import Corrupt
 from mmlib.encoders.image import ResNetTrunk, SmallConvNet
 from mmlib.encoders.table import TableSchema
@@ -106,6 +108,22 @@ def test_views_of_the_released_recipe(generator):
     assert 0 <= out.min() <= out.max() <= 1
     grey = (out - out.mean(1, keepdim=True)).abs().amax(dim=(1, 2, 3)) < 1e-3
     assert 0 < grey.sum() < 30  # a fifth, give or take
+
+
+def test_the_released_blur_is_a_share_of_the_photo():
+    """The released numbers at the released size; where it is left out it would be no grey level."""
+    kinds = {size: [type(t) for t in dvm_views(size).transforms] for size in (37, 38)}
+    assert GaussianBlur in kinds[38]
+    assert GaussianBlur not in kinds[37]
+    full, least = (
+        next(t for t in dvm_views(size).transforms if isinstance(t, GaussianBlur))
+        for size in (300, 38)
+    )
+    assert (full.kernel_size, full.sigma, full.p) == (29, (0.1, 2.0), 0.5)
+    line = torch.zeros(8, 3, 38, 38)
+    line[..., 16] = 1
+    blurred = replace(least, sigma=least.sigma[1:] * 2, p=1.0)(line, torch.Generator())
+    assert 1e-6 < (blurred - line).abs().max() < 1 / 255
 
 
 def test_views_of_the_printed_recipe(generator):
