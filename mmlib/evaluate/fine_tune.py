@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmlib._checks import check_range
 from mmlib.evaluate.metrics import accuracy, balanced_accuracy
 from mmlib.methods import Transform
-from mmlib.train import EpochSampler, Optim, fit
+from mmlib.train import EpochSampler, Optim, Scalars, fit
 
 _BATCH = 1024  # images scored at once
 
@@ -97,6 +97,39 @@ class _Over(Exception):
     """Leaves a fit whose patience is over."""
 
 
+def fit_to_best(
+    model: nn.Module,
+    loss: Callable[[Tensor, torch.Generator], Tensor | Scalars],
+    optim: Optim,
+    sampler: EpochSampler,
+    *,
+    score: Callable[[], float],
+    rule: Patience,
+    **others,
+) -> None:
+    """:func:`mmlib.train.fit` until ``rule`` says stop; ``model`` ends as its best epoch left it.
+
+    ``score()`` is of the validation samples, more is better; ``rule`` sees it after each epoch of
+    ``sampler``. ``optim.steps`` are the most that are made; ``others`` are ``fit``'s. Raises
+    ``ValueError`` for less than one epoch of steps.
+    """
+    check_range("steps", optim.steps, sampler.steps_per_epoch)
+    best: dict[str, Tensor] = {}
+
+    def watch(step: int) -> None:
+        if step % sampler.steps_per_epoch:
+            return
+        rule.seen(score())
+        if rule.best == len(rule.values):
+            best.update({key: value.clone() for key, value in model.state_dict().items()})
+        if rule.over:
+            raise _Over
+
+    with suppress(_Over):
+        fit(model, loss, optim, sampler, on_step=watch, **others)
+    model.load_state_dict(best)
+
+
 def fine_tune(
     encoder: nn.Module,
     train_x: Tensor,
@@ -149,30 +182,17 @@ def fine_tune(
     """
     check_range("classes", classes, 2)
     check_range("length of train_y", len(train_y), sampler.n, sampler.n)
-    check_range("steps", optim.steps, sampler.steps_per_epoch)
     model, rule = _Classifier(encoder, classes, trainable), Patience(patience, min_delta)
-    best: dict[str, Tensor] = {}
-
-    def watch(step: int) -> None:
-        if step % sampler.steps_per_epoch:
-            return
-        rule.seen(accuracy(predict(model, validation[0], prepare), validation[1]))
-        if rule.best == len(rule.values):
-            best.update({key: value.clone() for key, value in model.state_dict().items()})
-        if rule.over:
-            raise _Over
-
-    with suppress(_Over):
-        fit(
-            model,
-            lambda batch, g: loss(model(views(train_x[batch], g)), train_y[batch]),
-            optim,
-            sampler,
-            generator=generator,
-            name=name,
-            on_step=watch,
-        )
-    model.load_state_dict(best)
+    fit_to_best(
+        model,
+        lambda batch, g: loss(model(views(train_x[batch], g)), train_y[batch]),
+        optim,
+        sampler,
+        score=lambda: accuracy(predict(model, validation[0], prepare), validation[1]),
+        rule=rule,
+        generator=generator,
+        name=name,
+    )
     guess = predict(model, test_x, prepare)
     return Tuned(
         accuracy(guess, test_y),

@@ -40,11 +40,14 @@ from mmlib.methods.clip import DualEncoder
 from mmlib.methods.cmc import CMC
 from mmlib.methods.comm import CoMM, single_masks, subset_masks
 from mmlib.methods.cross_self import CrossSelf
+from mmlib.methods.factorcl import FactorCL
+from mmlib.methods.supcon import SupCon
+from mmlib.methods.supervised import TEMPERATURE
 
 if TYPE_CHECKING:  # settings name the methods, so they cannot be imported here
     from mmlib.presets.comm_real import CommRealSettings
 
-Method = Literal["cross", "cross_self", "comm", "alone"]
+Method = Literal["cross", "cross_self", "factorcl", "comm", "alone", "supcon"]
 MASKS = {"single": single_masks, "subsets": subset_masks}
 
 
@@ -57,9 +60,10 @@ def build(
 ) -> nn.Module:
     """An untrained model of the modalities ``seen`` (numbers; by default all).
 
-    ``"cross"`` is CLIP for two modalities and CMC for more; ``"alone"`` is SimCLR of one modality,
-    with CoMM's network and nothing to hide. The same ``cfg.seed`` gives all methods the same
-    encoders, whichever modalities they see.
+    ``"cross"`` is CLIP for two modalities and CMC for more; ``"factorcl"`` takes two; ``"alone"``
+    is SimCLR of one, with CoMM's network and nothing to hide; ``"supcon"`` is CoMM's network
+    with a loss that takes classes after the modalities, at the released temperature of 0.07. The
+    same ``cfg.seed`` gives all methods the same encoders, whichever modalities they see.
 
     With ``cfg.encoders`` ``"published"`` a modality that names a network of the paper's gets it
     (:mod:`mmlib.methods.published`); any other has that of its kind.
@@ -68,9 +72,10 @@ def build(
     turned by up to 15 degrees); entries of a vector, or steps of a sequence, zeroed, and noise
     added; 30 % of a table's columns from other rows; 15 % of a text's words masked. What Cross and
     Cross+Self align across modalities is only cropped, as in CoMM's released code, or
-    (``cfg.align``) changed as strongly.
+    (``cfg.align``) changed as strongly. FactorCL's views are CoMM's, for both modalities.
 
-    Raises ``ValueError`` for another ``method`` and where ``"alone"`` sees more than one.
+    Raises ``ValueError`` for another ``method``, where ``"alone"`` sees more than one modality and
+    where ``"factorcl"`` does not see two.
     """
     check_choice("method", method, get_args(Method))
     torch.manual_seed(cfg.seed)
@@ -87,6 +92,10 @@ def build(
         if len(modalities) == 2:
             return DualEncoder(pooled, heads, augment=aligned, **prepare)
         return CMC(pooled, heads, augment=aligned, temperature=cfg.temperature, **prepare)
+    if method == "factorcl":
+        features = [e.out_features for e in pooled]
+        wide = {"width": cfg.width, "hidden": cfg.width}
+        return FactorCL(pooled, features, **wide, augment=strong, **prepare)
     options = {"augment": strong, "temperature": cfg.temperature, **prepare}
     if method == "cross_self":
         heads = [
@@ -97,6 +106,9 @@ def build(
     adapters = [_adapter(m, e, cfg) for m, e in zip(modalities, encoders, strict=True)]
     fusion = FusionTransformer(cfg.width, heads=cfg.heads)
     head = ProjectionHead(cfg.width, cfg.head_hidden, cfg.head_features)
+    if method == "supcon":
+        options |= {"temperature": TEMPERATURE}
+        return SupCon(encoders, adapters, fusion, head, **options)
     if method == "alone":
         check_choice("modalities that 'alone' sees", len(modalities), [1])
         options |= {"convention": "released", "masks": [[True]]}  # NT-Xent of two views

@@ -45,6 +45,9 @@ class CommRealSettings(Settings):
 
     crop_low: float = Field(gt=0, le=1, description="smallest share of an image in a view")
     epochs: int = Field(ge=1, description="passes over the training part in each training")
+    patience: int = Field(
+        ge=1, description="passes without a lower validation loss that end learning from labels"
+    )
     batch_size: int = Field(ge=2, description="samples a step")
     learning_rate: float = Field(gt=0, description="of AdamW, constant")
     weight_decay: float = Field(ge=0, description="of AdamW")
@@ -64,7 +67,7 @@ PRESETS = {
         "encoders": "small",
         "trunk_width": 4, "encoder_depth": 1, "encoder_heads": 2, "encoder_hidden": 16,
         "width": 16, "heads": 2, "head_hidden": 16, "head_features": 8, "temperature": 0.1,
-        "crop_low": 0.6, "epochs": 1, "batch_size": 360, "learning_rate": 1e-3,
+        "crop_low": 0.6, "epochs": 1, "patience": 1, "batch_size": 360, "learning_rate": 1e-3,
         "weight_decay": 1e-2, "precision": "float32",
         "probe_penalty": "l2", "components": 10, "resamples": 20, "most_modalities": 3,
         "timed_steps": 1,
@@ -75,7 +78,7 @@ PRESETS = {
         "encoders": "small",
         "trunk_width": 16, "encoder_depth": 1, "encoder_heads": 4, "encoder_hidden": 128,
         "width": 64, "heads": 4, "head_hidden": 64, "head_features": 64, "temperature": 0.1,
-        "crop_low": 0.6, "epochs": 30, "batch_size": 128, "learning_rate": 3e-3,
+        "crop_low": 0.6, "epochs": 30, "patience": 3, "batch_size": 128, "learning_rate": 3e-3,
         "weight_decay": 1e-2, "precision": "float32",
         "probe_penalty": "l2", "components": 100, "resamples": 500, "most_modalities": 6,
         "timed_steps": 12,
@@ -86,7 +89,7 @@ PRESETS = {
         "encoders": "small",
         "trunk_width": 16, "encoder_depth": 1, "encoder_heads": 4, "encoder_hidden": 128,
         "width": 64, "heads": 8, "head_hidden": 128, "head_features": 64, "temperature": 0.1,
-        "crop_low": 0.3, "epochs": 50, "batch_size": 64, "learning_rate": 1e-3,
+        "crop_low": 0.3, "epochs": 50, "patience": 5, "batch_size": 64, "learning_rate": 1e-3,
         "weight_decay": 1e-2, "precision": "float32",
         "probe_penalty": "l2", "components": 200, "resamples": 1000, "most_modalities": 6,
         "timed_steps": 20,
@@ -98,7 +101,7 @@ PRESETS = {
         "encoders": "published",
         "trunk_width": 64, "encoder_depth": 5, "encoder_heads": 5, "encoder_hidden": 2048,
         "width": 40, "heads": 8, "head_hidden": 512, "head_features": 256, "temperature": 0.1,
-        "crop_low": 0.08, "epochs": 100, "batch_size": 64, "learning_rate": 1e-3,
+        "crop_low": 0.08, "epochs": 100, "patience": 10, "batch_size": 64, "learning_rate": 1e-3,
         "weight_decay": 1e-2, "precision": "float32",
         "probe_penalty": "unsquared", "components": 200, "resamples": 1000, "most_modalities": 6,
         "timed_steps": 20,
