@@ -148,7 +148,13 @@ def label_posterior(
 
 
 def table_posterior(
-    known_table: Tensor, known_labels: Tensor, table: Tensor, n_classes: int, *, seed: int
+    known_table: Tensor,
+    known_labels: Tensor,
+    table: Tensor,
+    n_classes: int,
+    *,
+    categorical: Sequence[int] = (),
+    seed: int,
 ) -> Tensor:
     """What a table that stays in place tells: gradient boosting, fitted where labels are public.
 
@@ -157,6 +163,7 @@ def table_posterior(
         known_labels: (M,), integers from 0 to K - 1.
         table: (N, C), beside what was released.
         n_classes: K.
+        categorical: columns whose numbers are codes of categories, at most 255 each.
         seed: of the boosting.
 
     Returns chances (N, K); classes that no known record has get 0.
@@ -173,7 +180,13 @@ def table_posterior(
     size = check_shape("known_table", known_table, "M C", M=len(known_labels))
     check_shape("table", table, "N C", C=size["C"])
     model = HistGradientBoostingClassifier(
-        max_iter=25, learning_rate=0.2, max_leaf_nodes=8, early_stopping=False, random_state=seed
+        max_iter=25,
+        max_leaf_nodes=8,
+        learning_rate=0.1,
+        l2_regularization=1.0,  # or a rare class's Newton step runs away, and with it all others
+        categorical_features=list(categorical),
+        early_stopping=False,
+        random_state=seed,
     )
     model.fit(known_table.cpu().numpy(), known_labels.cpu().numpy())
     found = torch.zeros(len(table), n_classes, dtype=torch.float64)

@@ -80,7 +80,8 @@ class DoubleRR(Terms):
             released labels) or "records" (grouped by their true ones, as the paper prints it).
         neighbours: k of the nearest draw; without it draws are uniform.
         floor: gamma, chance of a uniform draw nevertheless.
-        largest_pool: images of the largest class's pool; goes with ``neighbours``.
+        largest_pool: images of the largest class's pool, for ``neighbours``. Where it is not said,
+            each pool may have more than k; with a floor it has to be.
         divergence: of given pools, the largest log-ratio of a class's own distribution to its
             pool's. 0 is the theorem's assumption. Infinite, the default, is what any image that
             can be kept and is not in the pool makes it.
@@ -103,12 +104,16 @@ class DoubleRR(Terms):
         super().__post_init__()
         check_choice("pools", self.pools, ("given", "released", "records"))
         check_range("divergence", self.divergence, 0.0)
-        if (self.neighbours is None) != (self.largest_pool is None):
-            raise ValueError("neighbours and largest_pool go together; one of them is missing")
+        if self.neighbours is not None:
+            check_range("neighbours", self.neighbours, 1)
+        elif self.largest_pool is not None:
+            raise ValueError("largest_pool needs neighbours: it is of nearest draws")
+        if self.floor and self.largest_pool is None:
+            raise ValueError("floor needs neighbours and largest_pool, which its bound depends on")
 
     def _cost(self, notion: str, order: float) -> Guarantee:
         noise, k = self.noise_label, self.n_classes
-        near = self.neighbours is not None and self.neighbours < self.largest_pool
+        near = self.neighbours is not None and self.neighbours < (self.largest_pool or math.inf)
         if self.pools == "released" and notion == "population":
             return Guarantee(
                 math.inf, order, "the image itself turns up in place of other records' images"

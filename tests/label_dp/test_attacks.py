@@ -115,6 +115,29 @@ def test_a_table_in_place_is_read_like_a_label():
     assert (both == labels[400:]).sum() >= (found.argmax(1) == labels[400:]).sum()
 
 
+def test_a_table_of_many_rare_classes_is_read_and_codes_have_no_order():
+    """150 classes of some ten known rows each, told by one number; then classes told by a code."""
+    g = generator()
+    labels = torch.randint(150, (3_000,), generator=g)
+    table = labels[:, None] + 0.01 * torch.randn(3_000, 1, generator=g)
+    found = table_posterior(table[:1_500], labels[:1_500], table[1_500:], 150, seed=0)
+    assert (found.argmax(1) == labels[1_500:]).double().mean() > 0.6
+    codes = torch.randint(60, (3_000, 1), generator=g)
+    sides = torch.randint(2, (60,), generator=g)[codes[:, 0]]
+    share = {
+        columns: (
+            table_posterior(
+                codes[:1_500], sides[:1_500], codes[1_500:], 2, categorical=columns, seed=0
+            ).argmax(1)
+            == sides[1_500:]
+        )
+        .double()
+        .mean()
+        for columns in ((), (0,))
+    }
+    assert share[0,] > max(0.97, share[()] + 0.03)
+
+
 def test_own_images_are_recognised():
     images = torch.arange(40).reshape(10, 1, 2, 2)
     source = torch.tensor([0, 3, 2, 2, 4, 9, 6, 7, 7, 9])

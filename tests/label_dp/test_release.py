@@ -87,7 +87,9 @@ def test_terms_are_frozen_and_checked():
     for wrong, message in (
         ({"pools": "public"}, "pools is 'public'; allowed"),
         ({"table": "away"}, "table is 'away'; allowed"),
-        ({"neighbours": 3}, "neighbours and largest_pool go together"),
+        ({"largest_pool": 3}, "largest_pool needs neighbours"),
+        ({"neighbours": 3, "floor": 0.2}, "floor needs neighbours and largest_pool"),
+        ({"neighbours": 0}, "neighbours is 0"),
         ({"n_classes": 1}, "n_classes is 1; allowed"),
     ):
         with pytest.raises(ValueError, match=message):
