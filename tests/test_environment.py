@@ -17,8 +17,9 @@ def pins(text: str) -> dict[str, str]:
 
 def direct() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
-    return [Requirement(r) for r in [*project["dependencies"], *(r for e in extras for r in e)]]
+    extras = project["optional-dependencies"]
+    pinned = [r for name, extra in extras.items() if name != "real" for r in extra]
+    return [Requirement(r) for r in [*project["dependencies"], *pinned]]
 
 
 def test_conda_environment_has_the_pins_of_requirements_txt():

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range
+from mmlib.augment.image import Normalize
+from mmlib.augment.transform import as_it_is
 from mmlib.data import (
     digits,
     mimic,
@@ -22,6 +24,7 @@ from mmlib.data import (
     vision_touch,
 )
 from mmlib.data.image_table import ImageTable
+from mmlib.encoders import pretrained
 from mmlib.encoders.table import TableSchema
 from mmlib.encoders.text import SPECIAL, WordTokenizer
 
@@ -39,7 +42,9 @@ class Modality:
     tokens; ``upright`` says of images that their mirror images are something else, ``blurred`` that
     their views are blurred half of the time. ``changes`` are what makes the views of vectors and
     sequences, in that order. ``network`` names the paper's encoder of it in
-    :mod:`mmlib.methods.published`, if there is one.
+    :mod:`mmlib.methods.published`, if there is one; ``ids`` are its own ids (V,) of a text's, where
+    it is a pre-trained one, and then ``features`` are those that raw features count, the most
+    frequent.
     """
 
     name: str
@@ -52,6 +57,7 @@ class Modality:
     blurred: bool = False
     changes: tuple[Literal["drop", "noise"], ...] = ("drop", "noise")
     network: str = ""
+    ids: Tensor | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,8 @@ def as_vectors(modality: Modality, batch: Tensor) -> Tensor:
         return batch.mean(dim=1)
     if modality.kind == "text":
         counts = torch.zeros(len(batch), modality.features, device=batch.device)
-        counts.scatter_add_(1, batch, torch.ones_like(batch, dtype=counts.dtype))
+        known = batch < modality.features
+        counts.scatter_add_(1, batch * known, known.to(counts.dtype))
         return counts[:, len(SPECIAL) :]
     return batch
 
@@ -238,16 +245,69 @@ def of_films(data: dict[str, mmimdb.Part], *, words: int, length: int) -> Multim
     """MM-IMDb: ``image``, the poster, and ``plot``, by the words of the training part's plots."""
     tokenizer = WordTokenizer.fit(data["train"].plots, max_size=words)
     modalities = (
-        Modality("image", "image", data["train"].posters.shape[-1], blurred=True),
+        Modality("image", "image", _side(data), blurred=True),
         Modality("plot", "text", len(tokenizer), length=length),
     )
+    inputs = {
+        name: (part.posters, tokenizer.encode(part.plots, length).to(part.genres.device))
+        for name, part in data.items()
+    }
+    return _of_genres(modalities, data, inputs)
+
+
+def of_films_as_pieces(data: dict[str, mmimdb.Part], *, words: int, length: int) -> Multimodal:
+    """MM-IMDb for the paper's pre-trained encoders: ``image``, and ``plot`` in their pieces.
+
+    Views are of posters and of pieces, so the frozen encoders run in every step, as in the released
+    code. Raw features count the ``words`` most frequent pieces.
+    """
+    ids, theirs = pretrained.piece_ids({name: part.plots for name, part in data.items()}, length)
+    modalities = (
+        Modality("image", "image", _side(data), blurred=True, network="clip_image"),
+        Modality(
+            "plot", "text", min(words, len(theirs)), length=length, network="clip_text", ids=theirs
+        ),
+    )
+    device = data["train"].genres.device
+    inputs = {name: (part.posters, ids[name].to(device)) for name, part in data.items()}
+    return _of_genres(modalities, data, inputs)
+
+
+def of_films_as_tokens(data: dict[str, mmimdb.Part], *, length: int) -> Multimodal:
+    """MM-IMDb as what these encoders give, computed once: ``image`` and ``plot``, sequences.
+
+    Neither poster nor plot is augmented; views are those of sequences, of tokens.
+    """
+    ids, theirs = pretrained.piece_ids({name: part.plots for name, part in data.items()}, length)
+    image, text = pretrained.image_tokens(), pretrained.text_tokens(theirs)
+    inputs = {
+        name: (
+            pretrained.tokens_of(image, part.posters, Normalize()),
+            pretrained.tokens_of(text, ids[name].to(part.genres.device), as_it_is),
+        )
+        for name, part in data.items()
+    }
+    modalities = tuple(
+        Modality(name, "sequence", encoder.out_features, network="tokens")
+        for name, encoder in {"image": image, "plot": text}.items()
+    )
+    return _of_genres(modalities, data, inputs)
+
+
+def _of_genres(
+    modalities: tuple[Modality, ...],
+    data: dict[str, mmimdb.Part],
+    inputs: dict[str, tuple[Tensor, ...]],
+) -> Multimodal:
     parts = {}
     for name, part in data.items():
-        device = part.genres.device
-        plots = tokenizer.encode(part.plots, length).to(device)
-        units = torch.arange(len(part), device=device)
-        parts[name] = Part((part.posters, plots), part.genres, units)
+        units = torch.arange(len(part), device=part.genres.device)
+        parts[name] = Part(inputs[name], part.genres, units)
     return Multimodal(modalities, **parts, classes=mmimdb.GENRES, target="labels")
+
+
+def _side(data: dict[str, mmimdb.Part]) -> int:
+    return data["train"].posters.shape[-1]
 
 
 def _seen_by_hand(data: dict[str, vision_touch.Part]) -> Modality:
@@ -316,5 +376,11 @@ SETS: dict[str, Callable[[int, int, int, torch.device | str], Multimodal]] = {
     },
     "mmimdb": lambda size, words, length, device: of_films(
         mmimdb.load(size, device=device), words=words, length=length
+    ),
+    "mmimdb_clip": lambda size, words, length, device: of_films_as_pieces(
+        mmimdb.load(size, device=device), words=words, length=length
+    ),
+    "mmimdb_tokens": lambda size, words, length, device: of_films_as_tokens(
+        mmimdb.load(size, device=device), length=length
     ),
 }

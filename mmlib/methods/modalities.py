@@ -66,7 +66,8 @@ def build(
     same ``cfg.seed`` gives all methods the same encoders, whichever modalities they see.
 
     With ``cfg.encoders`` ``"published"`` a modality that names a network of the paper's gets it
-    (:mod:`mmlib.methods.published`); any other has that of its kind.
+    (:mod:`mmlib.methods.published`); any other has that of its kind. A set that is made for
+    pre-trained encoders has them in any case.
 
     Views are CoMM's: parts of an image in other colours, mirrored unless it is upright (it is then
     turned by up to 15 degrees); entries of a vector, or steps of a sequence, zeroed, and noise
@@ -172,11 +173,12 @@ def _encoder(modality: Modality, cfg: CommRealSettings) -> nn.Module:
 
 
 def _has_its_own(modality: Modality, cfg: CommRealSettings) -> bool:
-    return cfg.encoders == "published" and bool(modality.network)
+    wanted = cfg.encoders == "published" or modality.network in published.PRETRAINED
+    return wanted and bool(modality.network)
 
 
 def _adapter(modality: Modality, encoder: nn.Module, cfg: CommRealSettings) -> nn.Module:
-    if modality.kind == "image":
+    if modality.kind == "image" and modality.network != "clip_image":
         with torch.no_grad():
             pixels = torch.zeros(1, 3, modality.features, modality.features)
             grid = encoder.eval()(pixels).shape[2:]

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
-from mmlib._checks import check_choice
+from mmlib._checks import check_choice, check_range
 from mmlib.data.multimodal import Modality
+from mmlib.encoders import pretrained
 from mmlib.encoders.image import GlobalPool, ResNetTrunk
 from mmlib.encoders.sequence import CausalConvolutions, GRUEncoder, StepMean
 from mmlib.encoders.vector import Perceptron
 from mmlib.fusion import IdentityAdapter, TokenAdapter, VectorAdapter
 
-NETWORKS = ("perceptron", "gru", "resnet18", "force", "force_tokens", "proprio")
+PRETRAINED = ("clip_image", "clip_text", "tokens")  # frozen encoders, and what they have given
+NETWORKS = ("perceptron", "gru", "resnet18", "force", "force_tokens", "proprio", *PRETRAINED)
 _TOKENIZED = ("perceptron", "force_tokens")  # one token for each entry of the encoder's output
+_SEQUENCES = ("gru", *PRETRAINED)  # whose output is tokens already
+
+
+class AsTokens(nn.Module):
+    """Tokens (B, T, D) of any precision, computed earlier, as they are."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.out_features = width
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens.float()
 
 
 def encoder(modality: Modality, width: int) -> nn.Module:
     """The encoder of that experiment, for a fusion of ``width``.
 
     ``perceptron`` is that of MIMIC's table and ``gru`` that of its series; ``resnet18``, ``force``
-    (``force_tokens`` for the regression) and ``proprio`` are those of Vision & Touch. Raises
-    ``ValueError`` for another name. Source: CoMM, released code.
+    (``force_tokens`` for the regression) and ``proprio`` are those of Vision & Touch.
+    ``clip_image`` and ``clip_text`` are those of MM-IMDb, frozen (:mod:`mmlib.encoders.pretrained`,
+    which says what it raises), and ``tokens`` stands for either, computed earlier. Raises
+    ``ValueError`` for another name, and where a pre-trained encoder's width is not the fusion's,
+    which takes its tokens as they are. Source: CoMM, released code.
     """
     name, features = check_choice("network", modality.network, NETWORKS), modality.features
+    if name in PRETRAINED:
+        found = _pretrained(modality)
+        n = found.out_features
+        check_range("width, of pre-trained tokens,", width, n, n)
+        return found
     if name == "perceptron":
         return Perceptron([features, 10, 10])
     if name == "gru":
@@ -34,14 +56,26 @@ def encoder(modality: Modality, width: int) -> nn.Module:
     return CausalConvolutions(features, 128 if name == "force_tokens" else width)
 
 
+def _pretrained(modality: Modality) -> nn.Module:
+    if modality.network == "tokens":
+        return AsTokens(modality.features)
+    if modality.network == "clip_image":
+        return pretrained.image_tokens()
+    return pretrained.text_tokens(modality.ids)
+
+
 def adapter(modality: Modality, encoder: nn.Module, width: int) -> nn.Module:
-    """Tokens from the output of :func:`encoder`, for any but an image."""
+    """Tokens from the output of :func:`encoder`, unless that is a map."""
     if modality.network in _TOKENIZED:
         return VectorAdapter(encoder.out_features, width)
-    return IdentityAdapter() if modality.network == "gru" else TokenAdapter(width)
+    return IdentityAdapter() if modality.network in _SEQUENCES else TokenAdapter(width)
 
 
 def pooled(modality: Modality, encoder: nn.Module) -> nn.Module:
     """One vector for a sample, as methods without tokens need it."""
-    wrap = {"resnet18": GlobalPool, "gru": StepMean}.get(modality.network)
+    wrap = {
+        "resnet18": GlobalPool,
+        "clip_text": pretrained.PieceMean,
+        **dict.fromkeys(("gru", "clip_image", "tokens"), StepMean),
+    }.get(modality.network)
     return wrap(encoder) if wrap else encoder

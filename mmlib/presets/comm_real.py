@@ -10,7 +10,8 @@ Data = Literal[
     "digits", "mosi", "mosi_words", "products_title", "products_table",
     "multibench_mosi", "multibench_urfunny", "multibench_mustard", "multibench_mimic",
     "multibench_visionandtouch_cp", "multibench_visionandtouch_cp_clean",
-    "multibench_visionandtouch_ee", "multibench_visionandtouch_ee_clean", "mmimdb",
+    "multibench_visionandtouch_ee", "multibench_visionandtouch_ee_clean",
+    "mmimdb", "mmimdb_clip", "mmimdb_tokens",
     "triples", "triples_free",
 ]  # fmt: skip
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmlib.evaluate.fine_tune import Patience, fine_tune, predict
+from mmlib.evaluate.fine_tune import Patience, fine_tune, fit_to_best, predict
 from mmlib.label_dp.learning import forward_loss
 from mmlib.train import EpochSampler, Optim
 
@@ -192,3 +192,26 @@ def test_wrong_arguments_are_named(data, encoder):
         tune(data, encoder, sampler=EpochSampler(64, 64, seed=0))
     with pytest.raises(ValueError, match="classes is 1"):
         tune(data, encoder, classes=1)
+
+
+def test_any_model_ends_as_its_best_epoch_left_it():
+    model, seen, scores = nn.Linear(1, 1), [], iter([1.0, 3.0, 2.0, 0.0, 9.0])
+
+    def score():
+        seen.append(model.weight.detach().clone())
+        return next(scores)
+
+    rule = Patience(2, 0.0)
+    fit_to_best(
+        model,
+        lambda rows, generator: model.weight.square().sum(),
+        Optim(steps=10, learning_rate=0.1),
+        EpochSampler(4, 2, seed=0),
+        score=score,
+        rule=rule,
+        generator=torch.Generator().manual_seed(0),
+        progress=False,
+    )
+    assert rule.values == [1.0, 3.0, 2.0, 0.0]  # of epochs of two steps; the fifth was not made
+    assert torch.equal(model.weight, seen[1])
+    assert not torch.equal(seen[1], seen[3])
