@@ -1,8 +1,10 @@
-"""A frozen copy of a network, with less to compute: for whoever only runs it."""
+"""Networks whose weights stay: a frozen copy with less to compute, and a frozen while."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import TypeVar
 
@@ -32,8 +34,8 @@ def folded(network: Network) -> Network:
     >>> torch.allclose(folded(network)(images), network(images), atol=1e-6)
     True
     """
-    frozen = copy.deepcopy(network).eval()
-    for module in list(frozen.modules()):
+    copied = copy.deepcopy(network).eval()
+    for module in list(copied.modules()):
         for (name, layer), (after, norm) in pairwise(list(module.named_children())):
             if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, name, fuse_conv_bn_eval(layer, norm))
@@ -44,4 +46,17 @@ def folded(network: Network) -> Network:
             first.bias *= unit.slope
             second.weight /= unit.slope
             module[1] = nn.SiLU(inplace=True)
-    return frozen.eval().requires_grad_(False)
+    return copied.eval().requires_grad_(False)
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """No gradient is asked of the parameters, so none of what it would need is kept."""
+    learned = [p for p in network.parameters() if p.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
