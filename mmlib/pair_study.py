@@ -11,6 +11,7 @@ from torch.nn.functional import one_hot
 from mmlib._checks import check_range, check_shape
 from mmlib.augment.image import ResizedCrop
 from mmlib.data import trifeature
+from mmlib.encoders.folded import folded
 from mmlib.evaluate.features import embed_pairs
 from mmlib.evaluate.probe import ProbeResult, linear_probe
 from mmlib.methods.image_pairs import build
@@ -131,7 +132,7 @@ class PairStudy:
         sides, images = (pairs.first, pairs.second), self.images[split]
         if crops is None:
             return embed_pairs(model, [images] * 2, sides)
-        model.eval()
+        model = folded(model.eval())
         crop = ResizedCrop(self.cfg.image_size, scale=(0.5, 1.0))
         batches = zip(*(side.split(256) for side in sides), strict=True)
         found = [model.embed([crop(images[k], crops) for k in batch]).float() for batch in batches]

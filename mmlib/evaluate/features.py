@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmlib._checks import check_range, check_shape
+from mmlib.encoders.folded import folded
 
 
 @torch.no_grad()
@@ -33,7 +34,7 @@ def embed_pairs(
         raise ValueError(f"places has {len(places)} entries for {len(inputs)} modalities")
     for place in places:
         check_shape("places", place, "P", P=len(places[0]))
-    method.eval()
+    method = folded(method.eval())
     encoded, rows = [], []
     for k, (x, place) in enumerate(zip(inputs, places, strict=True)):
         used, row = place.to(x.device).unique(return_inverse=True)

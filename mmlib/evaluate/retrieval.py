@@ -25,7 +25,10 @@ MEASURES = {  # what retrieval() gives, and what that is
     for measure, meaning in _MEANINGS.items()
 }
 _COMPARED = 1 << 21  # similarities at once: 8 MiB
-_COMPUTED = 1 << 23  # at once: 64 MiB in float64; a product of few rows is slow
+_ANEW = 1 << 18  # numbers at once where similarities are computed anew
+_SHARE = 1 / 64  # of a block's pairs above which a product of all is quicker than one by one
+
+_Units = tuple[Tensor, Tensor]  # embeddings (Q, D) and (I, D) of length 1 in float64
 
 
 def retrieval(
@@ -50,14 +53,17 @@ def retrieval(
     100.0
     """
     c = check_range("captions_per_image", captions_per_image, 1)
+    units = None
     if not isinstance(similarity, Tensor):
-        similarity = _cosine(*similarity)
+        units = _units(*similarity)
+        with torch.autocast(units[0].device.type, enabled=False):
+            similarity = units[0].float() @ units[1].float().T
     n, total = check_shape("similarity", similarity, "N C").values()
     if total != n * c:
         raise ValueError(f"there are {total} captions of {n} images; allowed: {n * c}")
     caption = torch.arange(total)
-    i2t = _rank(similarity, own=caption.view(n, c))
-    t2i = _rank(similarity.T, own=caption[:, None] // c)
+    i2t = _rank(similarity, caption.view(n, c), units)
+    t2i = _rank(similarity.T, caption[:, None] // c, units and units[::-1])
     return {**i2t.summary("i2t"), **t2i.summary("t2i")}
 
 
@@ -104,28 +110,53 @@ class _Ranks:
         return {**recalls, f"median_rank.{direction}": float((low + high) // 2)}
 
 
-def _rank(similarity: Tensor, own: Tensor) -> _Ranks:
-    """Ranks of the Q rows of ``similarity`` (Q, I); ``own`` (Q, c) says which items are a row's."""
+def _rank(similarity: Tensor, own: Tensor, units: _Units | None = None) -> _Ranks:
+    """Ranks of the Q rows of ``similarity`` (Q, I); ``own`` (Q, c) says which items are a row's.
+
+    With ``units``, whose product it is in float32, ranks are those of the product in float64,
+    rounded to float32, so that pairs that are equal but for rounding stay tied. The error of a
+    float32 product is bounded: only items so near to a query's best own one that the bound leaves
+    their order open are computed anew. Needs full float32 products, which is what torch does
+    unless told otherwise.
+    """
+    slack = 0.0
+    if units is not None:  # D rounded products and sums, of numbers that were rounded before
+        slack = (0.51 * units[0].shape[1] + 4) * torch.finfo(torch.float32).eps
     better, level_own, level_all = torch.empty(3, len(own), dtype=torch.long)
     for queries in torch.arange(len(own)).split(max(1, _COMPARED // similarity.shape[1])):
-        block = similarity[queries[0] : queries[-1] + 1]
+        here = slice(int(queries[0]), int(queries[-1]) + 1)
+        block, mine = similarity[here], own[here].to(similarity.device)
         if not block.sum().isfinite():  # nan is no better than anything: it would rank first
             raise ValueError("similarity holds nan or infinity; allowed: finite numbers")
-        level = block.gather(1, own[queries].to(block.device))
-        best = level.amax(1, keepdim=True)
-        better[queries] = (block > best).count_nonzero(1).cpu()
-        level_own[queries] = (level == best).count_nonzero(1).cpu()
-        level_all[queries] = (block == best).count_nonzero(1).cpu()
+
+        def exact(row: Tensor, item: Tensor, block=block, here=here) -> Tensor:
+            if units is None:
+                return block[row, item]
+            return _cosines(units[0][here], units[1], row, item)
+
+        rows = torch.arange(len(block), device=block.device)
+        level = exact(rows.repeat_interleave(own.shape[1]), mine.flatten()).view_as(mine)
+        best = level.amax(1)
+        above = block > best[:, None] + slack
+        row, item = (above ^ (block >= best[:, None] - slack)).nonzero().unbind(1)
+        value = exact(row, item)
+        higher = row[value > best[row]].bincount(minlength=len(block))
+        better[here] = (above.count_nonzero(1) + higher).cpu()
+        level_own[here] = (level == best[:, None]).count_nonzero(1).cpu()
+        level_all[here] = row[value == best[row]].bincount(minlength=len(block)).cpu()
     return _Ranks(better, level_own, level_all - level_own)
 
 
-def _cosine(images: Tensor, captions: Tensor) -> Tensor:
-    """Cosine similarities (N, C) of embeddings (N, D) and (C, D).
-
-    Computed in float64 and rounded to float32: pairs that are equal but for rounding stay tied.
-    """
+def _units(images: Tensor, captions: Tensor) -> _Units:
     d = check_shape("images", images, "N D")["D"]
     check_shape("captions", captions, "C D", D=d)
-    images, captions = (F.normalize(z.double(), dim=1) for z in (images, captions))
-    blocks = images.split(max(1, _COMPUTED // max(1, len(captions))))
-    return torch.cat([(block @ captions.T).float() for block in blocks])
+    return F.normalize(images.double(), dim=1), F.normalize(captions.double(), dim=1)
+
+
+def _cosines(queries: Tensor, items: Tensor, row: Tensor, item: Tensor) -> Tensor:
+    """Of pairs (E,) of a row of ``queries`` and one of ``items``: in float64, then rounded."""
+    if len(row) > _SHARE * len(queries) * len(items):
+        return (queries @ items.T)[row, item].float()
+    at_once = max(1, _ANEW // queries.shape[1])
+    pairs = zip(row.split(at_once), item.split(at_once), strict=True)
+    return torch.cat([(queries[i] * items[j]).sum(1).float() for i, j in pairs])

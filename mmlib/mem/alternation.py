@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from mmlib import losses
 from mmlib._checks import check_range, check_shape
+from mmlib.encoders.folded import folded
 from mmlib.encoders.text import SPECIAL
 from mmlib.mem import noise as noises
 from mmlib.mem.settings import Protection
@@ -42,8 +42,9 @@ class Alternation:
     """The noise and the triggers made so far, and the three minimisations that use each other's.
 
     ``owner`` (N,) says which row of ``noise`` and ``triggers`` each image has; ``visits`` has the
-    means of each visit. Images and noise may lie on another device than the surrogate: a batch is
-    brought to the surrogate's.
+    means of each visit. A visit asks ``fixed``: the surrogate as it is then, frozen, which is
+    quicker and the same up to rounding. Images and noise may lie on another device than the
+    surrogate: a batch is brought to the surrogate's.
     """
 
     checkpoint: Path | None = None  # of the surrogate's training
@@ -65,6 +66,7 @@ class Alternation:
         if settings.drop_last:
             check_range("batch_size with drop_last", settings.batch_size, 2, n)
         self.surrogate, self.images, self.captions = surrogate, images, captions
+        self.fixed = surrogate
         self.settings, self.generator, self.device = settings, generator, surrogate.log_scale.device
         self.visits: list[dict[str, float]] = []
         self.owner, worn_by = torch.arange(n, device=self.device), images
@@ -95,7 +97,7 @@ class Alternation:
 
     def visit(self, with_triggers: bool) -> dict[str, float]:
         """Improve all triggers (if asked) and all noise, batch by batch, the surrogate frozen."""
-        self.surrogate.eval()
+        self.fixed = folded(self.surrogate.eval())
         seen: dict[str, list[Tensor]] = defaultdict(list)
         order = torch.randperm(len(self.images), generator=self.generator, device=self.device)
         size, bfloat16 = self.settings.batch_size, self.settings.precision == "bfloat16"
@@ -121,7 +123,7 @@ class Alternation:
 
     def improve_triggers(self, rows: Tensor, seen: dict[str, list[Tensor]]) -> None:
         """HotFlip on true pairs. The images are embedded once for all words that are tried."""
-        model, project = self.surrogate, self.surrogate.projections[1]
+        model, project = self.fixed, self.fixed.projections[1]
         with torch.no_grad():
             images = model.projections[0](model.encoders[0](self._prepared(self._noisy(rows))))
             scale = model.scale
@@ -155,7 +157,7 @@ class Alternation:
         So noise and trigger learn each other, and not what the caption says. No gradient flows
         into the text; where it stays the same it is encoded once.
         """
-        model, bodies, values = self.surrogate, self._caption(rows), []
+        model, bodies, values = self.fixed, self._caption(rows), []
         triggers, n = self.triggers[self.owner[rows]], len(rows)
 
         @torch.no_grad()
@@ -171,22 +173,21 @@ class Alternation:
         def loss(noisy: Tensor) -> Tensor:
             facing = texts(self._shuffled(n)) if fixed is None else fixed
             vectors = model.projections[0](model.encoders[0](self._prepared(noisy)))
-            value = losses.clip(vectors, facing, scale=model.scale.detach())
+            value = losses.clip(vectors, facing, scale=model.scale)
             values.append(value.detach())
             return value
 
         mine, owner = self._mine(rows)
-        with frozen(model):
-            improved = noises.pgd(
-                _rows(self.images, rows),
-                _rows(self.noise, mine),
-                loss,
-                epsilon=self.settings.epsilon,
-                step_size=self.settings.step_size,
-                steps=self.settings.noise_steps,
-                maximise=self.settings.maximise,
-                owner=owner,
-            )
+        improved = noises.pgd(
+            _rows(self.images, rows),
+            _rows(self.noise, mine),
+            loss,
+            epsilon=self.settings.epsilon,
+            step_size=self.settings.step_size,
+            steps=self.settings.noise_steps,
+            maximise=self.settings.maximise,
+            owner=owner,
+        )
         self.noise[mine.to(self.noise.device)] = improved.to(self.noise.device)
         seen["noise_before"].append(values[0])
         seen["noise_after"].append(values[-1])
@@ -252,16 +253,3 @@ class Alternation:
 def _rows(kept: Tensor, rows: Tensor) -> Tensor:
     """Some rows of what may be kept on another device."""
     return kept[rows.to(kept.device)].to(rows.device)
-
-
-@contextmanager
-def frozen(model: torch.nn.Module) -> Iterator[None]:
-    """No gradient is asked of the parameters, so none of what it would need is kept."""
-    learned = [p for p in model.parameters() if p.requires_grad]
-    for parameter in learned:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learned:
-            parameter.requires_grad_(True)

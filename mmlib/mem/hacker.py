@@ -13,10 +13,10 @@ from torch import Tensor
 from mmlib import losses
 from mmlib._checks import check_range, check_shape
 from mmlib.augment.transform import Transform
+from mmlib.encoders.folded import frozen
 from mmlib.encoders.text import END, PAD, SPECIAL, UNKNOWN, Tokenizer
 from mmlib.evaluate.retrieval import retrieval
 from mmlib.mem import noise as noises
-from mmlib.mem.alternation import frozen
 from mmlib.mem.published import Protected
 from mmlib.mem.trigger import word_shares
 from mmlib.methods.clip import DualEncoder

@@ -44,6 +44,34 @@ def test_reading_single_rows_changes_nothing(causal):
     torch.testing.assert_close(transformer(x, causal=causal, rows=rows), full, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("single", [False, True])
+def test_rows_that_occur_often_need_to_be_given_once(depth, single):
+    torch.manual_seed(0)
+    transformer = Transformer(width=16, depth=depth, heads=4)
+    few, of = torch.randn(4, 16), torch.randint(4, (3, 7))
+    rows = torch.tensor([6, 0, 3]) if single else None
+    torch.testing.assert_close(
+        transformer(few, causal=True, rows=rows, of=of),
+        transformer(few[of], causal=True, rows=rows),
+        atol=1e-5, rtol=0,
+    )  # fmt: skip
+
+
+def test_one_row_has_the_gradients_it_has_among_all():
+    torch.manual_seed(0)
+    block = Block(width=12, heads=3, depth=1)
+    for bias in (block.query.bias, block.key_value.bias):
+        nn.init.normal_(bias)
+    x, rows = torch.randn(4, 7, 12, requires_grad=True), torch.tensor([2, 6, 0, 3])
+    alone = block(x, causal=True, rows=rows)[:, 0].square().sum()
+    among = block(x, causal=True)[torch.arange(4), rows].square().sum()
+    learned = [x, *block.parameters()]
+    pairs = zip(*(torch.autograd.grad(v, learned) for v in (alone, among)), strict=True)
+    for found, expected in pairs:
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
 def test_quick_gelu():
     x = torch.tensor([0.0, 1.0, -1.0])
     expected = torch.tensor([0.0, 0.845796, -0.154204])

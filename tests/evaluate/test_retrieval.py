@@ -78,12 +78,57 @@ def test_embeddings_mean_cosine_similarity():
     assert retrieval(scaled) == pytest.approx(retrieval(cosine))
 
 
+@pytest.mark.parametrize("share", [0, module._SHARE, 1])  # all products anew, or pairs one by one
+@pytest.mark.parametrize("size", [1e-4, 1e-6, 1e-7, 1e-8, 1e-10, 0])
+def test_items_near_the_own_one_are_told_apart_as_by_the_exact_product(size, share, monkeypatch):
+    """Captions that differ from an image's own ones by little: by more than float32 tells, or not.
+
+    The reference computes all in float64, rounds and counts.
+    """
+    g = torch.Generator().manual_seed(7)
+    images, texts = torch.randn(30, 64, generator=g), torch.randn(90, 64, generator=g).double()
+    texts += 2 * images.repeat_interleave(3, dim=0)
+    near = torch.randn(45, 64, generator=g, dtype=torch.float64)
+    texts[45:] = texts[:45] + size * near  # the second half's are the first half's again
+    unit = [torch.nn.functional.normalize(z.double(), dim=1) for z in (images, texts)]
+    exact = (unit[0] @ unit[1].T).float()
+    monkeypatch.setattr(module, "_SHARE", share)
+    assert retrieval((images, texts), 3) == retrieval(exact, 3)
+    own = torch.arange(90).view(30, 3)
+    for similarity, mine, units in (
+        (exact, own, unit), (exact.T, torch.arange(90)[:, None] // 3, unit[::-1]),
+    ):  # fmt: skip
+        rough = units[0].float() @ units[1].float().T
+        found = module._rank(rough, mine, tuple(units))
+        best = similarity.gather(1, mine).amax(1, keepdim=True)
+        assert torch.equal(found.better, (similarity > best).sum(1))
+        assert torch.equal(found.own + found.wrong, (similarity == best).sum(1))
+
+
+def test_errors_of_the_product_within_its_bound_change_nothing():
+    """A product whose rounding differs from pair to pair, planted, breaks ties where it is ranked.
+
+    As the product that says which pairs are computed anew it does not.
+    """
+    g = torch.Generator().manual_seed(7)
+    images = torch.randn(1, 64, generator=g).expand(200, -1)
+    texts = torch.randn(1, 64, generator=g).expand(200, -1)
+    units = module._units(images, texts)
+    rough = units[0].float() @ units[1].float().T
+    rough += 1e-7 * torch.randn(rough.shape, generator=g).clamp(-3, 3)
+    own = torch.arange(200)[:, None]
+    chance = random_retrieval(200, 1)
+    assert retrieval(rough, 1) != pytest.approx(chance)
+    found = module._rank(rough, own, units).summary("i2t")
+    assert found == pytest.approx({name: chance[name] for name in found})
+
+
 def test_chunks_do_not_change_the_result(monkeypatch):
     g = torch.Generator().manual_seed(6)
     pair = torch.randn(23, 4, generator=g), torch.randn(46, 4, generator=g)
     whole = retrieval(pair, 2)
     monkeypatch.setattr(module, "_COMPARED", 50)
-    monkeypatch.setattr(module, "_COMPUTED", 50)
+    monkeypatch.setattr(module, "_ANEW", 50)
     assert retrieval(pair, 2) == whole
 
 

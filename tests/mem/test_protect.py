@@ -6,6 +6,7 @@ import torch
 
 from mmlib import losses
 from mmlib.encoders.text import END, SPECIAL, START, WordTokenizer
+from mmlib.mem import alternation
 from mmlib.mem.alternation import Alternation, as_pairs
 from mmlib.mem.protect import protect
 from mmlib.mem.published import Protected
@@ -182,6 +183,29 @@ def test_a_visit_leaves_the_surrogate_alone(make_model, make_pairs):
     assert set(means) == {"trigger_before", "trigger_after", "noise_before", "noise_after"}
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_each_visit_asks_the_surrogate_as_it_is_then(make_model, make_pairs, monkeypatch):
+    """Its frozen copy finds the triggers and the first step of noise that itself would find."""
+    images, captions = make_pairs(6)
+    made = []
+    for copied in (True, False):
+        if not copied:
+            monkeypatch.setattr(alternation, "folded", lambda model: model)
+        model = make_model()
+        settings = replace(SMALL, noise_steps=1)
+        state = Alternation(model, images, captions, settings, torch.Generator().manual_seed(0))
+        for seed in range(2):
+            torch.manual_seed(seed)
+            with torch.no_grad():  # what steps in between change, statistics as well
+                for value in (*model.parameters(), *model.buffers()):
+                    if value.is_floating_point():
+                        value.add_(0.1 * torch.rand_like(value))
+            state.visit(with_triggers=True)
+        made.append((state.triggers, state.noise))
+    (triggers, noise), (same_triggers, same_noise) = made
+    assert torch.equal(triggers, same_triggers)
+    assert (noise == same_noise).float().mean() > 0.99  # ties of rounding
 
 
 @pytest.mark.parametrize("unit", ["pair", "image", "group"])

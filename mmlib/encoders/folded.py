@@ -1,0 +1,62 @@
+"""Networks whose weights stay: a frozen copy with less to compute, and a frozen while."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import TypeVar
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mmlib.encoders.transformer import QuickGELU
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@torch.no_grad()
+def folded(network: Network) -> Network:
+    """A copy in evaluation mode whose constant factors are part of its weights, which are frozen.
+
+    In evaluation mode a batch normalisation is one factor and one summand for each channel: they
+    go into the convolution that comes right before it among a module's children. The factor of
+    :class:`QuickGELU` goes into the linear layers on either side of it. What the copy gives, and
+    the gradient with respect to its input, is the network's own up to rounding. The network stays
+    as it is, and what it learns later the copy does not know.
+
+    Embeddings of a trained model and MEM's search and noise are computed with it.
+
+    >>> from mmlib.encoders.image import SmallConvNet
+    >>> network, images = SmallConvNet(4).eval(), torch.rand(2, 3, 8, 8)
+    >>> torch.allclose(folded(network)(images), network(images), atol=1e-6)
+    True
+    """
+    copied = copy.deepcopy(network).eval()
+    for module in list(copied.modules()):
+        for (name, layer), (after, norm) in pairwise(list(module.named_children())):
+            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(layer, norm))
+                setattr(module, after, nn.Identity())
+        if [type(layer) for layer in module.children()] == [nn.Linear, QuickGELU, nn.Linear]:
+            first, unit, second = module
+            first.weight *= unit.slope  # x sigmoid(a x) = silu(a x) / a
+            first.bias *= unit.slope
+            second.weight /= unit.slope
+            module[1] = nn.SiLU(inplace=True)
+    return copied.eval().requires_grad_(False)
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """No gradient is asked of the parameters, so none of what it would need is kept."""
+    learned = [p for p in network.parameters() if p.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
