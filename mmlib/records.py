@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -177,6 +178,8 @@ def start(chapter: str, parameters: Mapping[str, Any]) -> Run:
     from mmlib import plots
 
     plots.style()
+    # A page and a record say what was warned of, and not where on somebody's disk the code lies.
+    warnings.formatwarning = lambda message, kind, *_: f"{kind.__name__}: {message}\n"
     return Run(chapter, settings)
 
 

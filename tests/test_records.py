@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 
 import matplotlib.pyplot as plt
 import pytest
@@ -11,7 +12,8 @@ from mmlib import records
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # a run sets its own
     return records.start(
         "label_dp", {"preset": "smoke", "seed": 3, "folder": str(tmp_path / "run")}
     )
@@ -39,6 +41,11 @@ def test_a_record_holds_what_the_design_asks(run):
     digest = hashlib.sha256((run.folder / "metrics.csv").read_bytes()).hexdigest()
     assert record["files"] == {"empty.png": record["files"]["empty.png"], "metrics.csv": digest}
     records.verify(run.folder)
+
+
+def test_a_warning_does_not_say_where_the_code_lies(run):
+    shown = warnings.formatwarning("no optimum", UserWarning, "/home/me/mmlib/probe.py", 3, "x")
+    assert shown == "UserWarning: no optimum\n"
 
 
 def test_the_data_hash_sees_values_types_and_shapes(run):
