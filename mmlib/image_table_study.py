@@ -1,0 +1,258 @@
+"""What chapter 5 trains and scores: its pairs on a device, encoders, probes, fine-tuning, heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from mmlib import losses
+from mmlib.augment.image import ColorJitter, Compose, Resize, ResizedCrop, Rotation
+from mmlib.data import cars, digits, dvm, products
+from mmlib.data.image_table import ImageTable, Part
+from mmlib.encoders.image import ResNetTrunk, SmallConvNet
+from mmlib.encoders.table import TableSchema
+from mmlib.evaluate import fine_tune
+from mmlib.evaluate.metrics import accuracy
+from mmlib.evaluate.probe import linear_probe
+from mmlib.methods import Transform, mmcl
+from mmlib.methods.clip import DualEncoder
+from mmlib.methods.image_only import ImageOnly
+from mmlib.presets.image_table import ImageTableSettings
+from mmlib.train import EpochSampler, Optim, fit
+
+_BATCH = 2048  # images embedded at once
+
+
+class ImageTableStudy:
+    """Image-table pairs by a chapter's settings, and encoders that are trained on them.
+
+    ``generator`` gives a new generator on the device for a number, as a run's does. All trainings
+    start from the same first weights and see records in the same order.
+
+    Attributes:
+        dataset: the :class:`mmlib.data.image_table.ImageTable`.
+        private: the records to be protected: the first ``n`` are for training, the others choose.
+        test: clean records, for scores alone.
+        classes: how many, K.
+
+    >>> from mmlib.presets.base import resolve
+    >>> study = ImageTableStudy(
+    ...     resolve("image_table", {"preset": "smoke"}), lambda k: torch.Generator().manual_seed(k)
+    ... )
+    >>> x, x_test = study.embedded(study.untrained())
+    >>> x.shape, study.n, study.classes
+    (torch.Size([900, 16]), 720, 10)
+    """
+
+    def __init__(self, cfg: ImageTableSettings, generator: Callable[[int], torch.Generator]):
+        self.cfg, self.generator, self.device = cfg, generator, generator(0).device
+        self.dataset = _load(cfg, self.device)
+        train, validation, self.test = (
+            self.dataset.train, self.dataset.validation, self.dataset.test
+        )  # fmt: skip
+        self.private = Part(
+            *(torch.cat([getattr(p, f.name) for p in (train, validation)]) for f in fields(Part))
+        )
+        self.n, self.classes = len(train), len(self.dataset.classes)
+        self.sampler = EpochSampler(self.n, cfg.batch_size, seed=cfg.seed, device=self.device)
+        self.resize = Resize(cfg.image_size)
+        self.views, self.gentle = _views(cfg)
+
+    def untrained(self, rows: Tensor | None = None) -> DualEncoder:
+        """A pair of encoders with the first weights.
+
+        Values that replace others in a view are drawn from ``rows``, by default the training rows;
+        a last column beyond the schema's is the label.
+        """
+        torch.manual_seed(self.cfg.seed)
+        rows, schema = self.dataset.train.table if rows is None else rows, self.dataset.schema
+        small = self.cfg.trunk == "small"
+        trunk = SmallConvNet(self.cfg.width) if small else ResNetTrunk(50)
+        if rows.shape[1] > schema.n_columns:
+            schema = TableSchema(schema.n_continuous, (*schema.cardinalities, self.classes))
+        model = mmcl.mmcl(trunk, schema, rows, views=self.views, size=self.cfg.image_size)
+        return model.to(self.device)
+
+    def pretrain(
+        self,
+        images: Tensor,
+        table: Tensor,
+        name: str,
+        *,
+        rows: Tensor | None = None,
+        note: Callable[[int, float], None] | None = None,
+    ) -> DualEncoder:
+        """A model trained on the first n pairs; ``note`` gets steps and matching on test pairs."""
+        model, every = self.untrained(rows), max(1, self.cfg.steps // self.cfg.points)
+
+        def watch(step: int) -> None:
+            if note and (step % every == 0 or step == self.cfg.steps):
+                note(step, self.matching(model, self.test.images, self.test.table))
+
+        watch(0)
+        self._fit(model, lambda batch, g: model.loss((images[batch], table[batch]), g), name, watch)
+        return model
+
+    def pretrain_alone(self, objective: str, name: str) -> ImageOnly:
+        """An image encoder trained on the first n images alone, see :class:`ImageOnly`."""
+        pair, images = self.untrained(), self.private.images
+        model = ImageOnly(
+            pair.encoders[0], objective, augment=self.views, prepare=pair.prepare[0], momentum=0.99
+        ).to(self.device)
+        self._fit(model, lambda batch, g: model.loss([images[batch]], g), name)
+        return model
+
+    @torch.no_grad()
+    def matching(self, model: DualEncoder, images: Tensor, table: Tensor) -> float:
+        """Mean over full batches of the share (%) of images whose own row is nearest."""
+        model.eval()
+        size = self.cfg.match_batch
+        batches = zip(images.split(size), table.split(size), strict=True)
+        pairs = [model.embed(b).chunk(2, dim=1) for b in batches if len(b[0]) == size]
+        return torch.stack([losses.match_accuracy(u, v) for u, v in pairs]).mean().item()
+
+    @torch.no_grad()
+    def embedded(self, model: nn.Module) -> tuple[Tensor, Tensor]:
+        """The image encoder's output of the private images as they are, and of the test images."""
+        model.eval()
+        return tuple(
+            torch.cat(
+                [model.encoders[0](model.prepare[0](x, None)) for x in part.images.split(_BATCH)]
+            ).float()
+            for part in (self.private, self.test)
+        )
+
+    def probe(self, x: Tensor, labels: Tensor, x_test: Tensor) -> tuple[float, float]:
+        """Micro and macro accuracy (%) on test images of a linear probe of ``x`` and ``labels``."""
+        n = self.n
+        result = linear_probe(
+            x[:n],
+            labels[:n],
+            x_test,
+            self.test.labels,
+            validation=(x[n:], labels[n:]),
+            strengths=self.cfg.probe_strengths,
+        )
+        return result.accuracy, result.balanced_accuracy
+
+    def tune(
+        self,
+        encoder: nn.Module,
+        inputs: Tensor,
+        labels: Tensor,
+        name: str,
+        *,
+        trainable: bool = True,
+        **changes,
+    ) -> fine_tune.Tuned:
+        """An encoder under a linear layer: the first n records train, the rest say when to stop.
+
+        ``changes`` are arguments of :func:`mmlib.evaluate.fine_tune.fine_tune`, for inputs that are
+        no images, and for another loss.
+        """
+        cfg, n = self.cfg, self.n
+        settings = {
+            "train_y": labels[:n],
+            "test_x": self.test.images,
+            "views": mmcl.Sometimes(self.gentle, self.resize, 0.8),
+            "prepare": self.resize,
+            **changes,
+        }
+        return fine_tune.fine_tune(
+            encoder,
+            inputs[:n],
+            test_y=self.test.labels,
+            validation=(inputs[n:], labels[n:]),
+            classes=self.classes,
+            trainable=trainable,
+            optim=Optim(
+                steps=cfg.tune_epochs * self.sampler.steps_per_epoch,
+                learning_rate=cfg.tune_learning_rate,
+                weight_decay=0.0,
+                optimizer="adam",
+                schedule="cosine",
+                precision=cfg.precision,
+            ),
+            sampler=self.sampler,
+            generator=self.generator(3),
+            patience=cfg.tune_patience,
+            name=name,
+            **settings,
+        )
+
+    def head(
+        self,
+        x: Tensor,
+        labels: Tensor,
+        x_test: Tensor,
+        name: str,
+        note: Callable[[int, float], None],
+    ) -> None:
+        """A linear layer on standardised features; ``note`` gets epochs and test accuracy (%)."""
+        x, labels, epoch = x[: self.n], labels[: self.n], self.sampler.steps_per_epoch
+        sd, mean = torch.std_mean(x, dim=0)
+        x, x_test = (x - mean) / (sd + 1e-6), (x_test - mean) / (sd + 1e-6)
+        torch.manual_seed(self.cfg.seed)
+        layer = nn.Linear(x.shape[1], self.classes).to(self.device)
+
+        def watch(step: int) -> None:
+            if step % epoch == 0:
+                with torch.no_grad():
+                    note(step // epoch, accuracy(layer(x_test).argmax(dim=1), self.test.labels))
+
+        fit(
+            layer,
+            lambda batch, g: cross_entropy(layer(x[batch]), labels[batch]),
+            Optim(
+                steps=self.cfg.head_epochs * epoch,
+                learning_rate=self.cfg.head_learning_rate,
+                weight_decay=0.0,
+                optimizer="adam",
+            ),
+            self.sampler,
+            generator=self.generator(2),
+            name=name,
+            on_step=watch,
+            progress=False,
+        )
+
+    def _fit(self, model: nn.Module, loss: Callable, name: str, on_step: Callable | None = None):
+        cfg = self.cfg
+        optim = Optim(
+            steps=cfg.steps,
+            learning_rate=cfg.learning_rate,
+            weight_decay=cfg.weight_decay,
+            optimizer="adam",
+            schedule="cosine",
+            warmup_steps=min(cfg.warmup_steps, cfg.steps),
+            precision=cfg.precision,
+        )
+        generator = self.generator(1)
+        fit(model, loss, optim, self.sampler, generator=generator, name=name, on_step=on_step)
+
+
+def _load(cfg: ImageTableSettings, device: torch.device) -> ImageTable:
+    if cfg.data == "cars":
+        return cars.load(cfg.image_size, rows=cfg.rows, device=device)
+    if cfg.data == "dvm":
+        return dvm.load(cfg.image_size, parts=cfg.dvm_parts, device=device)
+    return {"digits": digits, "products": products}[cfg.data].load(cfg.image_size, device=device)
+
+
+def _views(cfg: ImageTableSettings) -> tuple[Transform, Transform]:
+    """Random views of images in pre-training, and gentler ones of labelled images."""
+    if cfg.views in ("dvm", "printed"):
+        recipe = {"dvm": mmcl.dvm_views, "printed": mmcl.printed_views}[cfg.views]
+        return recipe(cfg.image_size), recipe(cfg.image_size, scale=(0.6, 1.0))
+    views = Compose(  # no flips: a mirrored digit is not that digit
+        [
+            ColorJitter(brightness=0.4, contrast=0.4, saturation=0.0, hue=0.0, p=0.8),
+            Rotation(degrees=15),
+            ResizedCrop(cfg.image_size, scale=(0.6, 1.0), ratio=(3 / 4, 4 / 3)),
+        ]
+    )
+    return views, views

@@ -1,0 +1,106 @@
+"""What chapter 5's trainings share: records, first weights, who trains and who chooses."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmlib.augment.image import Rotation
+from mmlib.image_table_study import ImageTableStudy, _views
+from mmlib.presets.base import resolve
+
+
+@pytest.fixture(scope="module")
+def study():
+    cfg = resolve("image_table", {"preset": "smoke"})
+    return ImageTableStudy(cfg, lambda k: torch.Generator().manual_seed(k))
+
+
+def with_settings(study, **changes):
+    """The same records by other settings: to load them takes longest."""
+    other = copy.copy(study)
+    other.cfg = resolve("image_table", {"preset": "smoke", **changes})
+    return other
+
+
+def test_private_records_are_those_for_training_and_then_those_that_choose(study):
+    train, validation = study.dataset.train, study.dataset.validation
+    assert study.n == len(train)
+    assert len(study.private) == len(train) + len(validation)
+    for name in ("images", "table", "labels"):
+        both = getattr(study.private, name)
+        assert torch.equal(both[: study.n], getattr(train, name))
+        assert torch.equal(both[study.n :], getattr(validation, name))
+
+
+def test_all_start_from_the_same_weights_and_another_seed_from_others(study):
+    other = with_settings(study, seed=1).untrained()
+    first, again = study.untrained(), study.untrained()
+    pairs = zip(first.parameters(), again.parameters(), other.parameters(), strict=True)
+    same = [(torch.equal(a, b), torch.equal(a, c)) for a, b, c in pairs]
+    assert all(a for a, _ in same)
+    assert not all(b for _, b in same)
+
+
+def test_a_label_is_one_more_column_with_a_code_for_each_class(study):
+    rows = torch.cat([study.private.table, study.private.labels[:, None].float()], dim=1)
+    widths = [s.encoders[1].schema.n_columns for s in (study.untrained(), study.untrained(rows))]
+    assert widths == [17, 18]
+    assert study.untrained(rows).encoders[1].schema.cardinalities[-1] == 10
+
+
+def test_pretraining_learns_from_the_first_n_pairs_alone_and_is_watched_from_before_its_start(
+    study,
+):
+    study, points = with_settings(study, steps=4, points=2), []
+    images, table = study.private.images, study.private.table
+    model = study.pretrain(images, table, "x", note=lambda *point: points.append(point))
+    assert [step for step, _ in points] == [0, 2, 4]
+    untrained = study.matching(study.untrained(), study.test.images, study.test.table)
+    assert points[0][1] == untrained
+    spoiled = images.clone()
+    spoiled[study.n :] = 0
+    for ours, theirs in zip(
+        model.parameters(), study.pretrain(spoiled, table, "x").parameters(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_matching_by_hand(study):
+    model = study.untrained().eval()
+    images, table = study.test.images[:200], study.test.table[:200]
+    with torch.no_grad():
+        u, v = (F.normalize(x[:128], dim=1) for x in model.embed((images, table)).chunk(2, dim=1))
+    own = ((u @ v.T).argmax(1) == torch.arange(128)).double().mean().item()
+    assert study.matching(model, images, table) == pytest.approx(100 * own)  # one full batch
+
+
+def test_validation_and_training_records_are_not_mixed_up(study):
+    """Features that are the class tell all of it; validation labels choose, and train nothing."""
+    x = F.one_hot(study.private.labels, 10).float()
+    x_test = F.one_hot(study.test.labels, 10).float()
+    assert study.probe(x, study.private.labels, x_test) == (100.0, pytest.approx(100.0))
+    encoder = study.untrained().encoders[0]
+    wrong = study.private.labels.clone()
+    wrong[study.n :] = 9 - wrong[study.n :]
+    right = study.tune(encoder, study.private.images, study.private.labels, "right")
+    other = study.tune(encoder, study.private.images, wrong, "wrong")
+    assert len(right.validation) == 2
+    assert right.validation != other.validation
+
+
+def test_heads_are_scored_after_every_epoch_and_learn(study):
+    points = []
+    x = F.one_hot(study.private.labels, 10).float()
+    x_test = F.one_hot(study.test.labels, 10).float()
+    study.head(x, study.private.labels, x_test, "x", lambda *point: points.append(point))
+    assert [epoch for epoch, _ in points] == [1, 2]
+    assert points[-1][1] > 50  # one in ten by chance
+
+
+def test_views_of_digits_have_turns_and_of_photos_the_released_recipe(study):
+    assert any(isinstance(t, Rotation) for t in study.views.transforms)
+    photos, gentle = _views(with_settings(study, views="dvm").cfg)
+    assert not any(isinstance(t, Rotation) for t in photos.transforms)
+    assert photos != gentle
