@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmlib.data import mimic, multimodal
+from mmlib.data import mimic, sets
 
 N = 43
 PARTS = ("train", "validation", "test")
@@ -92,7 +92,7 @@ def test_stays_have_a_table_of_noise_alone_and_a_series(tmp_path, monkeypatch):
     (tmp_path / "multibench").mkdir()
     written(tmp_path / "multibench", made())
     monkeypatch.setenv("MMLIB_DATA", str(tmp_path))
-    data = multimodal.load("multibench_mimic", size=8, words=12, length=6)
+    data = sets.load("multibench_mimic", size=8, words=12, length=6)
     assert [(m.name, m.kind, m.features, m.network, m.changes) for m in data.modalities] == [
         ("table", "vector", 5, "perceptron", ("noise",)),
         ("series", "sequence", 12, "gru", ("drop", "noise")),

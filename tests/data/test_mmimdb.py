@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmlib.data import mmimdb, multimodal
+from mmlib.data import mmimdb, sets
 from mmlib.data.mmimdb import GENRES
 
 FILMS = {"train": ["0000005", "0000008", "0000010"], "dev": ["0000012"], "test": ["0000091", "7"]}
@@ -71,7 +71,7 @@ def test_a_poster_in_grey_has_three_channels(folder):
 
 def test_films_are_a_set_of_poster_and_plot(folder, monkeypatch):
     monkeypatch.setenv("MMLIB_DATA", str(folder.parent))
-    data = multimodal.load("mmimdb", size=16, words=12, length=8)
+    data = sets.load("mmimdb", size=16, words=12, length=8)
     assert [(m.name, m.kind, m.features, m.length) for m in data.modalities] == [
         ("image", "image", 16, 0), ("plot", "text", 12, 8),
     ]  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmlib.data import multimodal, vision_touch
+from mmlib.data import sets, vision_touch
 from mmlib.data.vision_touch import SIDE, STEPS, clean_split, released_split, trajectory
 from mmlib.evaluate.probe import linear_probe
 
@@ -134,7 +134,7 @@ def test_a_probe_on_features_of_chance_profits_from_the_released_split(folder):
 
 def test_contact_is_a_set_of_three_modalities_by_trajectory(folder, monkeypatch):
     monkeypatch.setenv("MMLIB_DATA", str(folder.parents[1]))
-    data = multimodal.load("multibench_visionandtouch_cp_clean", size=SIDE, words=9, length=6)
+    data = sets.load("multibench_visionandtouch_cp_clean", size=SIDE, words=9, length=6)
     assert [(m.name, m.kind, m.features, m.network, m.changes) for m in data.modalities] == [
         ("image", "image", SIDE, "resnet18", ("drop", "noise")),
         ("proprio", "vector", 8, "proprio", ("noise",)),
@@ -143,7 +143,7 @@ def test_contact_is_a_set_of_three_modalities_by_trajectory(folder, monkeypatch)
     assert data.modalities[0].blurred
     assert data.unit == "recording"
     assert len(data.test.units.unique()) == 2
-    leaky = multimodal.load("multibench_visionandtouch_cp", size=SIDE, words=9, length=6)
+    leaky = sets.load("multibench_visionandtouch_cp", size=SIDE, words=9, length=6)
     assert torch.equal(leaky.validation.inputs[2], leaky.test.inputs[2])
     own = vision_touch.load("cp", split="released")
     assert torch.equal(leaky.train.inputs[1], own["train"].proprio)

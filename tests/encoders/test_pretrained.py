@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from mmlib.augment.image import Normalize
-from mmlib.data import multimodal
+from mmlib.data import multimodal, sets
 from mmlib.data.mmimdb import GENRES
 from mmlib.encoders import pretrained
 from mmlib.encoders.text import END, MASK, PAD, START, UNKNOWN
@@ -145,7 +145,7 @@ def test_text_tokens_are_the_models_of_its_own_ids(folders):
 
 def test_nothing_moves_a_frozen_encoder(data):
     cfg = resolve("comm_real", {"preset": "smoke", "width": WIDTH})
-    films = multimodal.load("mmimdb_clip", size=SIDE, words=10, length=LENGTH)
+    films = sets.load("mmimdb_clip", size=SIDE, words=10, length=LENGTH)
     model = build("comm", films.modalities, cfg).train()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     frozen = [f"encoders.{k}." for k in range(2)]
@@ -167,7 +167,7 @@ def test_nothing_moves_a_frozen_encoder(data):
 @pytest.mark.parametrize("name", ["mmimdb_clip", "mmimdb_tokens"])
 @pytest.mark.parametrize("method", ["cross", "cross_self", "factorcl", "comm"])
 def test_methods_train_on_films_as_pretrained_encoders_see_them(data, name, method):
-    films = multimodal.load(name, size=SIDE, words=10, length=LENGTH)
+    films = sets.load(name, size=SIDE, words=10, length=LENGTH)
     assert films.target == "labels"
     cfg = resolve("comm_real", {"preset": "smoke", "width": WIDTH})
     model = build(method, films.modalities, cfg)
@@ -184,8 +184,8 @@ def test_methods_train_on_films_as_pretrained_encoders_see_them(data, name, meth
 
 
 def test_tokens_that_are_computed_once_are_those_of_what_is_not_augmented(data):
-    pieces = multimodal.load("mmimdb_clip", size=SIDE, words=10, length=LENGTH)
-    tokens = multimodal.load("mmimdb_tokens", size=SIDE, words=10, length=LENGTH)
+    pieces = sets.load("mmimdb_clip", size=SIDE, words=10, length=LENGTH)
+    tokens = sets.load("mmimdb_tokens", size=SIDE, words=10, length=LENGTH)
     image, text = pretrained.image_tokens(), pretrained.text_tokens(pieces.modalities[1].ids)
     posters, ids = pieces.test.inputs
     once = tokens.test.inputs

@@ -1,0 +1,282 @@
+"""The real and drawn sets of two or more modalities, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from mmlib._checks import check_choice, check_range
+from mmlib.augment.image import Normalize
+from mmlib.augment.transform import as_it_is
+from mmlib.data import (
+    digits,
+    mimic,
+    mmimdb,
+    multibench,
+    products,
+    triples,
+    utterances,
+    vision_touch,
+)
+from mmlib.data.image_table import ImageTable
+from mmlib.data.multimodal import Modality, Multimodal, Part
+from mmlib.encoders import pretrained
+from mmlib.encoders.text import WordTokenizer
+
+
+def load(
+    name: str, *, size: int, words: int, length: int, device: torch.device | str = "cpu"
+) -> Multimodal:
+    """One of :data:`SETS`, images at ``size`` pixels a side.
+
+    Texts are ids of the ``words`` most frequent words of the training part (special tokens
+    included), ``length`` of them. Raises what the set's own module raises.
+    """
+    check_choice("name", name, SETS)
+    check_range("size", size, 8)
+    return SETS[name](size, words, length, device)
+
+
+def image_table(data: ImageTable, *, upright: bool) -> Multimodal:
+    """An image-table set: ``image`` and ``table``."""
+    table = Modality("table", "table", len(data.columns), data.schema, data.train.table)
+    return _of_images(data, table, {p: getattr(data, p).table for p in _PARTS}, upright)
+
+
+def image_text(
+    data: ImageTable, titles: dict[str, Sequence[str]], *, words: int, length: int
+) -> Multimodal:
+    """The images of an image-table set and a text for each of them: ``image`` and ``title``."""
+    tokenizer = WordTokenizer.fit(titles["train"], max_size=words)
+    device = data.train.labels.device
+    ids = {part: tokenizer.encode(titles[part], length).to(device) for part in _PARTS}
+    return _of_images(data, Modality("title", "text", len(tokenizer), length=length), ids, False)
+
+
+def of_utterances(
+    data: utterances.Utterances, *, words: int | None = None, length: int = 0
+) -> Multimodal:
+    """MOSI by the utterance: ``text``, ``video``, ``audio``.
+
+    With ``words`` the text is the transcript (``words``) in place of a vector that was learned from
+    labels.
+    """
+    kinds, inputs = ("text", "video", "audio"), {}
+    modalities = [Modality(k, "vector", data.train.vectors[k].shape[1]) for k in kinds]
+    for part in _PARTS:
+        inputs[part] = [getattr(data, part).vectors[kind] for kind in kinds]
+    if words is not None:
+        tokenizer = WordTokenizer.fit(data.train.transcripts, max_size=words)
+        modalities[0] = Modality("words", "text", len(tokenizer), length=length)
+        for part in _PARTS:
+            ids = tokenizer.encode(getattr(data, part).transcripts, length)
+            inputs[part][0] = ids.to(data.train.labels.device)
+    parts = {
+        part: Part(tuple(inputs[part]), getattr(data, part).labels, getattr(data, part).videos)
+        for part in _PARTS
+    }
+    return Multimodal(tuple(modalities), **parts, classes=utterances.CLASSES, unit="video")
+
+
+def of_steps(data: dict[str, multibench.Part], classes: tuple[str, ...]) -> Multimodal:
+    """A set of MultiBench: ``text``, ``vision``, ``audio``; its valid part is for validation."""
+    kinds = ("text", "vision", "audio")
+    modalities = [Modality(k, "sequence", data["train"].steps[k].shape[2]) for k in kinds]
+    published = {"train": "train", "validation": "valid", "test": "test"}
+    parts = {}
+    for name, theirs in published.items():
+        part = data[theirs]
+        inputs = tuple(part.steps[kind] for kind in kinds)
+        parts[name] = Part(inputs, part.labels, torch.arange(len(part), device=part.labels.device))
+    return Multimodal(tuple(modalities), **parts, classes=classes)
+
+
+def of_stays(data: dict[str, mimic.Part]) -> Multimodal:
+    """MIMIC: ``table``, in whose views no entry is zeroed, and ``series``."""
+    first = data["train"]
+    modalities = (
+        Modality("table", "vector", first.table.shape[1], changes=("noise",), network="perceptron"),
+        Modality("series", "sequence", first.series.shape[2], network="gru"),
+    )
+    parts = {}
+    for name, part in data.items():
+        units = torch.arange(len(part), device=part.labels.device)
+        parts[name] = Part((part.table, part.series), part.labels, units)
+    return Multimodal(modalities, **parts, classes=mimic.CLASSES)
+
+
+def of_contact(data: dict[str, vision_touch.Part]) -> Multimodal:
+    """Vision & Touch, contact at the next step: ``image``, ``proprio`` and ``force``."""
+    modalities = (
+        _seen_by_hand(data),
+        Modality("proprio", "vector", 8, changes=("noise",), network="proprio"),
+        Modality("force", "sequence", 6, changes=("noise", "drop"), network="force"),
+    )
+    parts = {
+        name: Part((part.images, part.proprio, part.force), part.labels, part.trajectories)
+        for name, part in data.items()
+    }
+    return Multimodal(modalities, **parts, classes=vision_touch.CLASSES, unit="recording")
+
+
+def of_position(data: dict[str, vision_touch.Part]) -> Multimodal:
+    """Vision & Touch, place of the hand at the next step: ``image`` and ``force``."""
+    force = Modality("force", "sequence", 6, changes=("noise", "drop"), network="force_tokens")
+    parts = {
+        name: Part((part.images, part.force), part.labels, part.trajectories)
+        for name, part in data.items()
+    }
+    return Multimodal(
+        (_seen_by_hand(data), force),
+        **parts,
+        classes=vision_touch.OUTPUTS,
+        unit="recording",
+        target="numbers",
+    )
+
+
+def of_films(data: dict[str, mmimdb.Part], *, words: int, length: int) -> Multimodal:
+    """MM-IMDb: ``image``, the poster, and ``plot``, by the words of the training part's plots."""
+    tokenizer = WordTokenizer.fit(data["train"].plots, max_size=words)
+    modalities = (
+        Modality("image", "image", _side(data), blurred=True),
+        Modality("plot", "text", len(tokenizer), length=length),
+    )
+    inputs = {
+        name: (part.posters, tokenizer.encode(part.plots, length).to(part.genres.device))
+        for name, part in data.items()
+    }
+    return _of_genres(modalities, data, inputs)
+
+
+def of_films_as_pieces(data: dict[str, mmimdb.Part], *, words: int, length: int) -> Multimodal:
+    """MM-IMDb for the paper's pre-trained encoders: ``image``, and ``plot`` in their pieces.
+
+    Views are of posters and of pieces, so the frozen encoders run in every step, as in the released
+    code. Raw features count the ``words`` most frequent pieces.
+    """
+    ids, theirs = pretrained.piece_ids({name: part.plots for name, part in data.items()}, length)
+    modalities = (
+        Modality("image", "image", _side(data), blurred=True, network="clip_image"),
+        Modality(
+            "plot", "text", min(words, len(theirs)), length=length, network="clip_text", ids=theirs
+        ),
+    )
+    device = data["train"].genres.device
+    inputs = {name: (part.posters, ids[name].to(device)) for name, part in data.items()}
+    return _of_genres(modalities, data, inputs)
+
+
+def of_films_as_tokens(data: dict[str, mmimdb.Part], *, length: int) -> Multimodal:
+    """MM-IMDb as what these encoders give, computed once: ``image`` and ``plot``, sequences.
+
+    Neither poster nor plot is augmented; views are those of sequences, of tokens.
+    """
+    ids, theirs = pretrained.piece_ids({name: part.plots for name, part in data.items()}, length)
+    image, text = pretrained.image_tokens(), pretrained.text_tokens(theirs)
+    inputs = {
+        name: (
+            pretrained.tokens_of(image, part.posters, Normalize()),
+            pretrained.tokens_of(text, ids[name].to(part.genres.device), as_it_is),
+        )
+        for name, part in data.items()
+    }
+    modalities = tuple(
+        Modality(name, "sequence", encoder.out_features, network="tokens")
+        for name, encoder in {"image": image, "plot": text}.items()
+    )
+    return _of_genres(modalities, data, inputs)
+
+
+def _of_genres(
+    modalities: tuple[Modality, ...],
+    data: dict[str, mmimdb.Part],
+    inputs: dict[str, tuple[Tensor, ...]],
+) -> Multimodal:
+    parts = {}
+    for name, part in data.items():
+        units = torch.arange(len(part), device=part.genres.device)
+        parts[name] = Part(inputs[name], part.genres, units)
+    return Multimodal(modalities, **parts, classes=mmimdb.GENRES, target="labels")
+
+
+def _side(data: dict[str, mmimdb.Part]) -> int:
+    return data["train"].posters.shape[-1]
+
+
+def _seen_by_hand(data: dict[str, vision_touch.Part]) -> Modality:
+    side = data["train"].images.shape[-1]
+    return Modality("image", "image", side, blurred=True, network="resnet18")
+
+
+def of_triples(data: dict[str, triples.Triples]) -> Multimodal:
+    """Three images: ``image1``, ``image2``, ``image3``, with the shape as the label."""
+    size = data["learn"].images.shape[-1]
+    modalities = tuple(Modality(f"image{k}", "image", size) for k in (1, 2, 3))
+    parts = {
+        name: Part(part.inputs, part.tasks["R"], part.places, part.tasks)
+        for name, part in data.items()
+    }
+    return Multimodal(modalities, **parts, classes=triples.SHAPES, unit="image")
+
+
+def _of_images(
+    data: ImageTable, second: Modality, inputs: dict[str, Tensor], upright: bool
+) -> Multimodal:
+    image = Modality("image", "image", data.train.images.shape[-1], upright=upright)
+    parts = {}
+    for name in _PARTS:
+        part = getattr(data, name)
+        units = torch.arange(len(part), device=part.labels.device)
+        parts[name] = Part((part.images, inputs[name]), part.labels, units)
+    return Multimodal((image, second), **parts, classes=data.classes)
+
+
+_PARTS = ("train", "validation", "test")
+
+SETS: dict[str, Callable[[int, int, int, torch.device | str], Multimodal]] = {
+    "digits": lambda size, words, length, device: image_table(
+        digits.load(size, device=device), upright=True
+    ),
+    "products_table": lambda size, words, length, device: image_table(
+        products.load(size, device=device), upright=False
+    ),
+    "products_title": lambda size, words, length, device: image_text(
+        products.load(size, device=device), products.titles(), words=words, length=length
+    ),
+    "mosi": lambda size, words, length, device: of_utterances(utterances.load(device=device)),
+    "mosi_words": lambda size, words, length, device: of_utterances(
+        utterances.load(device=device), words=words, length=length
+    ),
+    "triples": lambda size, words, length, device: of_triples(triples.load(size, device=device)),
+    "triples_free": lambda size, words, length, device: of_triples(
+        triples.load(size, follow=False, device=device)
+    ),
+    **{
+        f"multibench_{name}": lambda size, words, length, device, name=name: of_steps(
+            multibench.load(name, device=device), multibench.CLASSES[name]
+        )
+        for name in multibench.FILES
+    },
+    "multibench_mimic": lambda size, words, length, device: of_stays(mimic.load(device=device)),
+    **{
+        f"multibench_visionandtouch_{task}{suffix}": (
+            lambda size, words, length, device, make=make, task=task, split=split: make(
+                vision_touch.load(task, split=split, size=size, device=device)
+            )
+        )
+        for task, make in {"ee": of_position, "cp": of_contact}.items()
+        for suffix, split in {"": "released", "_clean": "clean"}.items()
+    },
+    "mmimdb": lambda size, words, length, device: of_films(
+        mmimdb.load(size, device=device), words=words, length=length
+    ),
+    "mmimdb_clip": lambda size, words, length, device: of_films_as_pieces(
+        mmimdb.load(size, device=device), words=words, length=length
+    ),
+    "mmimdb_tokens": lambda size, words, length, device: of_films_as_tokens(
+        mmimdb.load(size, device=device), length=length
+    ),
+}
