@@ -5,11 +5,11 @@ torch on the same networks: for every candidate it encodes images and texts anew
 pass, texts at their full length of 77 ids, and copies the scores of all words to the CPU before it
 ranks them; its noise step encodes texts at full length. Both sides compute in float32 and take
 turns. A ratio above one says how many times as fast mmlib is. Beside it stands whether both chose
-the same triggers and the same noise. After one step the noise has to be equal; later a rounding
-error may turn the sign of a small gradient, and in a deep random network that spreads (in float64
-all eight steps of the ResNet-50 agree).
+the same triggers and the same noise. Our side runs the frozen copy that a visit makes, whose
+normalisations are part of its convolutions. So its numbers are rounded differently, and a rounding
+error may turn the sign of a small gradient: in a few pixels after one step, and in a deep random
+network that spreads (in float64 all eight steps of the ResNet-50 agree).
 
-Our side runs the frozen copy that a visit makes, whose normalisations are part of its convolutions.
 What else is saved is text, so an image pass that costs most of a step bounds the noise's ratio: the
 benchmark also times our pass alone, and prints the largest ratio that any saving of text could
 reach.
