@@ -134,7 +134,8 @@ class PairStudy:
             return embed_pairs(model, [images] * 2, sides)
         model = folded(model.eval())
         crop = ResizedCrop(self.cfg.image_size, scale=(0.5, 1.0))
-        batches = zip(*(side.split(256) for side in sides), strict=True)
+        at_once = 64 if self.device.type == "cpu" else 256  # on a CPU, what stays in its cache
+        batches = zip(*(side.split(at_once) for side in sides), strict=True)
         found = [model.embed([crop(images[k], crops) for k in batch]).float() for batch in batches]
         return torch.cat(found)
 
