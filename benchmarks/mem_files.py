@@ -6,13 +6,13 @@ small as can be: a linear map that reads each pixel once, random words, one roun
 longer protection computes more for the same reading and writing.
 
 An image is three neighbouring planes of one mapped file, shared with the images beside it, so that
-N of them need a third of their room: the folder takes 2.3 times N images of 147 KiB at most.
+N of them need a third of their room: the folder takes 2.5 times N images of 147 KiB at most.
 
 Each run is a process of its own on one thread, or one more for each time that it is killed, which
 is after even parts of its batches. Printed are what its processes took of the processor, the time
 by the clock, and the peak of their anonymous memory, which must not grow with N (sampled 50 times a
 second, Linux only); pages of mapped files do not count, since the kernel may take them back at any
-time. A hundredth of the pairs is protected in memory, too. What was killed gives the same bytes as
+time. One in 25 of the pairs is protected in memory, too. What was killed gives the same bytes as
 what was not, and so do files and memory.
 """
 
@@ -136,7 +136,8 @@ def main() -> None:
 
 
 def measure(report: Report, pairs: int, kills: int, scratch: Path) -> None:
-    images, few, batches = scratch / "images", max(2 * BATCH, pairs // 100), pairs // BATCH
+    images, batches = scratch / "images", pairs // BATCH
+    few = max(2, batches // 25) * BATCH  # full batches, as nearly all of the many are
     images_of(images, pairs)
 
     def protected(name: str, folder: str, pairs: int, at: Sequence[int] = ()) -> tuple[str, float]:
