@@ -221,6 +221,9 @@ class Alternation:
         return draw_places(captions, self.settings.trigger_length, self.generator)
 
     def _worded(self, captions: Tensor, triggers: Tensor) -> Tensor:
+        """Captions as the surrogate meets them."""
+        if self.settings.body == "plain":
+            return captions
         if self.settings.pool is not None:
             triggers = draw_words(triggers, self.settings.trigger_length, self.generator)
         return insert(captions, triggers, self._places(captions))

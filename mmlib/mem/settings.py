@@ -26,7 +26,8 @@ class Protection:
 
     text: str = "optimised"  # none, constant, random, optimised
     image: str = "pgd"  # none, uniform, pgd
-    body: str = "shuffled"  # caption PGD sees: own, shuffled (at each step), other (one pair's)
+    body: str = "shuffled"  # caption PGD sees: own, shuffled (at each step), other (one pair's);
+    # plain: own, and neither PGD nor the surrogate sees triggers
     unit: str = "image"  # what has a noise and a trigger of its own: pair, image, group
     groups: int = 1  # of the unit "group", to which images are dealt at random
     selection: str = "batch"  # of trigger words: batch (all take their j-th), sample (each its own)
@@ -52,7 +53,7 @@ class Protection:
     def __post_init__(self) -> None:
         check_choice("text", self.text, ("none", "constant", "random", "optimised"))
         check_choice("image", self.image, ("none", "uniform", "pgd"))
-        check_choice("body", self.body, ("own", "shuffled", "other"))
+        check_choice("body", self.body, ("own", "shuffled", "other", "plain"))
         check_choice("unit", self.unit, ("pair", "image", "group"))
         check_choice("selection", self.selection, ("batch", "sample"))
         check_choice("place", self.place, ("front", "woven"))
@@ -70,6 +71,8 @@ class Protection:
         check_range("batch_size", self.batch_size, 2)
         if self.text == "optimised" and self.unit == "group" and self.selection == "sample":
             raise ValueError("selection is 'sample'; allowed for the unit 'group': 'batch'")
+        if self.text == "optimised" and self.body == "plain":
+            raise ValueError("body is 'plain'; allowed with triggers that are not optimised")
         if self.text == "optimised" and self.maximise:
             raise ValueError("maximise is True; allowed with optimised triggers: False")
 
@@ -147,12 +150,14 @@ def switched(budget: Protection, mode: str = "corrected") -> dict[str, Protectio
 def woven(budget: Protection) -> dict[str, Protection]:
     """Protections of MEM-3's budget whose words a hacker cannot take off from the front.
 
-    All weave the three words of an image into each of its captions at places of their own, and make
-    its noise against captions that are woven anew, and another image's, at each step. ``woven``
+    All weave the three words of an image into each of its captions at places of their own. But for
+    the last, its noise is made against captions that are woven anew, and another image's, at each
+    step. ``woven``
     draws words from all, ``woven_common`` from those in 2 to 25 % of the captions, which a filter
     for rare words has to leave; ``woven_optimised`` lets HotFlip choose among these;
     ``woven_words`` leaves the image as it is. ``woven_pool`` gives each image six words, of which a
-    caption carries three, so that its captions have less in common.
+    caption carries three, so that its captions have less in common. ``woven_plain`` makes the noise
+    on the image's own captions without the words, so that neither needs the other.
 
     >>> made = woven(Protection())
     >>> {made[name].trigger_length for name in made}, {made[name].epsilon for name in made}
@@ -167,4 +172,5 @@ def woven(budget: Protection) -> dict[str, Protection]:
         "woven_optimised": replace(mem, place="woven", word_share=common.word_share),
         "woven_words": replace(common, image="none"),
         "woven_pool": replace(any_word, pool=6),
+        "woven_plain": replace(any_word, body="plain"),
     }

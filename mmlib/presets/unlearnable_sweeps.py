@@ -10,8 +10,10 @@ from mmlib.presets.protected import KnownPairsSettings
 
 Sweep = Literal["length", "budget", "shuffle", "share", "transfer", "finetune", "words", "identity"]
 Network = Literal["usual", "wider", "patches"]
-Woven = Literal["woven", "woven_common", "woven_optimised", "woven_words", "woven_pool"]
-Defence = Literal["first", "rare", "words", "shared", "swap"]
+Woven = Literal[
+    "woven", "woven_common", "woven_optimised", "woven_words", "woven_pool", "woven_plain"
+]  # fmt: skip
+Defence = Literal["first", "rare", "words", "shared", "swap", "views"]
 
 
 class SweepsSettings(KnownPairsSettings):

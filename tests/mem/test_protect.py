@@ -392,7 +392,7 @@ def test_published_captions_carry_the_trigger_of_their_image():
         ({"trigger_length": -1}, "trigger_length is -1"),
         ({"trigger_rounds": 3}, r"trigger_rounds is 3; allowed: \[0, 2\]"),
         ({"batch_size": 1}, "batch_size is 1"),
-        ({"body": "mine"}, "body is 'mine'; allowed: 'own', 'shuffled', 'other'"),
+        ({"body": "mine"}, "body is 'mine'; allowed: 'own', 'shuffled', 'other', 'plain'"),
         ({"unit": "pixel"}, "unit is 'pixel'; allowed: 'pair', 'image', 'group'"),
         ({"unit": "group", "selection": "sample"}, "selection is 'sample'; allowed for the unit"),
         ({"maximise": True}, "maximise is True; allowed with optimised triggers: False"),

@@ -215,6 +215,7 @@ def test_all_have_mem_3s_budget_and_differ_in_what_they_are_called_after():
         "woven_optimised": {"place", "word_share"},
         "woven_words": {"place", "text", "trigger_rounds", "word_share", "image"},
         "woven_pool": {"place", "text", "trigger_rounds", "pool"},
+        "woven_plain": {"place", "text", "trigger_rounds", "body"},
     }
 
 
@@ -231,6 +232,48 @@ def test_surrogate_sees_woven_pairs(make_model, make_pairs, monkeypatch):
         left = Counter(ids[0].tolist())
         left.subtract(Counter(state.triggers[5].tolist()))
         assert +left + Counter([PAD] * 3) == Counter(captions[5, 0].tolist())
+
+
+def test_plain_noise_knows_nothing_of_the_words(make_model, make_pairs, monkeypatch):
+    """The surrogate meets captions as they were written; published they have their words."""
+    images, captions = make_pairs(6)
+    settings, model = replace(SMALL, text="random", trigger_rounds=0, body="plain"), make_model()
+    state = Alternation(model, images, captions, settings, torch.Generator().manual_seed(0))
+    seen, encoder, rows = [], model.encoders[1], torch.tensor([4, 1, 0, 5])
+    monkeypatch.setattr(model, "loss", lambda batch, generator: seen.append(batch[1]) or {})
+    monkeypatch.setattr(encoder, "by_length", lambda ids: seen.append(ids) or encoder(ids))
+    state.loss(rows, torch.Generator())
+    state.improve_noise(rows, {"noise_before": [], "noise_after": []})
+    assert len(seen) == 2
+    for ids in seen:
+        assert torch.equal(ids, captions[rows, 0])
+    made = protect(
+        make_model(), images, captions, settings, generator=torch.Generator().manual_seed(0),
+        progress=False,
+    )  # fmt: skip
+    assert made.images.ne(images).any()
+    for text, before, key in zip(made.captions(captions), captions, made.triggers, strict=True):
+        added = Counter(text[0].tolist()) - Counter(before[0].tolist())
+        assert added == Counter(key.tolist())
+    with pytest.raises(ValueError, match="body is 'plain'; allowed with triggers that are not"):
+        replace(settings, text="optimised")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_left_of_any_key_has_little_in_common(seed):
+    """However keys are dealt: K (m - 2) / (C - 1) words, where words of m captions are dropped."""
+    chance = torch.Generator().manual_seed(seed)
+    k, c, n = 3, 5, 200
+    pools = torch.rand(n, c, 7, generator=chance).topk(k, dim=2).indices + 10  # K of 7 a caption
+    text = torch.cat([torch.full((n, c, 1), START), pools, torch.full((n, c, 1), 8)], dim=2)
+    kept = drop_shared(torch.cat([text, torch.full((n, c, 1), END)], dim=2))
+    kept = kept.masked_fill(kept < 10, 0)
+    has = torch.zeros(n, c, 17).scatter_(2, kept, 1.0)[..., 10:]
+    common = torch.einsum("naw,nbw->nab", has, has)
+    pairs = common.sum(dim=(1, 2)) - common.diagonal(dim1=1, dim2=2).sum(dim=1)
+    assert (pairs / (c * (c - 1))).max() <= k * (c - 2) / (c - 1)
+    expected = k**2 / 7 - 7 * (k / 7) ** c  # less what was in all
+    assert (pairs / (c * (c - 1))).mean() == pytest.approx(expected, abs=0.06)
 
 
 def test_a_caption_carries_some_of_its_images_words(run, make_pairs, tmp_path):
