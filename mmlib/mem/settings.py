@@ -26,8 +26,9 @@ class Protection:
 
     text: str = "optimised"  # none, constant, random, optimised
     image: str = "pgd"  # none, uniform, pgd
-    body: str = "shuffled"  # caption PGD sees: own, shuffled (at each step), other (one pair's);
-    # plain: own, and neither PGD nor the surrogate sees triggers
+    # caption PGD sees: own, shuffled (at each step), other (one pair's), or plain: own, and neither
+    # PGD nor the surrogate sees triggers
+    body: str = "shuffled"
     unit: str = "image"  # what has a noise and a trigger of its own: pair, image, group
     groups: int = 1  # of the unit "group", to which images are dealt at random
     selection: str = "batch"  # of trigger words: batch (all take their j-th), sample (each its own)
@@ -152,9 +153,8 @@ def woven(budget: Protection) -> dict[str, Protection]:
 
     All weave the three words of an image into each of its captions at places of their own. But for
     the last, its noise is made against captions that are woven anew, and another image's, at each
-    step. ``woven``
-    draws words from all, ``woven_common`` from those in 2 to 25 % of the captions, which a filter
-    for rare words has to leave; ``woven_optimised`` lets HotFlip choose among these;
+    step. ``woven`` draws words from all, ``woven_common`` from those in 2 to 25 % of the captions,
+    which a filter for rare words has to leave; ``woven_optimised`` lets HotFlip choose among these;
     ``woven_words`` leaves the image as it is. ``woven_pool`` gives each image six words, of which a
     caption carries three, so that its captions have less in common. ``woven_plain`` makes the noise
     on the image's own captions without the words, so that neither needs the other.
