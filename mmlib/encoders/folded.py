@@ -25,9 +25,9 @@ def folded(network: Network) -> Network:
     In evaluation mode a batch normalisation is one factor and one summand for each channel: they
     go into the convolution that comes right before it among a module's children. The factor of
     :class:`QuickGELU` goes into the linear layers on either side of it. On a CPU convolutions get
-    their maps in the order that is quicker. What the copy gives, and
-    the gradient with respect to its input, is the network's own up to rounding. The network stays
-    as it is, and what it learns later the copy does not know.
+    their maps in the order that is quicker. What the copy gives, and the gradient with respect to
+    its input, is the network's own up to rounding. The network stays as it is, and what it learns
+    later the copy does not know.
 
     Embeddings of a trained model and MEM's search and noise are computed with it.
 
