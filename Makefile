@@ -34,8 +34,7 @@ environment: $(READY)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	@echo "environment: installing into .venv (some minutes, mostly torch)"
 	@start=$$(date +%s); $(PYTHON) -m venv .venv \
-	&& $(PY) -m pip install --disable-pip-version-check --progress-bar off -r requirements.txt \
-	   | grep --line-buffered -E '^(Collecting|Installing|Successfully|ERROR)' \
+	&& $(PY) -m pip install --disable-pip-version-check -q -r requirements.txt \
 	&& $(PY) -m pip install --disable-pip-version-check -q --no-deps -e . \
 	&& touch $@ && echo "environment: $$(($$(date +%s) - start)) s"
 
