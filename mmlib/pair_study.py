@@ -127,17 +127,20 @@ class PairStudy:
 
         Images are seen as they are; with ``crops``, through random crops of half or more of their
         area, which that generator draws anew for every pair, as the released code's probes do.
+        They are computed in the precision of training, and given as float32.
         """
         pairs = self.probe_pairs[split] if pairs is None else pairs
         sides, images = (pairs.first, pairs.second), self.images[split]
-        if crops is None:
-            return embed_pairs(model, [images] * 2, sides)
-        model = folded(model.eval())
-        crop = ResizedCrop(self.cfg.image_size, scale=(0.5, 1.0))
-        at_once = 64 if self.device.type == "cpu" else 256  # on a CPU, what stays in its cache
-        batches = zip(*(side.split(at_once) for side in sides), strict=True)
-        found = [model.embed([crop(images[k], crops) for k in batch]).float() for batch in batches]
-        return torch.cat(found)
+        bfloat16 = self.cfg.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            if crops is None:
+                return embed_pairs(model, [images] * 2, sides)
+            model = folded(model.eval())
+            crop = ResizedCrop(self.cfg.image_size, scale=(0.5, 1.0))
+            at_once = 64 if self.device.type == "cpu" else 256  # on a CPU, what stays in its cache
+            batches = zip(*(side.split(at_once) for side in sides), strict=True)
+            found = [model.embed([crop(images[k], crops) for k in batch]) for batch in batches]
+        return torch.cat(found).float()
 
     def oracle(self, split: str) -> tuple[Tensor, Tensor]:
         """What decides S of the probe's pairs: texture of image 1, colour of image 2, one-hot."""

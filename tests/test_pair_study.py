@@ -188,3 +188,17 @@ def test_validation_takes_combinations_from_training_and_from_the_probes_fit(fir
     assert torch.equal(held.images["test"], whole.images["test"])
     again = PairStudy(settings.model_copy(update={"seed": 5}), torch.device("cpu"), validation=0.25)
     assert torch.equal(again.labels["val"], held.labels["val"])  # the seed holds out nothing else
+
+
+@pytest.mark.parametrize("crops", [False, True])
+def test_embeddings_have_the_precision_of_training_and_are_given_as_float32(crops):
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        it = study(precision=precision)
+        torch.manual_seed(0)
+        model = it.untrained("comm")
+        generator = torch.Generator().manual_seed(0) if crops else None
+        found[precision] = it.embed(model, "test", crops=generator)
+    exact, rounded = found["float32"], found["bfloat16"]
+    assert rounded.dtype == torch.float32
+    assert 0 < (rounded - exact).norm() / exact.norm() < 0.03
