@@ -1,14 +1,15 @@
 """CoMM's training step and probe of four tasks, beside a plain re-statement of the released code.
 
 python benchmarks/comm.py [--size paper|desk] [--part step|probe] [--threads 2] [--repeats 5]:
-ratios measured side by side, float32, on the CPU. The plain pipeline does what the released one
-does: PNG images are decoded and augmented one by one with PIL, the fusion runs once for each mask
-and computes every token's state, and for each of the four tasks the embeddings are extracted anew,
-through random crops, and one classifier after the other is fitted, coarsely and then by bisection.
+ratios measured side by side on the CPU, float32 but where a row says bfloat16. The plain pipeline
+does what the released one does: PNG images are decoded and augmented one by one with PIL, the
+fusion runs once for each mask and computes every token's state, and for each of the four tasks the
+embeddings are extracted anew, through random crops, and one classifier after the other is fitted,
+coarsely and then by bisection.
 Our extractions run a frozen copy of the model, as the library's do, which is made once for each.
 Both models have the same weights, and it is checked that they give the same embeddings. At least 2
 times is wanted for the step and 20 for the probe. At the paper's size both run AlexNet equally
-often, which is nearly all of our step, so on a CPU the first is out of reach there.
+often, which is nearly all of our step, so on a CPU the first is out of reach there by float32.
 
 Extraction is timed on slices of pairs and images and scaled to the paper's 10,000 + 4,094 pairs and
 2,600 images, since a plain one takes the better part of an hour. Classifiers are timed on one task
@@ -97,9 +98,10 @@ def probes(
     generator = torch.Generator().manual_seed(0)
 
     @torch.no_grad()
-    def extract_crops() -> None:
-        for batch in zip(*(p.split(64) for p in places), strict=True):
-            frozen.embed([crop(world.train.images[p], generator) for p in batch])
+    def extract_crops(*, bfloat16: bool = False) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            for batch in zip(*(p.split(64) for p in places), strict=True):
+                frozen.embed([crop(world.train.images[p], generator) for p in batch])
 
     tokens = [t.repeat(4, 1, 1) for t in encode()]
 
@@ -109,6 +111,11 @@ def probes(
 
     n = size.batch
     each = timed(f"embedding {n} pairs, cropped", plain_extract, extract_crops)
+    rounded = timed(
+        f"embedding {n} pairs, cropped, ours by bfloat16",
+        plain_extract,
+        lambda: extract_crops(bfloat16=True),
+    )
     once = timed(f"embedding {n} pairs; encoding {n} images for either side", plain_extract, encode)
     fused = timed(f"embedding {n} pairs; fusing {4 * n} pairs", plain_extract, combine)
 
@@ -138,10 +145,15 @@ def probes(
     # As if each task had ten classes; S has two, which is quicker for both.
     plain_fit, our_fit = 4 * fits["a"], 4 * fits["b"]
     clean = once["b"] * images / n + fused["b"] * total / (4 * n) + our_fit
-    reference = each["b"] * total / n + slower * our_fit
+    cropped = "reference: crops of each pair, un-squared norm"
     for what, plain_pairs, seconds in (
         ("clean: each image encoded once, standard penalty", once["a"], clean),
-        ("reference: crops of each pair, un-squared norm", each["a"], reference),
+        (cropped, each["a"], each["b"] * total / n + slower * our_fit),
+        (
+            f"{cropped}, ours by bfloat16",
+            rounded["a"],
+            rounded["b"] * total / n + slower * our_fit,
+        ),
     ):
         added = {"a": 4 * plain_pairs * total / n + plain_fit, "b": seconds}
         added["ratio"] = added["low"] = added["high"] = added["a"] / seconds
@@ -188,8 +200,10 @@ def steps(
         view1, view2 = ([plain_view(files, p, strong) for p in places] for _ in range(2))
         finish(plain.loss(view1, view2), plain_optimizer)
 
-    def our_step() -> None:
-        finish(ours.loss([images[p] for p in places], generator)["loss"], optimizer)
+    def our_step(*, bfloat16: bool = False) -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            loss = ours.loss([images[p] for p in places], generator)["loss"]
+        finish(loss, optimizer)
 
     timed(
         "forward, backward and update on made views",
@@ -197,6 +211,7 @@ def steps(
         lambda: finish(forward([view, view]), optimizer),
     )
     timed("a whole training step", plain_step, our_step, goal=2)
+    timed("a whole training step, ours by bfloat16", plain_step, lambda: our_step(bfloat16=True))
 
 
 def main() -> None:
