@@ -50,7 +50,9 @@ class CommRealSettings(Settings):
         ge=1, description="passes without a lower validation loss that end learning from labels"
     )
     batch_size: int = Field(ge=2, description="samples a step")
-    learning_rate: float = Field(gt=0, description="of AdamW, constant")
+    learning_rate: float = Field(gt=0, description="of AdamW, at its peak")
+    warmup_epochs: int = Field(ge=0, description="of linear warm-up, up to all epochs")
+    schedule: Literal["constant", "cosine"] = Field(description="of the learning rate after it")
     weight_decay: float = Field(ge=0, description="of AdamW")
     precision: Literal["float32", "bfloat16"] = Field(description="of autocast")
 
@@ -69,7 +71,7 @@ PRESETS = {
         "trunk_width": 4, "encoder_depth": 1, "encoder_heads": 2, "encoder_hidden": 16,
         "width": 16, "heads": 2, "head_hidden": 16, "head_features": 8, "temperature": 0.1,
         "crop_low": 0.6, "epochs": 1, "patience": 1, "batch_size": 360, "learning_rate": 1e-3,
-        "weight_decay": 1e-2, "precision": "float32",
+        "warmup_epochs": 1, "schedule": "cosine", "weight_decay": 1e-2, "precision": "float32",
         "probe_penalty": "l2", "components": 10, "resamples": 20, "most_modalities": 3,
         "timed_steps": 1,
     },
@@ -80,7 +82,7 @@ PRESETS = {
         "trunk_width": 16, "encoder_depth": 1, "encoder_heads": 4, "encoder_hidden": 128,
         "width": 64, "heads": 4, "head_hidden": 64, "head_features": 64, "temperature": 0.1,
         "crop_low": 0.6, "epochs": 30, "patience": 3, "batch_size": 128, "learning_rate": 3e-3,
-        "weight_decay": 1e-2, "precision": "float32",
+        "warmup_epochs": 0, "schedule": "constant", "weight_decay": 1e-2, "precision": "float32",
         "probe_penalty": "l2", "components": 100, "resamples": 500, "most_modalities": 6,
         "timed_steps": 12,
     },
@@ -91,7 +93,7 @@ PRESETS = {
         "trunk_width": 16, "encoder_depth": 1, "encoder_heads": 4, "encoder_hidden": 128,
         "width": 64, "heads": 8, "head_hidden": 128, "head_features": 64, "temperature": 0.1,
         "crop_low": 0.3, "epochs": 50, "patience": 5, "batch_size": 64, "learning_rate": 1e-3,
-        "weight_decay": 1e-2, "precision": "float32",
+        "warmup_epochs": 0, "schedule": "constant", "weight_decay": 1e-2, "precision": "float32",
         "probe_penalty": "l2", "components": 200, "resamples": 1000, "most_modalities": 6,
         "timed_steps": 20,
     },
@@ -103,7 +105,7 @@ PRESETS = {
         "trunk_width": 64, "encoder_depth": 5, "encoder_heads": 5, "encoder_hidden": 2048,
         "width": 40, "heads": 8, "head_hidden": 512, "head_features": 256, "temperature": 0.1,
         "crop_low": 0.08, "epochs": 100, "patience": 10, "batch_size": 64, "learning_rate": 1e-3,
-        "weight_decay": 1e-2, "precision": "float32",
+        "warmup_epochs": 0, "schedule": "constant", "weight_decay": 1e-2, "precision": "float32",
         "probe_penalty": "unsquared", "components": 200, "resamples": 1000, "most_modalities": 6,
         "timed_steps": 20,
     },
