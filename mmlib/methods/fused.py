@@ -78,5 +78,13 @@ class FusedEncoder(nn.Module):
         tokens = [self._tokens(k, x) if used else None for k, (x, used) in parts]
         return self.fusion.under_masks(tokens, masks)
 
+    def with_labels(self, batch: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Modalities and labels of a batch that ends with labels; ``ValueError`` for another."""
+        n = len(self.encoders)
+        if len(batch) != n + 1:
+            raise ValueError(f"batch has {len(batch)} entries; allowed: {n} modalities and labels")
+        *modalities, labels = batch
+        return modalities, labels
+
     def _tokens(self, modality: int, x: Tensor) -> Tensor:
         return self.adapters[modality](self.encoders[modality](x))

@@ -23,10 +23,7 @@ class SupCon(FusedEncoder):
 
     def loss(self, batch: Sequence[Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """The supervised contrastive loss, and how many views match their own other (percent)."""
-        n = len(self.encoders)
-        if len(batch) != n + 1:
-            raise ValueError(f"batch has {len(batch)} entries; allowed: {n} modalities and labels")
-        *modalities, labels = batch
+        modalities, labels = self.with_labels(batch)
         full = [[True] * len(self.encoders)]
         z1, z2 = (
             self.project(transformed(self.augment, modalities, generator), full)[0]

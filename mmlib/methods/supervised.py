@@ -36,12 +36,10 @@ class LinearHead(FusedEncoder):
 
     def loss(self, batch: Sequence[Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """The mean loss of the head's outputs for one random view of each sample."""
-        n = len(self.encoders)
-        if len(batch) != n + 1:
-            raise ValueError(f"batch has {len(batch)} entries; allowed: {n} modalities and labels")
-        *modalities, labels = batch
+        modalities, labels = self.with_labels(batch)
         view = transformed(self.augment, modalities, generator)
-        return {"loss": self.criterion(self.project(view, [[True] * n])[0], labels)}
+        full = [[True] * len(self.encoders)]
+        return {"loss": self.criterion(self.project(view, full)[0], labels)}
 
 
 def fine_tuned(model: FusedEncoder, target: str, outputs: int) -> FusedEncoder:
