@@ -16,7 +16,7 @@ import book
 
 ITEMS = """
 labeldp-algorithm1 labeldp-theorem labeldp-fig1 labeldp-fig2 labeldp-table1
-comm-fig1 comm-lemma2 comm-lemma3 comm-fig2 comm-fig3 comm-fig4 comm-fig5
+comm-fig1 comm-lemma2 comm-lemma3 comm-fig2 comm-fig3 comm-fig4 comm-fig5 comm-fig5-start
 comm-table1 comm-table2 comm-table3 comm-table4 comm-table5
 mem-fig-threat mem-fig-limitation mem-fig-framework mem-algorithm mem-fig-loss mem-fig-medr
 mem-fig-visual mem-fig-tsne-clean mem-fig-tsne-mem3 mem-table-main mem-table-transfer
