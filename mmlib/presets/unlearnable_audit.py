@@ -37,6 +37,9 @@ class AuditSettings(KnownPairsSettings):
     def _of_mem_3(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if given and "mem_3" not in info.data.get("rows", ("mem_3",)):
             raise ValueError("tried on MEM-3, which is not in rows; allowed then: none")
+        by_pair = info.data.get("mode") == "faithful" or "unit" in info.data.get("switches", ())
+        if "swap" in given and not by_pair:
+            raise ValueError("'swap' is tried on MEM-3 by pair; allowed with the switch 'unit'")
         return given
 
 
@@ -62,7 +65,7 @@ PRESETS = {
         "data": "scenes", "n_train": 1024, "n_test": 250, "image_size": 32, "pixel_noise": 0.4,
         "split": "standard", "tokenizer": "words", "pieces": 512,
         "mode": "corrected", "rows": ("mem_3", "random_tokens", "constant_prefix"),
-        "switches": (), "defences": ("first", "words", "rare", "views", "round", "mixed", "swap"),
+        "switches": (), "defences": ("first", "words", "rare", "views", "round", "mixed"),
         "clean_controls": False, "known_pairs": 100,
         "trunk": "small", "width": 16,
         "text_width": 64, "text_depth": 1, "text_heads": 4, "features": 64,
