@@ -51,7 +51,7 @@ def main() -> None:
         for name, floats_first in (("uint8", False), ("floats", True)):
             theirs = torchvision_simclr(floats_first)
             r = ratios(lambda t=theirs: one_by_one(batch, t), lambda: ours(batch, generator))
-            report.ratio(f"beside torchvision v2 on {name}, one image at a time", r)
+            report.ratio(f"beside torchvision v2 on {name}, one image at a time", r, 3)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def not_run(loaded: list[dict]) -> str:
     grid = yaml.safe_load((ROOT / "workflow" / "grid.yml").read_text())
     parts = []
     for preset in ("desk", "paper"):
-        lines = ["| chapter | experiment | recorded | what runs the rest |", "| - | - | - | - |"]
+        lines = ["| chapter | experiment | recorded | what runs the row |", "| - | - | - | - |"]
         for row in (row for row in grid if row["preset"] == preset):
             chapter, experiment = row["chapter"], row["experiment"]
             runs = len(evidence.recorded(chapter, experiment, preset, loaded))
