@@ -79,7 +79,7 @@ class Tokenizer:
 
 
 class WordTokenizer(Tokenizer):
-    """Lower-case words to ids: the five special tokens, then the words of ``words``.
+    """Lower-case words to ids: the five special tokens, then words.
 
     >>> tokenizer = WordTokenizer.fit(["A red square.", "a blue square"])
     >>> ids = tokenizer.encode(["a green square"], length=6)
@@ -87,14 +87,9 @@ class WordTokenizer(Tokenizer):
     ([[1, 5, 3, 6, 2, 0]], 'a <unknown> square')
     """
 
-    def __init__(self, words: Iterable[str]):
-        super().__init__(words)
-
     @classmethod
-    def fit(
-        cls, captions: Iterable[str], min_count: int = 1, max_size: int | None = None
-    ) -> WordTokenizer:
-        """The words of ``captions`` seen ``min_count`` times, the most frequent first.
+    def fit(cls, captions: Iterable[str], max_size: int | None = None) -> WordTokenizer:
+        """The words of ``captions``, the most frequent first.
 
         With ``max_size``, at most so many entries, special tokens included. Words of equal count
         stand in alphabetical order, so the same captions in any order give the same ids.
@@ -102,8 +97,7 @@ class WordTokenizer(Tokenizer):
         check_range("max_size", len(SPECIAL) if max_size is None else max_size, len(SPECIAL))
         counts = Counter(word for caption in captions for word in words_of(caption))
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
-        kept = [word for word in ranked if counts[word] >= min_count]
-        return cls(kept if max_size is None else kept[: max_size - len(SPECIAL)])
+        return cls(ranked if max_size is None else ranked[: max_size - len(SPECIAL)])
 
     def _of_word(self, word: str) -> Sequence[int]:
         return (self._ids.get(word, UNKNOWN),)
