@@ -124,6 +124,15 @@ def words_of(caption: str) -> list[str]:
     return _WORD.findall(caption.lower())
 
 
+def first_end(ids: Tensor) -> Tensor:
+    """The place (B,) of the first end token of each row (B, T); 0 also where there is none.
+
+    >>> first_end(torch.tensor([[1, 5, 2, 2], [1, 5, 6, 7]]))
+    tensor([2, 0])
+    """
+    return (ids == END).int().argmax(dim=1)
+
+
 class TextTransformer(nn.Module):
     """Causal transformer over word ids; the feature is read at the first end token.
 
@@ -168,7 +177,7 @@ class TextTransformer(nn.Module):
         True
         """
         at_once = 64 if ids.device.type == "cpu" else 1024
-        order = (ids == END).int().argmax(dim=1).argsort(stable=True)
+        order = first_end(ids).argsort(stable=True)
         parts = [self._encode_alike(ids[rows]) for rows in order.split(at_once)]
         return torch.cat(parts)[order.argsort()]
 
@@ -194,10 +203,8 @@ class TextTransformer(nn.Module):
         """Where captions end (B,), and how many places of the batch matter."""
         length = check_shape("ids", ids, "B T")["T"]
         check_range("number of tokens", length, 1, len(self.position_embedding))
-        # argmax gives the first end token, but 0 also where there is none.
-        is_end = ids == END
-        end = is_end.int().argmax(dim=1)
-        last = int(torch.where(is_end.any(dim=1), end, length).max())
+        end = first_end(ids)
+        last = int(torch.where((ids == END).any(dim=1), end, length).max())
         if last == length:
             raise ValueError(f"ids has a row without the end token {END}")
         return end, last + 1
