@@ -9,7 +9,7 @@ import torch
 
 from mmlib.encoders.text import END, PAD, SPECIAL, START, WordTokenizer
 from mmlib.mem.alternation import Alternation
-from mmlib.mem.hacker import drop_first, drop_shared, without_rare_words
+from mmlib.mem.defence import drop_first, drop_shared, without_rare_words
 from mmlib.mem.protect import protect
 from mmlib.mem.published import Protected, read
 from mmlib.mem.settings import Protection, rows, woven
