@@ -74,12 +74,12 @@ def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
         right = math.isclose(large - small, claim.stated, abs_tol=0.005)
         found = f"Its own table gives {large - small:.2f}."
         return ("holds" if right else "does not hold"), found, "the paper's table"
-    preset, runs, enough = tables.deciding(
+    preset, runs, enough = evidence.deciding(
         claim.chapter, claim.experiment, loaded, exact=claim.exact, metrics=claim.metrics
     )
     if not runs:
         return "not run here", "–", f"make desk CHAPTER={claim.chapter}"
-    count = tables.counted(runs)
+    count = evidence.counted(runs)
     place = f"`{claim.chapter}/{claim.experiment}/{preset}`, {count}"
     if not enough:
         verdict = f"not decided by {count}"

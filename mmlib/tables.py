@@ -13,7 +13,6 @@ The rule (:func:`verdict`), applied to the largest preset of which there are eno
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -21,12 +20,10 @@ from typing import Any
 import yaml
 
 from mmlib import records
-from mmlib.evidence import digits, estimate, over_seeds, recorded
+from mmlib.evidence import counted, deciding, digits, estimate, over_seeds, recorded
 
 COVERAGE = records.ROOT / "book" / "coverage.yml"
 EXACT = ("theorem", "algorithm")  # kinds that need no repetition
-FEWEST = 3  # runs that decide where chance plays a part
-PRESETS = ("paper", "desk", "quick")  # by weight of evidence; smoke is never evidence
 # Parts of metrics' names that do not speak for themselves. Methods have their titles here too: to
 # import those would make every chapter's runs depend on every method.
 _WORDS = {
@@ -176,35 +173,6 @@ def claim_holds(claim: str, runs: list[dict[str, float]]) -> bool | None:
     return difference.mean > (0.0 if difference.n == 1 else difference.half_width)
 
 
-def deciding(
-    chapter: str,
-    experiment: str,
-    loaded: list[dict],
-    *,
-    exact: bool,
-    metrics: Collection[str] = (),
-) -> tuple[str, list[dict[str, float]], bool]:
-    """The preset by whose runs something is decided, these runs, and whether they are enough.
-
-    That is the largest preset of which there are enough runs that have all ``metrics``: three where
-    chance plays a part, one where it is ``exact``. Where none has enough, it is the largest that
-    has any; where none has any, the preset is empty.
-    """
-    found = {
-        preset: [
-            run
-            for run in recorded(chapter, experiment, preset, loaded)
-            if run.keys() >= set(metrics)
-        ]
-        for preset in PRESETS
-    }
-    for fewest in (1 if exact else FEWEST, 1):
-        for preset, runs in found.items():
-            if len(runs) >= fewest:
-                return preset, runs, exact or fewest == FEWEST
-    return "", [], False
-
-
 def verdict(item: Item, loaded: list[dict]) -> str:
     """Verdict on an item by the rule at the top of this module."""
     exact = item.kind in EXACT
@@ -296,11 +264,6 @@ def _evidence(item: Item, loaded: list[dict]) -> str:
         return "–"
     held = [claim_holds(claim, runs) for claim in item.claims]
     return f"{preset}, {counted(runs)}: {sum(h is True for h in held)} of {len(held)} claims hold"
-
-
-def counted(runs: list) -> str:
-    """How many runs, in words."""
-    return "1 run" if len(runs) == 1 else f"{len(runs)} runs"
 
 
 def _agrees(item: Item, metric: str, runs: list[dict[str, float]]) -> bool:
