@@ -1,7 +1,7 @@
 """One file with everything that the rest of a fit depends on; no pickled code.
 
 A safetensors file: tensors under ``model.``, ``optimizer.<parameter>.`` and ``generator``, numbers
-as JSON in its header.
+as JSON in its header. :func:`write` and :func:`read` are of such files, whatever they hold.
 """
 
 from __future__ import annotations
@@ -15,6 +15,26 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+
+def write(path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
+    """Write tensors and numbers as one file, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    # Copies, because the format takes neither tied nor strided tensors.
+    copies = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in tensors.items()
+    }
+    save_file(copies, scratch, metadata={"numbers": json.dumps(numbers)})
+    os.replace(scratch, path)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What :func:`write` wrote, on the CPU."""
+    with safe_open(path, framework="pt", device="cpu") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        return tensors, json.loads(file.metadata()["numbers"])
 
 
 def save(
@@ -32,16 +52,8 @@ def save(
             if isinstance(value, Tensor):
                 tensors[f"optimizer.{index}.{key}"] = value
     tensors["generator"] = generator.get_state()
-    # Copies, because the format takes neither tied nor strided tensors.
-    tensors = {
-        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for key, value in tensors.items()
-    }
     numbers = {**numbers, "made_by": made_by, "generator_on": generator.device.type}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, scratch, metadata={"numbers": json.dumps(numbers)})
-    os.replace(scratch, path)
+    write(path, tensors, numbers)
 
 
 def restore(
@@ -57,9 +69,7 @@ def restore(
     (``numbers["generator_on"]``) is left as it is, since its state means nothing there. Raises
     ``ValueError`` if ``made_by`` is not the one saved.
     """
-    with safe_open(path, framework="pt", device="cpu") as file:
-        numbers = json.loads(file.metadata()["numbers"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    tensors, numbers = read(path)
     made_by = json.loads(json.dumps(made_by))  # tuples become lists, as in the file
     differ = [
         f"{key} is {made_by[key]!r}, there {numbers['made_by'].get(key)!r}"

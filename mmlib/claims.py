@@ -1,7 +1,7 @@
 """What a paper, or this book, says, and what our records say to it: a table made by code.
 
 A claim of ``book/claims.yml`` is decided by orderings of metrics over the runs of the largest
-preset of which there are records, as an item of :mod:`mmlib.tables` is; by the paper's own printed
+preset of which there are enough, as an item of :mod:`mmlib.tables` is; by the paper's own printed
 numbers where it states their difference; or by nothing, and then the table says what is missing.
 Where chance plays a part, fewer than three runs decide nothing, and an interval that holds zero
 neither confirms a claim nor contradicts it.
@@ -74,15 +74,14 @@ def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
         right = math.isclose(large - small, claim.stated, abs_tol=0.005)
         found = f"Its own table gives {large - small:.2f}."
         return ("holds" if right else "does not hold"), found, "the paper's table"
-    for preset in tables.PRESETS:
-        runs = [run for run in tables.runs_of(claim, preset, loaded) if claim.metrics <= run.keys()]
-        if runs:
-            break
-    else:
+    preset, runs, enough = evidence.deciding(
+        claim.chapter, claim.experiment, loaded, exact=claim.exact, metrics=claim.metrics
+    )
+    if not runs:
         return "not run here", "–", f"make desk CHAPTER={claim.chapter}"
-    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    count = evidence.counted(runs)
     place = f"`{claim.chapter}/{claim.experiment}/{preset}`, {count}"
-    if not claim.exact and len(runs) < 3:
+    if not enough:
         verdict = f"not decided by {count}"
     else:
         ways = {_way(ordering, runs, claim.exact) for ordering in claim.holds}
@@ -90,16 +89,14 @@ def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
     return verdict, _filled(claim.found, runs), place
 
 
-def page(loaded: list[dict] | None = None) -> str:
+def page(loaded: list[dict]) -> str:
     """The tables of all papers as Markdown, each under its heading."""
-    loaded = records.load() if loaded is None else loaded
     papers = dict.fromkeys(claim.paper for claim in claims().values())
     return "\n".join(f"## {paper}\n\n{table(paper, loaded)}" for paper in papers)
 
 
-def headlines(loaded: list[dict] | None = None) -> str:
+def headlines(loaded: list[dict]) -> str:
     """The claims marked so as a Markdown list, with what was found and where."""
-    loaded = records.load() if loaded is None else loaded
     lines = []
     for claim in claims().values():
         if claim.headline:

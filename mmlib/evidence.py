@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,10 @@ from mmlib import records
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+PRESETS = ("paper", "desk", "quick")  # by weight of evidence; smoke is never evidence
+FEWEST = 3  # runs that decide where chance plays a part
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,35 @@ def recorded(
     ]
 
 
+def deciding(
+    chapter: str,
+    experiment: str,
+    loaded: list[dict],
+    *,
+    exact: bool,
+    metrics: Collection[str] = (),
+) -> tuple[str, list[dict[str, float]], bool]:
+    """The preset by whose runs something is decided, these runs, and whether they are enough.
+
+    That is the largest preset of which there are enough runs that have all ``metrics``: three where
+    chance plays a part, one where it is ``exact``. Where none has enough, it is the largest that
+    has any; where none has any, the preset is empty.
+    """
+    found = {
+        preset: [
+            run
+            for run in recorded(chapter, experiment, preset, loaded)
+            if run.keys() >= set(metrics)
+        ]
+        for preset in PRESETS
+    }
+    for fewest in (1 if exact else FEWEST, 1):
+        for preset, runs in found.items():
+            if len(runs) >= fewest:
+                return preset, runs, exact or fewest == FEWEST
+    return "", [], False
+
+
 def curves(
     names: Sequence[str], chapter: str, experiment: str, preset: str, loaded: list[dict]
 ) -> pd.DataFrame:
@@ -94,6 +127,11 @@ def over_seeds(metric: str, runs: list[dict[str, float]], absent: str = "not run
     """Mean and interval of a metric over the runs that have it, or ``absent`` where none has."""
     values = [run[metric] for run in runs if metric in run]
     return str(estimate(values)) if values else absent
+
+
+def counted(runs: list) -> str:
+    """How many runs, in words."""
+    return "1 run" if len(runs) == 1 else f"{len(runs)} runs"
 
 
 def _one_a_seed(chapter: str, experiment: str, preset: str, loaded: list[dict]) -> list[dict]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mmlib import losses
+from mmlib._checks import check_range
 from mmlib.augment.image import ColorJitter, Compose, Resize, ResizedCrop, Rotation
 from mmlib.data import cars, digits, dvm, products
 from mmlib.data.image_table import ImageTable, Part
@@ -110,7 +111,7 @@ class ImageTableStudy:
     def matching(self, model: DualEncoder, images: Tensor, table: Tensor) -> float:
         """Mean over full batches of the share (%) of images whose own row is nearest."""
         model.eval()
-        size = self.cfg.match_batch
+        size = check_range("match_batch", self.cfg.match_batch, 2, len(images))
         batches = zip(images.split(size), table.split(size), strict=True)
         pairs = [model.embed(b).chunk(2, dim=1) for b in batches if len(b[0]) == size]
         return torch.stack([losses.match_accuracy(u, v) for u, v in pairs]).mean().item()

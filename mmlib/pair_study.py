@@ -89,7 +89,7 @@ class PairStudy:
         labels: Sequence[Tensor] = (),
         on_step: Callable[[int], None] | None = None,
     ) -> list[dict[str, float]]:
-        """Train on free or ``biased`` pairs, and return the history of 20 rows.
+        """Train on free or ``biased`` pairs, and return the history, of 20 rows or a few more.
 
         ``labels`` (P,), of the training pairs, go to the model's loss after the images. Pairs come
         in an order that only the seed decides. ``name`` and ``on_step`` are those of

@@ -62,8 +62,7 @@ class Run:
     @property
     def place(self) -> Path:
         """Where the record lies below ``build/runs`` and ``results``."""
-        s = self.settings
-        return Path(self.chapter, s.experiment, s.preset, f"seed-{s.seed}")
+        return _place(self._head())
 
     def generator(self, offset: int = 0) -> torch.Generator:
         """A new generator on the run's device; another ``offset`` is another stream."""
@@ -128,10 +127,7 @@ class Run:
     def so_far(self) -> dict[str, Any]:
         """What a verdict asks of a record, of this unfinished run."""
         return {
-            "chapter": self.chapter,
-            "experiment": self.settings.experiment,
-            "preset": self.settings.preset,
-            "seed": self.seed,
+            **self._head(),
             "metrics": self._metrics,
             "files": dict.fromkeys(self._files, ""),
             "path": self.folder,
@@ -146,10 +142,7 @@ class Run:
             self._files.append("metrics.csv")
         record = {
             "schema_version": SCHEMA_VERSION,
-            "chapter": self.chapter,
-            "experiment": self.settings.experiment,
-            "preset": self.settings.preset,
-            "seed": self.seed,
+            **self._head(),
             "parameters": self.settings.model_dump(mode="json", exclude={"folder"}),
             "data": self._data,
             "git": self._git,
@@ -166,6 +159,13 @@ class Run:
             f"{self.place}: {len(self._metrics)} metrics in {record['seconds']:.0f} s on "
             f"{record['device']}"
         )
+
+    def _head(self) -> dict[str, Any]:
+        """What tells this run's record from others."""
+        s = self.settings
+        return {
+            "chapter": self.chapter, "experiment": s.experiment, "preset": s.preset, "seed": s.seed,
+        }  # fmt: skip
 
 
 def start(chapter: str, parameters: Mapping[str, Any]) -> Run:
@@ -248,14 +248,18 @@ def keep(folder: Path, results: Path = RESULTS) -> Path:
     check_choice("preset", record["preset"], ("desk", "paper"))
     if not record["git"]["clean"]:
         raise ValueError(f"{folder} was not made from a clean checkout; run it again from one")
-    place = Path(record["chapter"], record["experiment"], record["preset"])
-    final = results / place / f"seed-{record['seed']}"
+    final = results / _place(record)
+    scratch = final.with_name(final.name + ".running")
+    shutil.rmtree(scratch, ignore_errors=True)  # what a call that was cut short left
+    shutil.copytree(folder, scratch)
     if final.exists():
         shutil.rmtree(final)
-    scratch = final.with_name(final.name + ".running")
-    shutil.copytree(folder, scratch, dirs_exist_ok=True)
     os.replace(scratch, final)
     return final
+
+
+def _place(head: Mapping[str, Any]) -> Path:
+    return Path(head["chapter"], head["experiment"], head["preset"], f"seed-{head['seed']}")
 
 
 def _record_files(root: Path) -> Iterator[Path]:

@@ -1,6 +1,6 @@
 """Our numbers beside the paper's, and a verdict by one rule; from records only.
 
-The rule (:func:`verdict`), applied to the largest preset of which there are records:
+The rule (:func:`verdict`), applied to the largest preset of which there are enough records:
 
 * **not run here**: no record, or fewer than three runs where chance plays a part;
 * **not reproduced**: one of the item's claims (orderings of its metrics) fails: the mean difference
@@ -13,18 +13,17 @@ The rule (:func:`verdict`), applied to the largest preset of which there are rec
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import yaml
 
 from mmlib import records
-from mmlib.evidence import digits, estimate, over_seeds, recorded
+from mmlib.evidence import counted, deciding, digits, estimate, over_seeds, recorded
 
 COVERAGE = records.ROOT / "book" / "coverage.yml"
 EXACT = ("theorem", "algorithm")  # kinds that need no repetition
-PRESETS = ("paper", "desk", "quick")  # by weight of evidence; smoke is never evidence
 # Parts of metrics' names that do not speak for themselves. Methods have their titles here too: to
 # import those would make every chapter's runs depend on every method.
 _WORDS = {
@@ -138,11 +137,6 @@ def words(metric: str) -> str:
     return ", ".join(_WORDS.get(part, part.replace("_", " ")) for part in metric.split("."))
 
 
-def runs_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, float]]:
-    """Metrics of the item's own records of one preset: see :func:`recorded`."""
-    return recorded(item.chapter, item.experiment, preset, loaded)
-
-
 def shown_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, float]]:
     """What a table shows: the item's own runs, then those of the experiments in ``also``.
 
@@ -150,7 +144,7 @@ def shown_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, floa
     """
     found, known = [], set()
     for experiment in (item.experiment, *item.also):
-        runs = runs_of(replace(item, experiment=experiment), preset, loaded)
+        runs = recorded(item.chapter, experiment, preset, loaded)
         found += [{k: v for k, v in run.items() if k not in known} for run in runs]
         known.update(*runs)
     return found
@@ -181,21 +175,20 @@ def claim_holds(claim: str, runs: list[dict[str, float]]) -> bool | None:
 
 def verdict(item: Item, loaded: list[dict]) -> str:
     """Verdict on an item by the rule at the top of this module."""
+    exact = item.kind in EXACT
     if item.kind == "concept":
         return "drawn" if _has_drawing(item, loaded) else "not run here"
-    for preset in PRESETS:
-        runs = runs_of(item, preset, loaded)
-        if runs and (item.kind in EXACT or len(runs) >= 3):
-            break
-    else:
+    preset, runs, enough = deciding(item.chapter, item.experiment, loaded, exact=exact)
+    if not enough:
         return "not run here"
     held = [claim_holds(claim, runs) for claim in item.claims]
     if False in held:
         return "not reproduced"
-    if item.kind in EXACT:
+    if exact:
         return "reproduced" if held and None not in held else "not run here"
     if preset == "paper" and None not in held and all(
-        _agrees(item, metric, runs) for metric in item.values if item.paper_value(metric)[0]
+        _agrees(item, metric, runs)
+        for metric in item.values if item.paper_value(metric)[0] is not None
     ):  # fmt: skip
         return "reproduced"
     return "partly" if True in held else "not run here"
@@ -246,9 +239,8 @@ def beside(item_id: str, run: records.Run | None = None):
     return frame.style.set_caption(" ".join(caption)).set_table_attributes('class="beside"')
 
 
-def scorecard(loaded: list[dict] | None = None) -> str:
+def scorecard(loaded: list[dict]) -> str:
     """The scorecard as Markdown: one table a paper, one row an item."""
-    loaded = records.load() if loaded is None else loaded
     parts = []
     for paper in dict.fromkeys(item.paper for item in items().values()):
         mine = [item for item in items().values() if item.paper == paper]
@@ -263,17 +255,15 @@ def scorecard(loaded: list[dict] | None = None) -> str:
 
 
 def _evidence(item: Item, loaded: list[dict]) -> str:
-    """The largest runs of an item and how its claims fare in them."""
+    """The runs that an item's verdict is from and how its claims fare in them."""
     if item.kind == "concept":
         return "our own drawing" if _has_drawing(item, loaded) else "–"
-    for preset in PRESETS:
-        runs = runs_of(item, preset, loaded)
-        if not runs:
-            continue
-        held = [claim_holds(claim, runs) for claim in item.claims]
-        count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
-        return f"{preset}, {count}: {sum(h is True for h in held)} of {len(held)} claims hold"
-    return "–"
+    exact = item.kind in EXACT
+    preset, runs, _ = deciding(item.chapter, item.experiment, loaded, exact=exact)
+    if not runs:
+        return "–"
+    held = [claim_holds(claim, runs) for claim in item.claims]
+    return f"{preset}, {counted(runs)}: {sum(h is True for h in held)} of {len(held)} claims hold"
 
 
 def _agrees(item: Item, metric: str, runs: list[dict[str, float]]) -> bool:

@@ -180,8 +180,9 @@ def fit(
     ``checkpoint_every`` steps (0: only at the end), so a finished fit is not repeated.
 
     Raises ``FloatingPointError`` naming step and part if a scalar is NaN or infinite (noticed when
-    the next row is due, so that a GPU need not wait each step), and ``ValueError`` if the
-    checkpoint is from other settings.
+    the next row is due, so that a GPU need not wait each step) or a parameter is in the end, and
+    ``ValueError`` if the checkpoint is from other settings, ``model`` has nothing to train, or what
+    ``loss`` gives is no scalar or has no ``"loss"``.
 
     >>> _ = torch.manual_seed(0)
     >>> x, model = torch.randn(64, 3), nn.Linear(3, 1)

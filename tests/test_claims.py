@@ -50,6 +50,7 @@ def test_verdicts(pairs, options, expected):
 def test_what_was_found_is_the_mean_over_the_runs_that_count():
     loaded = runs([(3, 1), (4, 1.5), (5, 3.5)]) + runs([(100, 0)], preset="quick")
     assert decide(Claim(**RULE), loaded)[1:] == ("a 4.0, b 2.", "`comm/overview/desk`, 3 runs")
+    assert decide(Claim(**RULE), loaded + runs([(0, 9)], preset="paper"))[0] == "holds"  # by desk's
     assert decide(Claim(**RULE), runs([(3, 1)] * 3, chapter="label_dp"))[0] == "not run here"
 
 

@@ -125,6 +125,12 @@ def test_only_larger_runs_of_committed_code_are_kept(run, tmp_path):
     final = records.keep(run.folder, tmp_path / "results")
     assert final == tmp_path / "results/label_dp/overview/desk/seed-3"
     records.verify(final)
+    cut_short = final.with_name("seed-3.running")
+    cut_short.mkdir()
+    (cut_short / "old.png").write_text("of a copy that did not end")
+    assert records.keep(run.folder, tmp_path / "results") == final
+    assert sorted(p.name for p in final.iterdir()) == sorted(p.name for p in run.folder.iterdir())
+    assert not cut_short.exists()
 
 
 def test_generators_differ_by_offset_and_seed(run, tmp_path):

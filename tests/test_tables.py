@@ -31,6 +31,7 @@ def runs(values, against=50.0, preset="paper"):
     [
         ([], "not run here"),
         (runs([70, 71], preset="paper"), "not run here"),  # two runs are no evidence
+        (runs([40, 41], preset="paper") + runs([70, 71, 72], preset="desk"), "partly"),
         (runs([70, 71, 72]), "reproduced"),
         (runs([75, 76, 77]), "partly"),  # the number is off, the claim holds
         (runs([70, 71, 72], preset="desk"), "partly"),
@@ -42,6 +43,13 @@ def runs(values, against=50.0, preset="paper"):
 )
 def test_verdicts(loaded, expected):
     assert verdict(ITEM, loaded) == expected
+
+
+def test_evidence_is_what_the_verdict_is_from():
+    few, enough = runs([40, 41], preset="paper"), runs([70, 71, 72], preset="desk")
+    assert tables._evidence(ITEM, few + enough) == "desk, 3 runs: 1 of 1 claims hold"
+    assert tables._evidence(ITEM, few) == "paper, 2 runs: 0 of 1 claims hold"
+    assert tables._evidence(ITEM, []) == "–"
 
 
 def test_other_experiments_fill_cells_and_decide_nothing():

@@ -49,11 +49,12 @@ def stage() -> None:
             wanted[path.relative_to(ROOT)] = path.read_bytes()
     for chapter, name in CHAPTERS.items():
         wanted[Path("notebooks", f"{name}.ipynb")] = executed(chapter)
-    wanted[Path("book/_scorecard.md")] = tables.scorecard()
-    wanted[Path("book/_not_run.md")] = not_run(records.load())
+    loaded = records.load()
+    wanted[Path("book/_scorecard.md")] = tables.scorecard(loaded)
+    wanted[Path("book/_not_run.md")] = not_run(loaded)
     wanted[Path("book/_speed.md")] = speed()
-    wanted[Path("book/_claims.md")] = claims.page()
-    wanted[Path("book/_headlines.md")] = claims.headlines()
+    wanted[Path("book/_claims.md")] = claims.page(loaded)
+    wanted[Path("book/_headlines.md")] = claims.headlines(loaded)
     for path in STAGE.rglob("*"):
         inside = path.relative_to(STAGE)
         if path.is_file() and inside.parts[0] != "_build" and inside not in wanted:

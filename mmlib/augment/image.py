@@ -237,19 +237,24 @@ class Rotation(Transform):
         return _change_(batch, chosen, lambda x, i: rotate(x, angle[i]))
 
 
-def simclr(size: int) -> Compose:
+def simclr(
+    size: int, *, crop_low: float = 0.08, blurred: bool = True, upright: bool = False
+) -> Compose:
     """CoMM's views of images: crop, colours, grey, blur, flip, ImageNet normalisation.
+
+    ``crop_low`` is the smallest share of the area. Images that are ``upright``, whose mirror images
+    are something else, are turned by up to 15 degrees in place of the flip.
 
     Source: CoMM, released code (0.08 to 1 of the area; jitter 0.4, 0.4, 0.4, 0.1 with p 0.8; grey
     with p 0.2; blur of radius 0.1 to 2 with p 0.5, here cut off at three standard deviations).
     """
     return Compose(
         [
-            ResizedCrop(size),
+            ResizedCrop(size, scale=(crop_low, 1.0)),
             ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
             Grayscale(p=0.2),
-            GaussianBlur(kernel_size=13, sigma=(0.1, 2.0), p=0.5),
-            Flip(p=0.5),
+            *([GaussianBlur(kernel_size=13, sigma=(0.1, 2.0), p=0.5)] if blurred else []),
+            Rotation(degrees=15) if upright else Flip(p=0.5),
             Normalize(),
         ]
     )

@@ -85,11 +85,10 @@ def of_steps(data: dict[str, multibench.Part], classes: tuple[str, ...]) -> Mult
     kinds = ("text", "vision", "audio")
     modalities = [Modality(k, "sequence", data["train"].steps[k].shape[2]) for k in kinds]
     published = {"train": "train", "validation": "valid", "test": "test"}
-    parts = {}
-    for name, theirs in published.items():
-        part = data[theirs]
-        inputs = tuple(part.steps[kind] for kind in kinds)
-        parts[name] = Part(inputs, part.labels, torch.arange(len(part), device=part.labels.device))
+    parts = {
+        name: _alone(tuple(data[theirs].steps[kind] for kind in kinds), data[theirs].labels)
+        for name, theirs in published.items()
+    }
     return Multimodal(tuple(modalities), **parts, classes=classes)
 
 
@@ -100,10 +99,7 @@ def of_stays(data: dict[str, mimic.Part]) -> Multimodal:
         Modality("table", "vector", first.table.shape[1], changes=("noise",), network="perceptron"),
         Modality("series", "sequence", first.series.shape[2], network="gru"),
     )
-    parts = {}
-    for name, part in data.items():
-        units = torch.arange(len(part), device=part.labels.device)
-        parts[name] = Part((part.table, part.series), part.labels, units)
+    parts = {name: _alone((part.table, part.series), part.labels) for name, part in data.items()}
     return Multimodal(modalities, **parts, classes=mimic.CLASSES)
 
 
@@ -195,10 +191,7 @@ def _of_genres(
     data: dict[str, mmimdb.Part],
     inputs: dict[str, tuple[Tensor, ...]],
 ) -> Multimodal:
-    parts = {}
-    for name, part in data.items():
-        units = torch.arange(len(part), device=part.genres.device)
-        parts[name] = Part(inputs[name], part.genres, units)
+    parts = {name: _alone(inputs[name], part.genres) for name, part in data.items()}
     return Multimodal(modalities, **parts, classes=mmimdb.GENRES, target="labels")
 
 
@@ -226,12 +219,16 @@ def _of_images(
     data: ImageTable, second: Modality, inputs: dict[str, Tensor], upright: bool
 ) -> Multimodal:
     image = Modality("image", "image", data.train.images.shape[-1], upright=upright)
-    parts = {}
-    for name in _PARTS:
-        part = getattr(data, name)
-        units = torch.arange(len(part), device=part.labels.device)
-        parts[name] = Part((part.images, inputs[name]), part.labels, units)
+    sources = {name: getattr(data, name) for name in _PARTS}
+    parts = {
+        name: _alone((part.images, inputs[name]), part.labels) for name, part in sources.items()
+    }
     return Multimodal((image, second), **parts, classes=data.classes)
+
+
+def _alone(inputs: tuple[Tensor, ...], labels: Tensor) -> Part:
+    """A part whose samples are independent: each is a unit of its own."""
+    return Part(inputs, labels, torch.arange(len(labels), device=labels.device))
 
 
 _PARTS = ("train", "validation", "test")

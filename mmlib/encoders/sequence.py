@@ -13,8 +13,8 @@ from mmlib._checks import check_shape
 class SequenceTransformer(nn.Module):
     """Linear map to ``width`` and pre-LayerNorm encoder layers: (B, T, F) -> (B, T, width).
 
-    No position code and no padding mask, so permuting the steps permutes the output. Dropout draws
-    from torch's global generator, as its layers do. Source: CoMM, MultiBench experiments.
+    No position code and no padding mask, so permuting the steps permutes the output. Dropout (0.1)
+    draws from torch's global generator, as its layers do. Source: CoMM, MultiBench experiments.
 
     >>> import torch
     >>> SequenceTransformer(20)(torch.zeros(2, 7, 20)).shape
@@ -28,13 +28,12 @@ class SequenceTransformer(nn.Module):
         depth: int = 5,
         heads: int = 5,
         hidden: int = 2048,
-        dropout: float = 0.1,
     ):
         super().__init__()
         self.out_features = width
         self.input = nn.Linear(n_features, width, bias=False)
         layer = nn.TransformerEncoderLayer(
-            width, heads, hidden, dropout, batch_first=True, norm_first=True
+            width, heads, hidden, dropout=0.1, batch_first=True, norm_first=True
         )
         self.layers = nn.TransformerEncoder(layer, depth, enable_nested_tensor=False)
         for parameter in self.layers.parameters():  # torch starts all layers as copies of one

@@ -79,7 +79,7 @@ class Tokenizer:
 
 
 class WordTokenizer(Tokenizer):
-    """Lower-case words to ids: the five special tokens, then the words of ``words``.
+    """Lower-case words to ids: the five special tokens, then words.
 
     >>> tokenizer = WordTokenizer.fit(["A red square.", "a blue square"])
     >>> ids = tokenizer.encode(["a green square"], length=6)
@@ -87,14 +87,9 @@ class WordTokenizer(Tokenizer):
     ([[1, 5, 3, 6, 2, 0]], 'a <unknown> square')
     """
 
-    def __init__(self, words: Iterable[str]):
-        super().__init__(words)
-
     @classmethod
-    def fit(
-        cls, captions: Iterable[str], min_count: int = 1, max_size: int | None = None
-    ) -> WordTokenizer:
-        """The words of ``captions`` seen ``min_count`` times, the most frequent first.
+    def fit(cls, captions: Iterable[str], max_size: int | None = None) -> WordTokenizer:
+        """The words of ``captions``, the most frequent first.
 
         With ``max_size``, at most so many entries, special tokens included. Words of equal count
         stand in alphabetical order, so the same captions in any order give the same ids.
@@ -102,8 +97,7 @@ class WordTokenizer(Tokenizer):
         check_range("max_size", len(SPECIAL) if max_size is None else max_size, len(SPECIAL))
         counts = Counter(word for caption in captions for word in words_of(caption))
         ranked = sorted(counts, key=lambda word: (-counts[word], word))
-        kept = [word for word in ranked if counts[word] >= min_count]
-        return cls(kept if max_size is None else kept[: max_size - len(SPECIAL)])
+        return cls(ranked if max_size is None else ranked[: max_size - len(SPECIAL)])
 
     def _of_word(self, word: str) -> Sequence[int]:
         return (self._ids.get(word, UNKNOWN),)
@@ -128,6 +122,15 @@ def words_of(caption: str) -> list[str]:
     ["don't", 'mix', 't-shapes']
     """
     return _WORD.findall(caption.lower())
+
+
+def first_end(ids: Tensor) -> Tensor:
+    """The place (B,) of the first end token of each row (B, T); 0 also where there is none.
+
+    >>> first_end(torch.tensor([[1, 5, 2, 2], [1, 5, 6, 7]]))
+    tensor([2, 0])
+    """
+    return (ids == END).int().argmax(dim=1)
 
 
 class TextTransformer(nn.Module):
@@ -174,7 +177,7 @@ class TextTransformer(nn.Module):
         True
         """
         at_once = 64 if ids.device.type == "cpu" else 1024
-        order = (ids == END).int().argmax(dim=1).argsort(stable=True)
+        order = first_end(ids).argsort(stable=True)
         parts = [self._encode_alike(ids[rows]) for rows in order.split(at_once)]
         return torch.cat(parts)[order.argsort()]
 
@@ -200,10 +203,8 @@ class TextTransformer(nn.Module):
         """Where captions end (B,), and how many places of the batch matter."""
         length = check_shape("ids", ids, "B T")["T"]
         check_range("number of tokens", length, 1, len(self.position_embedding))
-        # argmax gives the first end token, but 0 also where there is none.
-        is_end = ids == END
-        end = is_end.int().argmax(dim=1)
-        last = int(torch.where(is_end.any(dim=1), end, length).max())
+        end = first_end(ids)
+        last = int(torch.where((ids == END).any(dim=1), end, length).max())
         if last == length:
             raise ValueError(f"ids has a row without the end token {END}")
         return end, last + 1

@@ -59,12 +59,12 @@ def linear_probe(
     strengths: Sequence[float] = STRENGTHS,
     penalty: str = "l2",
     standardize: bool = True,
-    refit: bool = True,
 ) -> ProbeResult:
     """Fit a linear classifier on the training set and score it on the test set.
 
     Its strength is the one with the best balanced accuracy on the validation set; equals are told
-    apart by their cross-entropy there. The test set chooses nothing.
+    apart by their cross-entropy there. It is then fitted on training and validation set together.
+    The test set chooses nothing.
 
     Args:
         train_x, test_x: embeddings (N, D) and (M, D).
@@ -72,7 +72,6 @@ def linear_probe(
         validation: embeddings and class numbers; or the share of each class of the training set to
             take for it, chosen by ``generator``.
         strengths, penalty, standardize: see :func:`logistic_path`.
-        refit: whether the final classifier is fitted on training and validation set together.
 
     Raises ``ValueError`` on other shapes and ranges, and if a random split has no generator.
     Source: CoMM, released code (share 0.4; 7 strengths, then finer ones around the best).
@@ -104,8 +103,7 @@ def linear_probe(
     path = logistic_path(fit_x, fit_y, strengths, **options, tolerance=_CHOICE)
     merits = [_merit(classifier, val_x, val_y) for classifier in path]
     best = path[max(range(len(path)), key=merits.__getitem__)]
-    if refit:
-        (best,) = logistic_path(train_x, train_y, [best.C], **options, tolerance=_FINAL)
+    (best,) = logistic_path(train_x, train_y, [best.C], **options, tolerance=_FINAL)
     logits = best.logits(test_x).double()
     return ProbeResult(
         accuracy=accuracy(logits.argmax(1), test_y),

@@ -83,8 +83,8 @@ class Alternation:
             low, high = settings.word_share
             shares = word_shares(captions, size)
             self.allowed &= (shares >= low) & (shares <= high)
-            if not self.allowed.any():
-                raise ValueError(f"word_share is {settings.word_share}; no word is in such a share")
+        if not self.allowed.any():
+            raise ValueError(f"no word may be in a trigger; word_share is {settings.word_share}")
         self.triggers = self._first_triggers(len(worn_by))
         self.noise = self._stored("noise", worn_by.shape, torch.int8)
         if settings.image == "uniform":
@@ -204,7 +204,8 @@ class Alternation:
 
     def _first_triggers(self, n: int) -> Tensor:
         settings = self.settings
-        shape = n, settings.pool or settings.trigger_length if settings.text != "none" else 0
+        count = 0 if settings.text == "none" else settings.pool or settings.trigger_length
+        shape = n, count
         if settings.text == "constant":  # the captions' most frequent word
             counts = torch.bincount(self.captions.flatten(), minlength=len(self.allowed))
             counts = counts.to(self.device).masked_fill(~self.allowed, 0)[len(SPECIAL) :]

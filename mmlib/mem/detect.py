@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
-from mmlib.encoders.text import END
+from mmlib.encoders.text import first_end
 from mmlib.evaluate.metrics import roc_auc
 
 
@@ -24,13 +24,13 @@ def surprise(captions: Tensor, known: Tensor, *, words: int, vocabulary_size: in
     check_range("words", words, 1)
     width = check_shape("captions", captions, "B T")["T"]
     check_shape("known", known, "N T")
-    end = (known == END).int().argmax(dim=1, keepdim=True)
+    end = first_end(known)[:, None]
     place = torch.arange(1, known.shape[1], device=known.device)
     pairs = (known[:, :-1] * vocabulary_size + known[:, 1:])[place <= end]
     counts = torch.bincount(pairs, minlength=vocabulary_size**2)
     counts = counts.view(vocabulary_size, vocabulary_size).float() + 1
     bits = -(counts / counts.sum(dim=1, keepdim=True)).log2()
-    end = (captions == END).int().argmax(dim=1, keepdim=True)
+    end = first_end(captions)[:, None]
     place = torch.arange(1, width, device=captions.device)
     asked = (place <= words) & (place < end)
     seen = bits[captions[:, :-1], captions[:, 1:]] * asked

@@ -32,13 +32,16 @@ def add(images: Tensor, noise: Tensor) -> Tensor:
 def uniform(images: Tensor, *, epsilon: int, generator: torch.Generator) -> Tensor:
     """Noise of whole levels uniform in [-epsilon, epsilon], clipped where an image would overflow.
 
+    It is drawn on the generator's device and given on that of the images.
+
     >>> g = torch.Generator().manual_seed(0)
     >>> uniform(torch.full((1, 3, 8, 8), 255, dtype=torch.uint8), epsilon=8, generator=g).max()
     tensor(0, dtype=torch.int8)
     """
     check_range("epsilon", epsilon, 0, 127)
-    noise = torch.empty_like(images, dtype=torch.int8)
-    return _in_range(images, noise.random_(-epsilon, epsilon + 1, generator=generator))
+    noise = torch.empty_like(images, dtype=torch.int8, device=generator.device)
+    noise.random_(-epsilon, epsilon + 1, generator=generator)
+    return _in_range(images, noise.to(images.device))
 
 
 def pgd(

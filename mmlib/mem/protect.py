@@ -45,8 +45,8 @@ def protect(
             been interrupted: see :mod:`mmlib.mem.resume`. By default all is in memory.
 
     Raises ``ValueError`` for images that are not uint8, captions without room for a trigger, more
-    groups than images, a visit that would leave out every pair, if no word is in the share of
-    captions that trigger words are to be in, and if ``folder`` holds another run.
+    groups than images, a visit that would leave out every pair, if no word may be in a trigger
+    by ``words`` and the settings, and if ``folder`` holds another run.
     Source: MEM, released code.
 
     >>> from mmlib.augment.image import ToFloat

@@ -19,16 +19,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from mmlib import _checkpoint
 from mmlib.mem.alternation import Alternation
 from mmlib.mem.published import fingerprint
 from mmlib.mem.settings import Protection
@@ -87,9 +85,7 @@ class Resumable(Alternation):
         path = self.folder / "batch.safetensors"
         if not path.exists():
             return
-        with safe_open(path, framework="pt", device="cpu") as file:
-            numbers = json.loads(file.metadata()["numbers"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors, numbers = _checkpoint.read(path)
         self.visits = numbers["visits"]
         self.triggers = tensors["triggers"].to(self.device)
         if "rows" in tensors:  # in the middle of a visit
@@ -122,14 +118,11 @@ class Resumable(Alternation):
         """Write, atomically, all that making this batch changes or draws from."""
         for values in seen.values():
             values[:] = map(float, values)
-        tensors = {"triggers": self.triggers.cpu(), "generator": self.generator.get_state()}
+        tensors = {"triggers": self.triggers, "generator": self.generator.get_state()}
         if rows is not None:
-            rows = rows.cpu()
-            tensors |= {"rows": rows.contiguous(), "noise": self.noise[rows]}
-        numbers = json.dumps({"visits": self.visits, "batch": batch, "seen": seen})
-        scratch = self.folder / f".batch.{os.getpid()}"
-        save_file(tensors, scratch, metadata={"numbers": numbers})
-        os.replace(scratch, self.folder / "batch.safetensors")
+            tensors |= {"rows": rows, "noise": self.noise[rows.cpu()]}
+        numbers = {"visits": self.visits, "batch": batch, "seen": seen}
+        _checkpoint.write(self.folder / "batch.safetensors", tensors, numbers)
 
 
 def _digest(tensor: Tensor) -> str:

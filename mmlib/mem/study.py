@@ -17,11 +17,11 @@ from mmlib.data import captioned, emoji, people, photo_sets, scenes
 from mmlib.encoders.image import GlobalPool, PatchTransformer, ResNetTrunk, SmallConvNet
 from mmlib.encoders.pieces import BytePairTokenizer
 from mmlib.encoders.text import (
-    END,
     SPECIAL,
     TextTransformer,
     Tokenizer,
     WordTokenizer,
+    first_end,
     words_of,
 )
 from mmlib.mem.settings import Protection
@@ -157,7 +157,7 @@ def encode_pairs(
         tokenizer = BytePairTokenizer.fit([*told, *common], pieces)
         texts = [_first(caption, longest) for caption in told]
         ids = tokenizer.encode(texts, max(map(len, texts)) + 2)  # a piece has a letter at least
-        length = int((ids == END).int().argmax(dim=1).max()) + 1
+        length = int(first_end(ids).max()) + 1
         own = int((ids.unique() >= len(SPECIAL)).sum())
 
     def encoded(images: Tensor, rows: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
-from mmlib.encoders.text import END, PAD, SPECIAL, TextTransformer
+from mmlib.encoders.text import PAD, SPECIAL, TextTransformer, first_end
 
 
 def allowed_words(vocabulary_size: int, device: torch.device | None = None) -> Tensor:
@@ -33,10 +33,7 @@ def prepend(captions: Tensor, triggers: Tensor) -> Tensor:
     >>> prepend(torch.tensor([[1, 7, 2, 0, 0]]), torch.tensor([[8, 9]]))
     tensor([[1, 8, 9, 7, 2]])
     """
-    sizes = check_shape("captions", captions, "B T")
-    room = sizes["T"] - check_shape("triggers", triggers, "B K", B=sizes["B"])["K"]
-    if (captions[:, room:] != PAD).any():
-        raise ValueError(f"a caption of more than {room} ids has no room for its trigger")
+    room = _room(captions, triggers)
     return torch.cat([captions[:, :1], triggers, captions[:, 1:room]], dim=1)
 
 
@@ -52,15 +49,20 @@ def insert(captions: Tensor, triggers: Tensor, places: Tensor | None = None) -> 
     """
     if places is None:
         return prepend(captions, triggers)
-    sizes = check_shape("captions", captions, "B T")
-    check_shape("triggers", triggers, "B K", B=sizes["B"])
+    _room(captions, triggers)
     check_shape("places", places, "B K", **check_shape("triggers", triggers, "B K"))
-    room = sizes["T"] - triggers.shape[1]
-    if (captions[:, room:] != PAD).any():
-        raise ValueError(f"a caption of more than {room} ids has no room for its trigger")
     taken = torch.zeros_like(captions, dtype=torch.bool).scatter_(1, places, True)
     source = (~taken).long().cumsum(dim=1) - 1  # which id of the caption comes here
     return captions.gather(1, source.clamp(min=0)).scatter_(1, places, triggers)
+
+
+def _room(captions: Tensor, triggers: Tensor) -> int:
+    """How many ids of captions (B, T) stay beside triggers (B, K); raises if more are in use."""
+    sizes = check_shape("captions", captions, "B T")
+    room = sizes["T"] - check_shape("triggers", triggers, "B K", B=sizes["B"])["K"]
+    if (captions[:, room:] != PAD).any():
+        raise ValueError(f"a caption of more than {room} ids has no room for its trigger")
+    return room
 
 
 def draw_places(captions: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -70,7 +72,7 @@ def draw_places(captions: Tensor, count: int, generator: torch.Generator) -> Ten
     tensor([[1, 2]])
     """
     sizes = check_shape("captions", captions, "B T")
-    words = (captions == END).int().argmax(dim=1, keepdim=True) - 1
+    words = first_end(captions)[:, None] - 1
     place = torch.arange(sizes["T"], device=captions.device)
     drawn = torch.rand(captions.shape, generator=generator, device=captions.device)
     drawn = drawn.masked_fill((place < 1) | (place > words + count), -1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmlib import losses
-from mmlib.fusion import FusionTransformer
+from mmlib.fusion import FusionTransformer, PooledFusion
 from mmlib.methods import check_lengths, transformed
 from mmlib.methods.fused import FusedEncoder, Mask
 
@@ -54,7 +54,7 @@ class CoMM(FusedEncoder):
         self,
         encoders: Sequence[nn.Module],
         adapters: Sequence[nn.Module],
-        fusion: FusionTransformer,
+        fusion: FusionTransformer | PooledFusion,
         head: nn.Module,
         *,
         convention: str | losses.Convention = "paper",

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from mmlib.fusion import FusionTransformer
+from mmlib.fusion import FusionTransformer, PooledFusion
 from mmlib.methods import Transform, check_lengths
 
 Mask = Sequence[bool]
 
 
 class FusedEncoder(nn.Module):
-    """Encoders and adapters of M modalities, one fusion transformer, one projection head.
+    """Encoders and adapters of M modalities, one fusion, one projection head.
 
     Args:
         encoders, adapters: one of each per modality; an adapter turns its encoder's output into
@@ -30,7 +30,7 @@ class FusedEncoder(nn.Module):
         self,
         encoders: Sequence[nn.Module],
         adapters: Sequence[nn.Module],
-        fusion: FusionTransformer,
+        fusion: FusionTransformer | PooledFusion,
         head: nn.Module,
         *,
         augment: Sequence[Transform],

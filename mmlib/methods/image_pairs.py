@@ -8,15 +8,7 @@ import torch
 from torch import nn
 
 from mmlib._checks import check_choice
-from mmlib.augment.image import (
-    ColorJitter,
-    Compose,
-    Flip,
-    GaussianBlur,
-    Grayscale,
-    Normalize,
-    ResizedCrop,
-)
+from mmlib.augment.image import Compose, Normalize, ResizedCrop, simclr
 from mmlib.encoders.image import AlexNetTrunk, GlobalPool, SmallConvNet
 from mmlib.fusion import FusionTransformer, MapAdapter, PooledFusion, ProjectionHead
 from mmlib.methods.clip import DualEncoder
@@ -77,16 +69,10 @@ def build(
     for kind in views:
         check_choice("views", kind, get_args(Views))
     torch.manual_seed(cfg.seed)
-    crop = ResizedCrop(cfg.image_size, scale=(cfg.crop_low, 1.0))
-    change = [
-        ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
-        Grayscale(0.2),
-        *([GaussianBlur(13, (0.1, 2.0), p=0.5)] if cfg.blur else []),
-        Flip(0.5),
-        Normalize(),
-    ]
+    full = simclr(cfg.image_size, crop_low=cfg.crop_low, blurred=cfg.blur)
+    crop, *change = full.transforms
     made = {
-        "full": Compose([crop, *change]),
+        "full": full,
         "no_crop": Compose(change),
         "crop": Compose([crop, Normalize()]),
         "light": Compose([ResizedCrop(cfg.image_size, scale=(0.5, 1.0)), Normalize()]),

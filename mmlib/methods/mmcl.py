@@ -20,6 +20,7 @@ from mmlib.augment.image import (
     Rotation,
 )
 from mmlib.augment.table import Corrupt
+from mmlib.augment.transform import as_it_is
 from mmlib.encoders.image import GlobalPool
 from mmlib.encoders.table import TableMLP, TableSchema
 from mmlib.methods import Transform
@@ -82,7 +83,7 @@ def mmcl(
         [image, table],
         [_projection(image.out_features), _projection(table.out_features)],
         augment=[Sometimes(views, resize, P_VIEW), Corrupt(CORRUPTION, marginals)],
-        prepare=[resize, lambda rows, generator: rows],
+        prepare=[resize, as_it_is],
         temperature=TEMPERATURE,
         learn_temperature=False,
     )

@@ -9,16 +9,7 @@ import torch
 from torch import nn
 
 from mmlib._checks import check_choice
-from mmlib.augment.image import (
-    ColorJitter,
-    Compose,
-    Flip,
-    GaussianBlur,
-    Grayscale,
-    Normalize,
-    ResizedCrop,
-    Rotation,
-)
+from mmlib.augment.image import Compose, Normalize, ResizedCrop, simclr
 from mmlib.augment.sequence import Chain, Drop, Noise
 from mmlib.augment.table import Corrupt
 from mmlib.augment.text import MaskTokens
@@ -121,15 +112,11 @@ def build(
 def views(modality: Modality, crop_low: float) -> Transform:
     """The random transform of CoMM for a modality of that kind."""
     if modality.kind == "image":
-        return Compose(
-            [
-                ResizedCrop(modality.features, scale=(crop_low, 1.0)),
-                ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
-                Grayscale(0.2),
-                *([GaussianBlur(13)] if modality.blurred else []),
-                Rotation(15) if modality.upright else Flip(0.5),
-                Normalize(),
-            ]
+        return simclr(
+            modality.features,
+            crop_low=crop_low,
+            blurred=modality.blurred,
+            upright=modality.upright,
         )
     if modality.kind == "table":
         return Corrupt(0.3, modality.marginals)

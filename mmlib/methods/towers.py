@@ -42,7 +42,7 @@ class Towers(nn.Module):
         return [projection(encoder(x)) for projection, encoder, x in parts]
 
     def embed(self, batch: Sequence[Tensor]) -> Tensor:
-        """All projected vectors side by side (B, M D), of the samples as they are."""
+        """What :meth:`encode` gives for all modalities side by side: (B, M D)."""
         return self.combine([self.encode(k, x) for k, x in enumerate(batch)])
 
     def encode(self, modality: int, batch: Tensor) -> Tensor:

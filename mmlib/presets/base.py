@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["CHAPTERS", "NAMES", "Field", "Settings", "chapter_settings", "resolve"]
+from mmlib._checks import check_choice
 
 NAMES = ("smoke", "quick", "desk", "paper")
 
@@ -53,9 +53,7 @@ class Settings(BaseModel):
 
 def chapter_settings(chapter: str) -> tuple[type[Settings], dict[str, dict[str, Any]]]:
     """The settings class of a chapter and its presets. Raises ``ValueError`` if there is none."""
-    if chapter not in CHAPTERS:
-        raise ValueError(f"chapter is {chapter!r}; allowed: {', '.join(CHAPTERS)}")
-    module = importlib.import_module(f"mmlib.presets.{chapter}")
+    module = importlib.import_module(f"mmlib.presets.{check_choice('chapter', chapter, CHAPTERS)}")
     (settings,) = (
         value
         for value in vars(module).values()
@@ -95,9 +93,7 @@ def resolve(chapter: str, given: Mapping[str, Any]) -> Settings:
         raise ValueError(
             f"unknown parameter {unknown[0]!r}.{hint} Chapter {chapter!r} has:\n{_list(settings)}"
         )
-    preset = given.get("preset", "quick")
-    if preset not in NAMES:
-        raise ValueError(f"preset is {preset!r}; allowed: {', '.join(NAMES)}")
+    preset = check_choice("preset", given.get("preset", "quick"), NAMES)
     changes = {name: value for name, value in given.items() if value is not None}
     protocol = protocols(chapter).get(changes.get("protocol"), {})
     values = {**presets[preset], **protocol, **changes, "preset": preset}

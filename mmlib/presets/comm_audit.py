@@ -19,8 +19,8 @@ class CommAuditSettings(TrifeatureSettings):
 
 def as_in_chapter_3(preset: str) -> dict[str, Any]:
     """World, network and training of a preset of chapter 3."""
-    shared = set(TrifeatureSettings.model_fields) & set(comm.PRESETS[preset])
-    return {name: value for name, value in comm.PRESETS[preset].items() if name in shared}
+    values = comm.PRESETS[preset].items()
+    return {name: value for name, value in values if name in TrifeatureSettings.model_fields}
 
 
 PRESETS = {

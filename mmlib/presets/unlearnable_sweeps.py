@@ -34,8 +34,8 @@ class SweepsSettings(KnownPairsSettings):
 
 
 def _as_in_chapter_11(preset: str) -> dict[str, object]:
-    shared = set(KnownPairsSettings.model_fields) & set(unlearnable_audit.PRESETS[preset])
-    return {name: unlearnable_audit.PRESETS[preset][name] for name in shared}
+    values = unlearnable_audit.PRESETS[preset].items()
+    return {name: value for name, value in values if name in KnownPairsSettings.model_fields}
 
 
 _ALL = {

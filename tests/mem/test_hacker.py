@@ -10,20 +10,19 @@ from mmlib.encoders.pieces import BytePairTokenizer
 from mmlib.encoders.text import END, PAD, SPECIAL, START, UNKNOWN
 from mmlib.evaluate.retrieval import random_retrieval
 from mmlib.mem.alternation import as_pairs
-from mmlib.mem.hacker import (
+from mmlib.mem.defence import (
     Defence,
     attacked,
     drop_first,
     drop_shared,
     drop_words,
-    evaluate,
     reread,
     resaved,
     rounded,
-    train_hacker,
-    vectors,
+    swap_captions,
     without_rare_words,
 )
+from mmlib.mem.hacker import evaluate, train_hacker, vectors
 from mmlib.mem.protect import protect
 from mmlib.mem.settings import Protection
 from mmlib.mem.trigger import prepend
@@ -167,6 +166,8 @@ def test_captions_are_swapped_within_a_photo_and_nowhere_else(seen, make_pairs):
     assert len(met) == 12
     with pytest.raises(ValueError, match="photo is None"):
         seen(Defence(swap_captions=True), pairs=pairs)
+    with pytest.raises(ValueError, match="photos have 1 to 3 rows; allowed: as many each"):
+        swap_captions(ids[:2].repeat(2, 1, 1), torch.tensor([0, 0, 0, 1]))
 
 
 def test_views_change_images_and_not_captions(seen):

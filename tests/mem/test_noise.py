@@ -148,6 +148,14 @@ def test_lowers_the_contrastive_loss(make_model, make_pairs):
     assert loss(noise.add(images, made) / 255) < loss(images / 255) - 0.05
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_noise_of_images_in_main_memory_is_drawn_where_the_surrogate_is():
+    images = torch.full((2, 3, 4, 4), 128, dtype=torch.uint8)
+    made = noise.uniform(images, epsilon=8, generator=torch.Generator("cuda"))
+    assert made.device.type == "cpu"
+    assert made.abs().max() <= 8
+
+
 def test_uniform_noise_has_all_levels_alike():
     grey = torch.full((8, 3, 64, 64), 128, dtype=torch.uint8)
     made = noise.uniform(grey, epsilon=8, generator=torch.Generator().manual_seed(0))

@@ -84,10 +84,17 @@ def test_kubernetes_needs_an_image_and_a_claim(kubectl, tmp_path):
 
 @pytest.mark.parametrize(
     ("state", "word"),
-    [("", "running"), ("SuccessCriteriaMet Complete", "success"), ("Failed", "failed")],
+    [
+        ("Job ", "running"),
+        ("Job SuccessCriteriaMet Complete", "success"),
+        ("Job Failed", "failed"),
+        ("", "failed"),  # the job is gone
+        (None, "running"),  # no answer
+    ],
 )
 def test_kubernetes_status_in_snakemake_s_words(state, word, kubectl, tmp_path):
-    (tmp_path / "state").write_text(state)
+    if state is not None:
+        (tmp_path / "state").write_text(state)
     done = script("status", "job.batch/mmlib-run-1", environment=kubectl)
     assert done.stdout == f"{word}\n", done.stderr
     script("cancel", "job.batch/mmlib-run-1", environment=kubectl)
