@@ -11,7 +11,9 @@ from mmlib.label_dp.accounting import epsilon_of
 from mmlib.label_dp.bounds import (
     floor_epsilon,
     mismatch_cost,
+    noise_for_floor,
     query_cost,
+    sigma_for,
 )
 from mmlib.label_dp.coins import SystemEntropy, normal, random
 from mmlib.label_dp.exact import (
@@ -174,6 +176,16 @@ def test_the_line_of_the_chapter_with_a_floor():
     assert floor_epsilon(0.5, 2, 0.2, 1, 4) == pytest.approx(math.log(27) + math.log(3))
 
 
+def test_noise_for_a_floor_inverts_and_names_what_no_noise_reaches():
+    for epsilon in (8.0, 9.24, 20.0):
+        noise = noise_for_floor(epsilon, 286, 0.2, 10, 1980)
+        assert floor_epsilon(noise, 286, 0.2, 10, 1980) == pytest.approx(epsilon, abs=1e-9)
+        assert floor_epsilon(noise, 286, 0.2, 10, 1980) <= epsilon
+    with pytest.raises(ValueError, match=r"epsilon is 5.0; allowed: \[6.67"):
+        noise_for_floor(5.0, 286, 0.2, 10, 1980)
+    assert noise_for_floor(5.0, 286, 1.0, 10, 1980) == pytest.approx(0.962372, abs=1e-6)
+
+
 # --- queries that owe nothing to the image, or little -------------------------------------------
 
 
@@ -225,7 +237,9 @@ def test_a_noisy_query_costs_at_most_the_response_and_the_noise(noise, sigma):
     assert agrees((released * 7 + shown).bincount(minlength=14), here.flatten())
 
 
-def test_a_query_has_no_finite_pure_cost_nor_any_without_noise():
+def test_noise_of_a_query_inverts_its_cost():
+    for cost, clip, order in itertools.product((0.1, 5.0), (0.5, 3.0), (1.0, 2.0, 32.0)):
+        assert query_cost(clip, sigma_for(cost, clip, order), order) == pytest.approx(cost)
     assert query_cost(1.0, 1.0, math.inf) == query_cost(1.0, 0.0, 2.0) == math.inf
 
 
@@ -270,6 +284,7 @@ def test_the_systems_coins_never_repeat():
         ),
         (lambda: privatised(LINE, 0.0, 1.0, generator=generator()), "clip is 0.0; allowed"),
         (lambda: floor_epsilon(0.5, 3, 1.5, 1, 5), "floor is 1.5; allowed"),
+        (lambda: sigma_for(1.0, 1.0, math.inf), "order is inf; allowed"),
     ],
 )
 def test_wrong_arguments_are_named(call, message):
