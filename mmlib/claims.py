@@ -78,7 +78,8 @@ def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
         claim.chapter, claim.experiment, loaded, exact=claim.exact, metrics=claim.metrics
     )
     if not runs:
-        return "not run here", "–", f"make desk CHAPTER={claim.chapter}"
+        asked = f"CHAPTER={claim.chapter} EXPERIMENT={claim.experiment}"
+        return "not run here", "–", f"`make desk {asked}`"
     count = evidence.counted(runs)
     place = f"`{claim.chapter}/{claim.experiment}/{preset}`, {count}"
     if not enough:
@@ -146,6 +147,7 @@ def _number(side: str) -> float | None:
 
 def _filled(found: str, runs: list[dict[str, float]]) -> str:
     def mean(hole: re.Match) -> str:
-        return format(evidence.estimate([run[hole[1]] for run in runs]).mean, hole[2])
+        # z: what rounds to zero has no sign
+        return format(evidence.estimate([run[hole[1]] for run in runs]).mean, f"z{hole[2]}")
 
     return _HOLE.sub(mean, found)

@@ -75,7 +75,7 @@ def swap_images(
         features: (N, D), only for "knn". They must not have been learned from private labels.
         neighbours: k, only for "knn"; a pool with fewer members is used whole.
         floor: gamma, only for "knn": chance that the draw is uniform after all. Without it the
-            draw has no finite epsilon, see :mod:`mmlib.label_dp.terms`.
+            draw has no finite population epsilon, see :mod:`mmlib.label_dp.terms`.
         include_self: whether a record may be drawn from its own class's pool in place of itself.
             By default it may not: then, with the other records' labels fixed, its own label has no
             influence on its image.
@@ -139,7 +139,7 @@ def double_rr(
 
     The label goes through :func:`randomized_response` and, by coins of its own, the image through
     :func:`swap_images`, which documents the arguments. Pools are formed by the true ``labels``.
-    What this guarantees, and that draw "knn" guarantees nothing, says
+    What this guarantees, and what draw "knn" does not, says
     :func:`mmlib.label_dp.accounting.guarantee`.
 
     Returns labels (Q,) and indices (Q,) into the N records; Q = N unless ``records`` says else.

@@ -77,7 +77,7 @@ class DoubleRR(Terms):
         noise_label, noise_image: lambda of each coin.
         pools: where images are drawn from: "given" (a public pool; ``draw`` takes ``pool_labels``
             and, for nearest draws, ``pool_features``), "released" (the records, grouped by their
-            released labels) or "records" (grouped by their true ones, as the paper prints it).
+            released labels) or "records" (grouped by their true ones).
         neighbours: k of the nearest draw; without it draws are uniform.
         floor: gamma, chance of a uniform draw nevertheless.
         largest_pool: images of the largest class's pool, for ``neighbours``. Where it is not said,

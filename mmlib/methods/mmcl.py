@@ -111,10 +111,10 @@ def dvm_views(size: int, *, scale: tuple[float, float] = (0.08, 1.0)) -> Transfo
 
 
 def printed_views(size: int, *, scale: tuple[float, float] = (0.2, 1.0)) -> Transform:
-    """The recipe that the paper's text describes: flip, turns, colours, crop.
+    """The released code's recipe for heart scans, not for DVM-Car: flip, turns, colours, crop.
 
-    The released code has it for heart scans and not for DVM-Car. Crops have a share of the area in
-    ``scale``.
+    It is what the paper's text describes, but that gives each change a probability of one half and
+    speaks of brightness and contrast alone. Crops have a share of the area in ``scale``.
     """
     return Compose(
         [

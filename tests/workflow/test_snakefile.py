@@ -49,6 +49,12 @@ def test_runs_what_is_missing_or_changed_and_says_why(checkout):
     checkout.write("mmlib/unrelated.py", "")
     assert "Nothing to be done" in checkout.call("quick")
 
+    notebook = checkout.run_folder("alpha") / "notebook.ipynb"
+    kept = notebook.read_bytes()
+    notebook.unlink()  # as a run by hand in the same place does, which writes a record of its own
+    assert "notebook.ipynb" in jobs(checkout.call("quick", "--dry-run"))["alpha", "quick", 0]
+    notebook.write_bytes(kept)
+
     checkout.write("mmlib/far.py", "VALUE = 2\n")
     checkout.write("mmlib/alone.py", "from mmlib import unrelated\n")
     reasons = jobs(checkout.call("quick", "--dry-run"))
