@@ -147,7 +147,7 @@ def _number(side: str) -> float | None:
 
 def _filled(found: str, runs: list[dict[str, float]]) -> str:
     def mean(hole: re.Match) -> str:
-        # z: what rounds to zero has no sign
-        return format(evidence.estimate([run[hole[1]] for run in runs]).mean, f"z{hole[2]}")
+        number = format(evidence.estimate([run[hole[1]] for run in runs]).mean, hole[2])
+        return number if any(digit in number for digit in "123456789") else number.lstrip("-")
 
     return _HOLE.sub(mean, found)

@@ -1,10 +1,11 @@
 """A claim is decided by its rule, from records or from the paper's own numbers."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from mmlib import claims
+from mmlib import claims, records
 from mmlib.claims import Claim, decide
 from mmlib.presets.base import CHAPTERS
 
@@ -104,3 +105,10 @@ def test_the_page_has_all_papers():
     ]  # fmt: skip
     for claim in claims.claims().values():
         assert text.count(f"| {claim.says} |") == 1
+
+
+def test_what_was_found_is_filled_in_from_the_committed_records():
+    loaded = records.load(records.RESULTS)
+    found = {claim.id: claims.decide(claim, loaded)[1] for claim in claims.claims().values()}
+    assert not [text for text in found.values() if "{" in text]
+    assert not [text for text in found.values() if re.search(r"-0(\.0+)?\b(?!\.)", text)]
