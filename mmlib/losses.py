@@ -48,7 +48,7 @@ def information_bound(scores: Tensor) -> Tensor:
     """
     b = check_shape("scores", scores, "B B")["B"]
     check_range("batch size", b, 2)
-    return math.log(b) - _pick_partner(_at_least_float32(scores))
+    return math.log(b) - _pick_partner(at_least_float32(scores))
 
 
 def club_bound(scores: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def club_bound(scores: Tensor) -> Tensor:
     tensor(0.5000)
     """
     check_range("batch size", check_shape("scores", scores, "B B")["B"], 2)
-    scores = _at_least_float32(scores)
+    scores = at_least_float32(scores)
     return scores.diagonal().mean() - scores.mean()
 
 
@@ -327,10 +327,11 @@ def _check_pair(z1: Tensor, z2: Tensor) -> None:
 
 
 def _unit(rows: Tensor) -> Tensor:
-    return F.normalize(_at_least_float32(rows), dim=-1)
+    return F.normalize(at_least_float32(rows), dim=-1)
 
 
-def _at_least_float32(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x`` itself, or in float32 if it has fewer digits: a softmax or a norm needs them."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 

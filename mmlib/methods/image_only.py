@@ -31,7 +31,7 @@ def barlow_twins(view1: Tensor, view2: Tensor, *, weight: float = 5e-3) -> Tenso
     check_range("batch size", size["B"], 2)
     check_range("weight", weight, 0.0)
     with torch.autocast(view1.device.type, enabled=False):
-        z1, z2 = (_standardised(_wide(z)) for z in (view1, view2))
+        z1, z2 = (_standardised(losses.at_least_float32(z)) for z in (view1, view2))
         squares = (z1.T @ z2 / len(z1) - torch.eye(size["D"], device=z1.device)).square()
     diagonal = squares.diagonal().sum()
     return diagonal + weight * (squares.sum() - diagonal)
@@ -47,7 +47,9 @@ def byol(predicted: Tensor, target: Tensor) -> Tensor:
     """
     size = check_shape("predictions", predicted, "B D")
     check_shape("targets", target, "B D", **size)
-    cosine = F.cosine_similarity(_wide(predicted), _wide(target.detach()), dim=1)
+    cosine = F.cosine_similarity(
+        losses.at_least_float32(predicted), losses.at_least_float32(target.detach()), dim=1
+    )
     return (2 - 2 * cosine).mean()
 
 
@@ -154,11 +156,6 @@ def _normed(width: int, hidden: int) -> list[nn.Module]:
 
 def _perceptron(width: int, hidden: int, features: int) -> list[nn.Module]:
     return [*_normed(width, hidden), nn.Linear(hidden, features)]
-
-
-def _wide(z: Tensor) -> Tensor:
-    """At least float32, as in :mod:`mmlib.losses`."""
-    return z.to(torch.promote_types(z.dtype, torch.float32))
 
 
 def _standardised(z: Tensor) -> Tensor:

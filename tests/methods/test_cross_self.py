@@ -121,7 +121,7 @@ def test_with_a_fusion_each_modality_is_fused_alone_and_the_probe_sees_both():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="projections has 1 entries for 2"):
+    with pytest.raises(ValueError, match="projections has 1 entries for 2 modalities"):
         CrossSelf([nn.Identity()] * 2, [nn.Identity()], align=[], augment=[], prepare=[])
     with pytest.raises(ValueError, match="number of modalities is 1"):
         CrossSelf([nn.Identity()], [nn.Identity()], align=[], augment=[], prepare=[])

@@ -28,7 +28,9 @@ def test_wrong_parameters_stop_and_name_the_valid_ones(chapter):
     with pytest.raises(ValueError, match=r"unknown parameter 'sede'. Did you mean 'seed'") as error:
         resolve(chapter, {"sede": 1})
     assert "preset: " in str(error.value)
-    with pytest.raises(ValueError, match="preset is 'fast'; allowed: 'smoke', 'quick'"):
+    with pytest.raises(
+        ValueError, match="preset is 'fast'; allowed: 'smoke', 'quick', 'desk', 'paper'"
+    ):
         resolve(chapter, {"preset": "fast"})
     with pytest.raises(ValueError, match="seed is '1': Input should be a valid integer"):
         resolve(chapter, {"seed": "1"})
