@@ -107,6 +107,42 @@ def shown_law(noise_label: float, noise_image: float, shares: Tensor) -> Tensor:
     return own[:, None] * respond + (1 - own)[:, None] * (shares @ respond)
 
 
+def group_posterior(groups: Tensor, released: Tensor, law: Tensor, prior: Tensor) -> Tensor:
+    """Chances (G, K) of the one class that a group's records share, by what was released of them.
+
+    Bayes' rule for each group by itself. It bounds what can be learned from labels alone: a learner
+    who sees which records belong together has nothing left to find but their group's name.
+
+    Args:
+        groups: integers (N,) from 0 to G - 1, the group of each record.
+        released: integers (N,) from 0 to K - 1, what was released of it.
+        law: chances (K, K), positive, of the released label, given the class; see
+            :func:`law_likelihood`.
+        prior: chances (K,), positive, of a group's class. They sum to 1.
+
+    Raises ``ValueError`` for shapes or values that do not fit.
+
+    >>> from mmlib.label_dp.exact import response_law
+    >>> groups, released = torch.tensor([0, 0, 0, 1]), torch.tensor([2, 2, 0, 1])
+    >>> group_posterior(groups, released, response_law(0.5, 3), torch.full((3,), 1 / 3)).argmax(1)
+    tensor([2, 1])
+    """
+    n_classes = check_shape("law", law, "K K")["K"]
+    check_shape("prior", prior, "K", K=n_classes)
+    check_shape("groups", groups, "N", N=check_shape("released", released, "N")["N"])
+    check_labels(released, n_classes)
+    check_range("number of labels", len(released), 1)
+    check_range("smallest group", groups.min().item(), 0)
+    check_range("smallest chance in law", law.min().item(), 0.0, open_low=True)
+    check_range("smallest chance in prior", prior.min().item(), 0.0, open_low=True)
+    check_range("distance of the prior's sum from 1", abs(prior.sum().item() - 1), 0.0, 1e-5)
+    n_groups = int(groups.max()) + 1
+    told = (groups.long() * n_classes + released.long()).bincount(minlength=n_groups * n_classes)
+    told = told.view(n_groups, n_classes).double()
+    law, prior = law.to(told.device).double(), prior.to(told.device).double()
+    return (told @ law.log().T + prior.log()).softmax(dim=1)
+
+
 def class_shares(released: Tensor, noise: float, n_classes: int) -> Tensor:
     """Estimated shares (K,) of the true classes, from labels that went through one response.
 

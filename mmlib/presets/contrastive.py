@@ -65,10 +65,10 @@ PRESETS = {
     },
     "desk": {
         **_WORLD, "informations": (2.0, 5.0, 10.0), "batch_sizes": (4, 16, 64, 256, 1024, 4096),
-        "anchors": 65_536, "few": 512, "repeats": 5, "steps": 4_000, "batch_size": 256,
-        "learning_rate": 1e-3, "width": 256, "points": 20, "records": 100_000,
+        "anchors": 65_536, "few": 512, "repeats": 4, "steps": 1_500, "batch_size": 256,
+        "learning_rate": 1e-3, "width": 192, "points": 20, "records": 100_000,
         "test_records": 10_000, "temperatures": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
-        "sweep_steps": 2_000,
+        "sweep_steps": 750,
     },
     "paper": {  # no paper stands behind this chapter: desk, with larger batches and networks
         **_WORLD, "informations": (2.0, 5.0, 10.0),

@@ -10,7 +10,13 @@ from scipy import stats
 from mmlib.label_dp.accounting import agreement, noise_for
 from mmlib.label_dp.attacks import label_posterior
 from mmlib.label_dp.exact import response_law
-from mmlib.label_dp.learning import class_shares, forward_loss, law_likelihood, shown_law
+from mmlib.label_dp.learning import (
+    class_shares,
+    forward_loss,
+    group_posterior,
+    law_likelihood,
+    shown_law,
+)
 from mmlib.label_dp.mechanisms import double_rr, randomized_response
 from mmlib.label_dp.priors import (
     laplace_labels,
@@ -18,6 +24,8 @@ from mmlib.label_dp.priors import (
     prior_likelihood,
     rr_with_prior,
 )
+
+HALVES = torch.tensor([0.5, 0.5])
 
 
 def generator(seed=0):
@@ -216,6 +224,52 @@ def test_each_record_has_the_likelihood_of_its_own_prior():
     assert other.tolist() == pytest.approx([0.5, 0.5, 0.75, 0.25])
 
 
+# --- groups -------------------------------------------------------------------------------------
+
+
+def slow_group_posterior(groups, released, law, prior):
+    """Bayes' rule with products of chances, group by group and label by label."""
+    rows = []
+    for group in range(max(groups) + 1):
+        chances = list(prior)
+        for g, told in zip(groups, released, strict=True):
+            if g == group:
+                chances = [c * row[told] for c, row in zip(chances, law, strict=True)]
+        rows.append([c / sum(chances) for c in chances])
+    return rows
+
+
+def test_a_groups_posterior_is_bayes_rule_label_by_label():
+    groups = torch.randint(4, (30,), generator=generator())
+    groups[groups == 2] = 0  # nothing is known of group 2, and its prior remains
+    released = torch.randint(3, (30,), generator=generator(1))
+    law = shown_law(0.6, 0.4, torch.tensor([0.5, 0.3, 0.2]))  # not symmetric
+    prior = torch.tensor([0.2, 0.7, 0.1], dtype=torch.float64)
+    ours = group_posterior(groups, released, law, prior)
+    arguments = (x.tolist() for x in (groups, released, law, prior))
+    torch.testing.assert_close(ours, torch.tensor(slow_group_posterior(*arguments)).double())
+    torch.testing.assert_close(ours[2], prior)
+
+
+def test_a_group_of_one_is_a_record():
+    released, prior = torch.arange(4), torch.tensor([0.4, 0.3, 0.2, 0.1]).double()
+    ours = group_posterior(torch.arange(4), released, response_law(0.6, 4), prior)
+    torch.testing.assert_close(ours, label_posterior(released, 0.6, prior))
+
+
+def test_the_posterior_of_groups_is_calibrated():
+    """Of the groups whose class it says with chance 70 to 80 %, about three in four are so."""
+    n_groups, size, law = 20_000, 6, response_law(0.8, 5)
+    truth = torch.randint(5, (n_groups,), generator=generator())
+    groups = torch.arange(n_groups).repeat_interleave(size)
+    released = randomized_response(truth[groups], 0.8, 5, generator=generator(1))
+    chances, guess = group_posterior(groups, released, law, torch.full((5,), 0.2)).max(dim=1)
+    sure = (chances > 0.7) & (chances < 0.8)
+    right = (guess[sure] == truth[sure]).double().mean().item()
+    assert sure.sum() > 500
+    assert right == pytest.approx(chances[sure].mean().item(), abs=0.05)
+
+
 # --- shares -------------------------------------------------------------------------------------
 
 
@@ -287,6 +341,22 @@ def test_shares_come_back_from_many_labels_and_beat_the_plain_inverse_on_few():
         (
             lambda: prior_likelihood(torch.tensor([2]), torch.tensor([0.9, 0.05, 0.05]), 0.1),
             "never release",
+        ),
+        (
+            lambda: group_posterior(
+                torch.tensor([0, -1]), torch.tensor([0, 1]), torch.full((2, 2), 0.5), HALVES
+            ),
+            "smallest group is -1",
+        ),
+        (
+            lambda: group_posterior(torch.tensor([0]), torch.tensor([0]), torch.eye(2), HALVES),
+            "smallest chance in law is 0.0",
+        ),
+        (
+            lambda: group_posterior(
+                torch.tensor([0]), torch.tensor([0, 1]), torch.full((2, 2), 0.5), HALVES
+            ),
+            r"groups has shape \(1,\); expected \(N=2\)",
         ),
         (lambda: class_shares(torch.empty(0, dtype=torch.long), 0.5, 3), "number of labels is 0"),
     ],
