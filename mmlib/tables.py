@@ -219,8 +219,10 @@ def beside(item_id: str, run: records.Run | None = None):
     for preset in ("desk", "paper"):
         if runs := shown_of(item, preset, loaded):
             columns[f"ours, {preset}"] = [over_seeds(metric, runs) for metric in item.metrics]
+            absent = []  # nobody misses the smaller runs of what has larger ones
         else:
-            absent.append(f"{preset} (make {preset} CHAPTER={item.chapter})")
+            asked = f"CHAPTER={item.chapter} EXPERIMENT={item.experiment}"
+            absent.append(f"{preset} (make {preset} {asked})")
     known = any(item.paper_value(metric)[0] is not None for metric in item.values)
     if known:
         columns["the paper"] = [_theirs(item, metric) for metric in item.metrics]

@@ -100,13 +100,23 @@ def test_beside_names_what_has_not_run_and_what_is_unknown(monkeypatch):
     monkeypatch.setattr(tables.records, "load", list)  # whatever has been kept by now
     html = tables.beside("mem-table-words").to_html()
     assert "Verdict: not run here" in html
-    assert "Not run here: desk (make desk CHAPTER=unlearnable_sweeps)" in html
+    assert "Not run here: desk (make desk CHAPTER=unlearnable_sweeps EXPERIMENT=overview)" in html
     assert "71.9 ± 2 (sd)" in tables.beside("comm-fig4").to_html()
     html = tables.beside("mem-table-main").to_html()
     assert "not available to us" in html
     assert "rerun by others" in html
     with pytest.raises(ValueError, match="item is 'comm-fig9'; allowed: labeldp-algorithm1"):
         tables.beside("comm-fig9")
+
+
+def test_beside_misses_no_smaller_runs_of_what_has_larger_ones(monkeypatch):
+    start = tables.items()["comm-fig5-start"]  # a row of the paper's size, and of no other
+    one = record(0, "paper", **dict.fromkeys(start.metrics, 60.0))
+    one |= {"chapter": start.chapter, "experiment": start.experiment}
+    monkeypatch.setattr(tables.records, "load", lambda: [one])
+    html = tables.beside(start.id).to_html()
+    assert "ours, paper" in html
+    assert "Not run here" not in html
 
 
 def test_beside_counts_the_open_run_for_exact_items(tmp_path):
