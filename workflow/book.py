@@ -137,7 +137,7 @@ def executed(chapter: str) -> str:
 def _one_figure_each(cell: dict) -> list[dict]:
     """The cell, its figures' alternative texts where MyST-NB looks for them: in cell metadata.
 
-    There is one text for a cell, so what follows a figure goes to a further cell without code.
+    There is one text for a cell, so what follows a figure goes to a further cell that shows no code.
     """
     cells, outputs = [cell], cell.get("outputs", [])
     for place, output in enumerate(outputs):
@@ -149,7 +149,8 @@ def _one_figure_each(cell: dict) -> list[dict]:
         cell["metadata"].setdefault("mystnb", {})["image"] = {"alt": alt}
         if outputs[place + 1 :]:
             cell["outputs"] = outputs[: place + 1]
-            rest = {**cell, "source": [], "outputs": outputs[place + 1 :]}
+            # MyST-NB skips a cell without source, outputs and all; the tag hides this one's.
+            rest = {**cell, "source": ["# continued"], "outputs": outputs[place + 1 :]}
             rest["metadata"] = {"tags": ["remove-input"]}
             rest["id"] = f"{cell.get('id', 'cell')}-{place + 1}"
             cells += _one_figure_each(rest)
