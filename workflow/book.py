@@ -137,7 +137,7 @@ def executed(chapter: str) -> str:
 def _one_figure_each(cell: dict) -> list[dict]:
     """The cell, its figures' alternative texts where MyST-NB looks for them: in cell metadata.
 
-    There is one text for a cell, so what follows a figure goes to a further cell that shows no code.
+    There is one text for a cell, so what follows a figure goes to a further one that shows no code.
     """
     cells, outputs = [cell], cell.get("outputs", [])
     for place, output in enumerate(outputs):
