@@ -65,7 +65,7 @@ def model_and_pairs(trunk: nn.Module, batch: int, size: int, depth: int, width: 
         if isinstance(layer, nn.BatchNorm2d):
             layer.train().momentum = None
     with torch.no_grad():
-        full_images(model, images)
+        model.encode(0, images)
     model.eval()
     return model, images, captions, triggers
 
@@ -78,10 +78,6 @@ def full_text(model: DualEncoder, embedded: Tensor, ids: Tensor) -> Tensor:
     return model.projections[1](encoder.projection(x[torch.arange(len(ids)), end]))
 
 
-def full_images(model: DualEncoder, images: Tensor) -> Tensor:
-    return model.projections[0](model.encoders[0](model.prepare[0](images, None)))
-
-
 def released_search(model: DualEncoder, images: Tensor, captions: Tensor, triggers: Tensor):
     """The released trigger search: every candidate is a forward pass of both encoders."""
     table = model.encoders[1].token_embedding.weight.detach()
@@ -89,12 +85,12 @@ def released_search(model: DualEncoder, images: Tensor, captions: Tensor, trigge
     def loss(triggers: Tensor) -> Tensor:
         ids = prepend(captions, triggers)
         return losses.clip(
-            full_images(model, images), full_text(model, table[ids], ids), scale=model.scale
+            model.encode(0, images), full_text(model, table[ids], ids), scale=model.scale
         )
 
     ids = prepend(captions, triggers)
     embedded = table[ids].requires_grad_()
-    vectors = full_images(model, images), full_text(model, embedded, ids)
+    vectors = model.encode(0, images), full_text(model, embedded, ids)
     (gradient,) = torch.autograd.grad(losses.clip(*vectors, scale=model.scale), embedded)
     slopes = gradient[:, 1 : 1 + triggers.shape[1]]
     scores = -torch.einsum("bkd,vd->bkv", slopes, table).cpu()
@@ -114,7 +110,7 @@ def released_search(model: DualEncoder, images: Tensor, captions: Tensor, trigge
 
 def our_search(model: DualEncoder, images: Tensor, captions: Tensor, triggers: Tensor) -> Tensor:
     with torch.no_grad():
-        vectors = full_images(model, images)
+        vectors = model.encode(0, images)
 
     def loss(features: Tensor) -> Tensor:
         return losses.clip(vectors, model.projections[1](features), scale=model.scale)
@@ -137,7 +133,7 @@ def released_noise(
     for body in bodies(captions)[:steps]:
         ids = prepend(body, triggers)
         x = (pixels + delta).clamp(0, 1).requires_grad_()
-        vectors = full_images(model, x), full_text(model, table[ids], ids)
+        vectors = model.encode(0, x), full_text(model, table[ids], ids)
         (gradient,) = torch.autograd.grad(losses.clip(*vectors, scale=model.scale), x)
         delta = (delta - gradient.sign() / 255).clamp(-EPSILON / 255, EPSILON / 255)
         delta = (pixels + delta).clamp(0, 1) - pixels
@@ -153,7 +149,7 @@ def our_noise(
         with torch.no_grad():
             ids = prepend(next(shown), triggers)
             text = model.projections[1](model.encoders[1].by_length(ids))
-        return losses.clip(full_images(model, noisy), text, scale=model.scale.detach())
+        return losses.clip(model.encode(0, noisy), text, scale=model.scale.detach())
 
     start = torch.zeros(images.shape, dtype=torch.int8)
     return noises.pgd(images, start, loss, epsilon=EPSILON, steps=steps)
@@ -163,7 +159,7 @@ def images_alone(model: DualEncoder, images: Tensor) -> Tensor:
     """The part of the noise that no saving of text can touch: a gradient of the images a step."""
     start = torch.zeros(images.shape, dtype=torch.int8)
     return noises.pgd(
-        images, start, lambda x: full_images(model, x).sum(), epsilon=EPSILON, steps=STEPS
+        images, start, lambda x: model.encode(0, x).sum(), epsilon=EPSILON, steps=STEPS
     )
 
 

@@ -125,7 +125,7 @@ class Alternation:
         """HotFlip on true pairs. The images are embedded once for all words that are tried."""
         model, project = self.fixed, self.fixed.projections[1]
         with torch.no_grad():
-            images = model.projections[0](model.encoders[0](self._prepared(self._noisy(rows))))
+            images = model.encode(0, self._noisy(rows))
             scale = model.scale
 
         def loss(features: Tensor) -> Tensor:
@@ -172,8 +172,7 @@ class Alternation:
 
         def loss(noisy: Tensor) -> Tensor:
             facing = texts(self._shuffled(n)) if fixed is None else fixed
-            vectors = model.projections[0](model.encoders[0](self._prepared(noisy)))
-            value = losses.clip(vectors, facing, scale=model.scale)
+            value = losses.clip(model.encode(0, noisy), facing, scale=model.scale)
             values.append(value.detach())
             return value
 
@@ -243,9 +242,6 @@ class Alternation:
 
     def _noisy(self, rows: Tensor) -> Tensor:
         return noises.add(_rows(self.images, rows), _rows(self.noise, self.owner[rows]))
-
-    def _prepared(self, images: Tensor) -> Tensor:
-        return self.surrogate.prepare[0](images, None)
 
     def _caption(self, rows: Tensor) -> Tensor:
         """One of each image's captions."""

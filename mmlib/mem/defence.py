@@ -181,15 +181,11 @@ def attacked(
     """
 
     def loss(noisy: Tensor) -> Tensor:
-        return losses.clip(project(0, noisy), facing, scale=model.scale)
-
-    def project(modality: int, inputs: Tensor) -> Tensor:
-        prepared = model.prepare[modality](inputs, None)
-        return model.projections[modality](model.encoders[modality](prepared))
+        return losses.clip(model.encode(0, noisy), facing, scale=model.scale)
 
     none, step = torch.zeros_like(images, dtype=torch.int8), -(-epsilon // steps)
     with frozen(model):
-        facing = project(1, captions)
+        facing = model.encode(1, captions)
         found = noises.pgd(
             images, none, loss, epsilon=epsilon, step_size=step, steps=steps, maximise=True
         )

@@ -37,9 +37,7 @@ def evaluate(model: DualEncoder, images: Tensor, captions: Tensor) -> dict[str, 
 @torch.inference_mode()
 def vectors(model: DualEncoder, modality: int, inputs: Tensor) -> Tensor:
     """Projected vectors (N, D) of images (0) or captions (1), a few at a time."""
-    encoder, projection = model.encoders[modality], model.projections[modality]
-    parts = (model.prepare[modality](part, None) for part in inputs.split(512))
-    return torch.cat([projection(encoder(part)) for part in parts])
+    return torch.cat([model.encode(modality, part) for part in inputs.split(512)])
 
 
 def train_hacker(

@@ -27,7 +27,7 @@ def gradient_lengths(model: DualEncoder, images: Tensor, texts: Tensor) -> tuple
     pixels = (images / 255 if images.dtype == torch.uint8 else images.clone()).requires_grad_()
     encoder = model.encoders[1]
     embedded = encoder.token_embedding(texts).detach().requires_grad_()
-    u = model.projections[0](model.encoders[0](model.prepare[0](pixels, None)))
+    u = model.encode(0, pixels)
     v = model.projections[1](encoder.encode_embedded(embedded, texts))
     similarity = torch.cosine_similarity(u, v).sum()
     by_pixel, by_word = torch.autograd.grad(similarity, (pixels, embedded))
@@ -54,7 +54,7 @@ def activation_map(model: DualEncoder, images: Tensor, texts: Tensor) -> Tensor:
     encoder = model.encoders[0]
     with torch.no_grad():
         maps = encoder.trunk(model.prepare[0](images, None))
-        v = model.projections[1](model.encoders[1](texts))
+        v = model.encode(1, texts)
     maps.requires_grad_()
     u = model.projections[0](encoder.pool(maps))
     (gradient,) = torch.autograd.grad(torch.cosine_similarity(u, v).sum(), maps)
