@@ -35,6 +35,7 @@ from mmlib.encoders.image import AlexNetTrunk, SmallConvNet
 from mmlib.evaluate.probe import linear_probe
 from mmlib.fusion import FusionTransformer, MapAdapter, ProjectionHead
 from mmlib.methods.comm import CoMM, single_masks
+from mmlib.pair_study import PROBES
 from mmlib.train import parameter_groups
 
 TASKS = ("R", "U1", "U2", "S")
@@ -136,11 +137,7 @@ def probes(
         linear_probe(x, y, test_x, test_y, generator=seeded, **options)
 
     fits = timed("classifiers of one task of ten classes", plain_probe, our_probe, repeats=1)
-    released = {
-        "validation": 0.4, "penalty": "unsquared", "standardize": False,
-        "strengths": tuple(10.0**k for k in range(-6, 7)),
-    }  # fmt: skip
-    slower = ratios(lambda: our_probe(**released), our_probe, 1)["ratio"]
+    slower = ratios(lambda: our_probe(**PROBES["unsquared"]), our_probe, 1)["ratio"]
 
     # As if each task had ten classes; S has two, which is quicker for both.
     plain_fit, our_fit = 4 * fits["a"], 4 * fits["b"]
