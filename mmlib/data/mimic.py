@@ -24,12 +24,16 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_range
-from mmlib.data._root import data_root
+from mmlib.data._root import set_folder
 from mmlib.data.multibench import read_arrays
 
 FILE = "im.pk"
 GROUP = 7  # of ICD-9 codes: the paper's task
 CLASSES = ("other diagnoses", f"diagnosis of group {GROUP}")
+_HOW = (
+    "Get access to MIMIC from PhysioNet (https://physionet.org: a course and a signed agreement), "
+    "then ask for it as https://github.com/pliang279/MultiBench says, and bring it here as it is"
+)
 _KEYS = {"adm_features_all": 2, "ep_tdata": 3, "y_icd9": 2}  # and their dimensions
 
 
@@ -61,14 +65,7 @@ def load(
     arrays do not fit each other, and for labels other than 0 and 1, fewer than ten stays and a
     ``group`` that the file does not have. Source: MultiBench; CoMM, MIMIC experiment.
     """
-    path = (data_root() / "multibench" if root is None else Path(root)) / FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} is missing. Get access to MIMIC from PhysioNet (https://physionet.org: a "
-            "course and a signed agreement), then ask for it as "
-            "https://github.com/pliang279/MultiBench says, and bring it here as it is"
-        )
-    arrays = _arrays(read_arrays(path))
+    arrays = _arrays(read_arrays(set_folder("multibench", (FILE,), _HOW, root) / FILE))
     table, series, groups = arrays.values()
     check_range("group", group, 0, groups.shape[1] - 1)
     chosen = groups[:, group]

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_choice
-from mmlib.data._root import data_root
+from mmlib.data._root import set_folder
 
 KINDS = ("vision", "audio", "text")
 FILES = {"mosi": "mosi_data.pkl", "urfunny": "humor.pkl", "mustard": "sarcasm.pkl"}
@@ -36,6 +36,10 @@ CLASSES = {
     "urfunny": ("serious", "funny"),
     "mustard": ("sincere", "sarcastic"),
 }
+_HOW = (
+    "https://github.com/pliang279/MultiBench links to the publisher's folder with it; bring it "
+    "here. Nothing need be unpacked or prepared"
+)
 
 # What pickles of numpy arrays call: under numpy 1 and 2, and for bytes that Python 2 wrote.
 _HARMLESS = {
@@ -81,13 +85,7 @@ def load(
     kind, whose arrays do not fit each other or are not finite, and for a part without text.
     """
     file = check_choice("name", name, FILES) and FILES[name]
-    folder = data_root() / "multibench" if root is None else Path(root)
-    if not (folder / file).is_file():
-        raise FileNotFoundError(
-            f"{folder / file} is missing. https://github.com/pliang279/MultiBench links to the "
-            f"publisher's folder with {file}; bring it here. Nothing need be unpacked or prepared"
-        )
-    content = read_arrays(folder / file)
+    content = read_arrays(set_folder("multibench", (file,), _HOW, root) / file)
     parts = {split: _part(content, split, file) for split in ("train", "valid", "test")}
     length = max(steps["text"].shape[1] for steps, _ in parts.values())
     found = {}

@@ -165,5 +165,5 @@ def test_a_file_that_is_cut_short_is_an_error(tmp_path):
 
 
 def test_an_absent_file_says_how_to_get_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"im\.pk is missing.*PhysioNet.*MultiBench"):
+    with pytest.raises(FileNotFoundError, match=r"has no im\.pk\. .*PhysioNet.*MultiBench"):
         mimic.load(root=tmp_path)
