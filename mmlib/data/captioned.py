@@ -268,9 +268,13 @@ def _photo(name: str, read: Callable[[str], bytes], size: int) -> Tensor:
             photo = image.convert("RGB")
     except (KeyError, OSError) as error:
         raise ValueError(f"photo {name} is missing or cannot be read ({error})") from error
+    return central_square(photo, size, Image.Resampling.BICUBIC)
+
+
+def central_square(photo: Image.Image, size: int, by: Image.Resampling) -> Tensor:
+    """uint8 (3, size, size): a photo, its short side resized to ``size``, its middle cut out."""
     scale = size / min(photo.size)
     wide, high = (max(size, round(scale * side)) for side in photo.size)
     left, top = (wide - size) // 2, (high - size) // 2
-    photo = photo.resize((wide, high), Image.Resampling.BICUBIC)
-    pixels = np.array(photo.crop((left, top, left + size, top + size)))
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    photo = photo.resize((wide, high), by).crop((left, top, left + size, top + size))
+    return torch.from_numpy(np.array(photo)).permute(2, 0, 1).contiguous()

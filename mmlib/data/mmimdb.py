@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from mmlib._checks import check_range
 from mmlib.data._root import set_folder
+from mmlib.data.captioned import central_square
 from mmlib.encoders.text import has_words
 
 GENRES = (
@@ -122,9 +122,4 @@ def _poster(path: Path, size: int) -> Tensor:
             poster = image.convert("RGB")
     except OSError as error:
         raise ValueError(f"{path} is no whole poster ({error})") from error
-    scale = size / min(poster.size)
-    width, height = (max(size, round(scale * side)) for side in poster.size)
-    poster = poster.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = (width - size) // 2, (height - size) // 2
-    square = poster.crop((left, top, left + size, top + size))
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1)
+    return central_square(poster, size, Image.Resampling.BILINEAR)
