@@ -41,7 +41,7 @@ def test_the_network_of_the_paper_has_its_size_and_initialisation():
 
 def test_every_column_matters_and_gradients_reach_the_continuous_ones():
     torch.manual_seed(0)
-    encoder = TableMLP(SCHEMA, width=16, depth=3).eval()
+    encoder = TableMLP(SCHEMA, width=16).eval()
     table = rows().requires_grad_()
     out = encoder(table)
     assert out.shape == (6, encoder.out_features)
