@@ -145,18 +145,14 @@ def piece_ids(
 
 @torch.no_grad()
 def tokens_of(
-    encoder: Frozen,
-    samples: Tensor,
-    prepare: Callable[[Tensor, None], Tensor],
-    batch_size: int = 256,
+    encoder: Frozen, samples: Tensor, prepare: Callable[[Tensor, None], Tensor]
 ) -> Tensor:
     """Tokens (N, T, D) of all ``samples`` (N, ...), in half precision, to be used in their place.
 
     ``prepare`` makes the encoder's input without chance. The encoder is moved to their device.
     """
     encoder = encoder.to(samples.device)
-    parts = samples.split(batch_size)
-    return torch.cat([encoder(prepare(part, None)).half() for part in parts])
+    return torch.cat([encoder(prepare(part, None)).half() for part in samples.split(256)])
 
 
 def _folder(name: str, root: Path | None) -> Path:

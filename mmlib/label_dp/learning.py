@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
+from mmlib.label_dp.exact import response_law
 from mmlib.label_dp.mechanisms import check_labels
 
 
@@ -97,8 +98,7 @@ def shown_law(noise_label: float, noise_image: float, shares: Tensor) -> Tensor:
     check_range("smallest share", shares.min().item(), 0.0)
     check_range("distance of the shares' sum from 1", abs(shares.sum().item() - 1), 0.0, 1e-5)
     shares = shares.double()
-    respond = (1 - noise_label) * torch.eye(n_classes, device=shares.device).double()
-    respond = respond + noise_label / n_classes
+    respond = response_law(noise_label, n_classes).to(shares.device)
     kept = (1 - noise_image) * shares
     # Of a class that nobody has no own image is shown; 0 / 0 only if none is swapped either.
     own = torch.where(kept > 0, kept / (kept + noise_image / n_classes), 0.0)

@@ -40,12 +40,12 @@ class CommAblationSettings(TrifeatureSettings):
     resamples: int = Field(ge=10, description="of images, for an interval")
 
 
-EVERY_FUSION = ("transformer", "two_layers", "marked", "mlp", "linear")
+_EVERY_FUSION = Fusion.__args__
 
 PRESETS = {
     "smoke": {
         **as_in_chapter_3("smoke"), "textures": ("stripes", "dots", "pluses"),
-        "colors": ("yellow", "white", "red"), "fusions": EVERY_FUSION, "views": tuple(VIEWS),
+        "colors": ("yellow", "white", "red"), "fusions": _EVERY_FUSION, "views": tuple(VIEWS),
         "crop_lows": (0.9,), "matchings": (0.3, 1.0), "validation": 0.25,
         "steps": 2, "resamples": 10,
     },
@@ -56,12 +56,12 @@ PRESETS = {
         "steps": 120, "synergy_steps": 120, "resamples": 200,
     },
     "desk": {
-        **as_in_chapter_3("desk"), "fusions": EVERY_FUSION, "views": tuple(VIEWS),
+        **as_in_chapter_3("desk"), "fusions": _EVERY_FUSION, "views": tuple(VIEWS),
         "crop_lows": (0.3, 0.9), "matchings": (0.1, 0.3, 1.0), "validation": 0.25,
         "steps": 600, "synergy_steps": 600, "resamples": 1000,
     },
     "paper": {
-        **as_in_chapter_3("paper"), "fusions": EVERY_FUSION, "views": tuple(VIEWS),
+        **as_in_chapter_3("paper"), "fusions": _EVERY_FUSION, "views": tuple(VIEWS),
         "crop_lows": (0.3, 0.6, 0.9), "matchings": (0.1, 0.3, 1.0), "validation": 0.25,
         "steps": 15_700, "resamples": 1000,
     },
