@@ -19,7 +19,7 @@ from statistics import median
 import torch
 
 from mmlib import records
-from mmlib.device import pick_device
+from mmlib.device import device_name, pick_device
 
 KEPT = records.RESULTS / "speed"
 
@@ -50,7 +50,7 @@ class Report:
                 "how": self.how,
                 "date": f"{datetime.now(UTC):%Y-%m-%d}",
                 "commit": self._git["commit"],
-                "device": records.device_name(pick_device()),
+                "device": device_name(pick_device()),
                 "torch": torch.__version__,
                 "python": platform.python_version(),
                 "rows": self.rows,

@@ -1,6 +1,9 @@
-"""The one place that chooses where to compute."""
+"""The one place that chooses where to compute, and what a record calls it."""
 
 from __future__ import annotations
+
+import platform
+from pathlib import Path
 
 import torch
 
@@ -12,3 +15,16 @@ def pick_device() -> torch.device:
     True
     """
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """A GPU's name; of a CPU the processor's, as far as the system tells it, and the threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU ({_processor()}), {torch.get_num_threads()} threads"
+
+
+def _processor(told: Path = Path("/proc/cpuinfo")) -> str:
+    lines = told.read_text().splitlines() if told.is_file() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()

@@ -29,7 +29,7 @@ import torch
 
 import mmlib
 from mmlib._checks import check_choice
-from mmlib.device import pick_device
+from mmlib.device import device_name, pick_device
 from mmlib.presets.base import Settings, resolve
 
 SCHEMA_VERSION = 1
@@ -304,13 +304,6 @@ def _versions() -> dict[str, str]:
         "torchvision": torchvision.__version__,
         "mmlib": mmlib.__version__,
     }
-
-
-def device_name(device: torch.device) -> str:
-    """What a record calls a device."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
 
 
 def _shown_width(png: Path) -> int:
