@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 import mmlib
 from mmlib._checks import check_choice
@@ -36,6 +37,7 @@ SCHEMA_VERSION = 1
 ROOT = Path(mmlib.__file__).resolve().parents[1]
 RUNS = ROOT / "build" / "runs"
 RESULTS = ROOT / "results"
+GRID = ROOT / "workflow" / "grid.yml"
 
 
 class Run:
@@ -241,13 +243,18 @@ def seal(scratch: Path, final: Path) -> None:
 def keep(folder: Path, results: Path = RESULTS) -> Path:
     """Copy a finished run of ``desk`` or ``paper`` size to ``results``; return its new place.
 
-    Raises ``ValueError`` if files changed since, or if the run was not made from committed code.
+    Raises ``ValueError`` if files changed since, if the run was not made from committed code or is
+    without its executed notebook, and if a parameter is not that of its row of the grid. Parameters
+    that the chapter got later are not asked for, nor is the seed one of the row's.
     """
     verify(folder)
     record = json.loads((folder / "record.json").read_text())
     check_choice("preset", record["preset"], ("desk", "paper"))
     if not record["git"]["clean"]:
         raise ValueError(f"{folder} was not made from a clean checkout; run it again from one")
+    if "notebook.ipynb" not in record["files"]:
+        raise ValueError(f"{folder} has no executed notebook; run it by the workflow")
+    _check_row(folder, record)
     final = results / _place(record)
     scratch = final.with_name(final.name + ".running")
     shutil.rmtree(scratch, ignore_errors=True)  # what a call that was cut short left
@@ -256,6 +263,23 @@ def keep(folder: Path, results: Path = RESULTS) -> Path:
         shutil.rmtree(final)
     os.replace(scratch, final)
     return final
+
+
+def _check_row(folder: Path, record: dict[str, Any]) -> None:
+    rows = yaml.safe_load(GRID.read_text())
+    place = {name: record[name] for name in ("chapter", "experiment", "preset")}
+    row = next((row for row in rows if place.items() <= row.items()), None)
+    if row is None:
+        raise ValueError(f"{folder} is of {'/'.join(place.values())}, which {GRID.name} has not")
+    own = {name: record[name] for name in ("experiment", "preset", "seed")}
+    asked = resolve(record["chapter"], row.get("parameters", {}) | own).model_dump(mode="json")
+    differ = [
+        f"{name} is {value!r}, in its row {asked.get(name)!r}"
+        for name, value in record["parameters"].items()
+        if value != asked.get(name)
+    ]
+    if differ:
+        raise ValueError(f"{folder}: {'; '.join(differ)}. Give it a row and a name of its own")
 
 
 def _place(head: Mapping[str, Any]) -> Path:

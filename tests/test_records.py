@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mmlib import records
+from mmlib.presets.base import resolve
 
 
 @pytest.fixture
@@ -110,18 +111,55 @@ def test_seal_publishes_the_whole_folder_at_once(tmp_path):
     assert not scratch.exists()
 
 
-def test_only_larger_runs_of_committed_code_are_kept(run, tmp_path):
-    filled(run).finish()
+def as_at_desk(run):
+    """Make a finished run's record that of the grid's row at desk; its path and its content."""
+    settings = resolve("label_dp", {"preset": "desk", "seed": 3})
+    (run.folder / "notebook.ipynb").write_text("{}")
     path = run.folder / "record.json"
     record = json.loads(path.read_text())
+    record["files"]["notebook.ipynb"] = hashlib.sha256(b"{}").hexdigest()
+    record |= {"preset": "desk", "git": {"commit": "0" * 40, "clean": True}}
+    record["parameters"] = settings.model_dump(mode="json", exclude={"folder"})
+    path.write_text(json.dumps(record))
+    return path, record
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"experiment": "other"}, "is of label_dp/other/desk, which grid.yml has not"),
+        ({"parameters": {"epsilon": 4.0}}, r"epsilon is 4\.0, in its row 5\.0\. Give it a row"),
+        ({"parameters": {"gone": 1}}, "gone is 1, in its row None"),
+        ({"files": {}}, "has no executed notebook; run it by the workflow"),
+    ],
+)
+def test_what_the_workflow_did_not_run_as_its_row_says_is_not_kept(run, tmp_path, change, message):
+    filled(run).finish()
+    path, record = as_at_desk(run)
+    path.write_text(json.dumps(record | change))
+    with pytest.raises(ValueError, match=message):
+        records.keep(run.folder, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_parameter_that_came_later_does_not_keep_a_record_out(run, tmp_path):
+    filled(run).finish()
+    path, record = as_at_desk(run)
+    del record["parameters"]["audits"]
+    path.write_text(json.dumps(record))
+    records.verify(records.keep(run.folder, tmp_path / "results"))
+
+
+def test_only_larger_runs_of_committed_code_are_kept(run, tmp_path):
+    filled(run).finish()
     with pytest.raises(ValueError, match="preset is 'smoke'; allowed: 'desk', 'paper'"):
         records.keep(run.folder, tmp_path / "results")
-    record |= {"preset": "desk", "git": {"commit": "0" * 40, "clean": False}}
+    path, record = as_at_desk(run)
+    record["git"]["clean"] = False
     path.write_text(json.dumps(record))
     with pytest.raises(ValueError, match="clean checkout"):
         records.keep(run.folder, tmp_path / "results")
-    record["git"]["clean"] = True
-    path.write_text(json.dumps(record))
+    as_at_desk(run)
     final = records.keep(run.folder, tmp_path / "results")
     assert final == tmp_path / "results/label_dp/overview/desk/seed-3"
     records.verify(final)

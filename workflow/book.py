@@ -69,7 +69,7 @@ def stage() -> None:
 
 def not_run(loaded: list[dict]) -> str:
     """The runs of the grid at desk and paper that no record is of, as Markdown tables."""
-    grid = yaml.safe_load((ROOT / "workflow" / "grid.yml").read_text())
+    grid = yaml.safe_load(records.GRID.read_text())
     parts = []
     for preset in ("desk", "paper"):
         lines = ["| chapter | experiment | recorded | what runs the row |", "| - | - | - | - |"]
