@@ -7,7 +7,8 @@ import logging
 import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -32,19 +33,9 @@ def cached(path: Path, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tens
         except (SafetensorError, ValueError, OSError) as error:
             _log.warning("%s is damaged (%s) and is made anew", path, error)
     tensors = build()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    except OSError as error:  # a shared folder, perhaps, that may only be read
-        _log.warning("%s cannot be kept (%s)", path, error)
-        return tensors
-    os.close(handle)
-    try:
-        save_file(tensors, part, metadata={"sha256": _digest(tensors)})
-        os.chmod(part, 0o644)  # a temporary file can be read by its owner only
-        os.replace(part, path)
-    finally:
-        Path(part).unlink(missing_ok=True)
+    with _whole(path) as part:
+        if part is not None:
+            save_file(tensors, part, metadata={"sha256": _digest(tensors)})
     return tensors
 
 
@@ -57,22 +48,32 @@ def mapped(path: Path, shape: tuple[int, ...], fill: Callable[[Tensor], None]) -
     """
     size = math.prod(shape)
     if not path.exists() or path.stat().st_size != size:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        except OSError as error:
-            _log.warning("%s cannot be kept (%s)", path, error)
-            tensor = torch.empty(shape, dtype=torch.uint8)
-            fill(tensor)
-            return tensor
-        os.close(handle)
-        try:
+        with _whole(path) as part:
+            if part is None:
+                tensor = torch.empty(shape, dtype=torch.uint8)
+                fill(tensor)
+                return tensor
             fill(torch.from_file(part, shared=True, size=size, dtype=torch.uint8).view(shape))
-            os.chmod(part, 0o644)
-            os.replace(part, path)
-        finally:
-            Path(part).unlink(missing_ok=True)
     return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).view(shape)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[str | None]:
+    """A file to write that becomes ``path`` at the end; None where nothing can be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    except OSError as error:  # a shared folder, perhaps, that may only be read
+        _log.warning("%s cannot be kept (%s)", path, error)
+        yield None
+        return
+    os.close(handle)
+    try:
+        yield part
+        os.chmod(part, 0o644)  # a temporary file can be read by its owner only
+        os.replace(part, path)
+    finally:
+        Path(part).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

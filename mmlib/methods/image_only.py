@@ -78,8 +78,8 @@ class ImageOnly(nn.Module):
     >>> encoder = GlobalPool(SmallConvNet(4))
     >>> model = ImageOnly(encoder, "byol", augment=Resize(8), prepare=Resize(8), hidden=32)
     >>> images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
-    >>> round(model.loss([images], torch.Generator())["loss"].item(), 3) >= 0
-    True
+    >>> list(model.loss([images], torch.Generator())), model.embed([images]).shape
+    (['loss'], torch.Size([4, 16]))
     """
 
     def __init__(
