@@ -7,6 +7,7 @@ import signal
 import time
 
 import nbformat
+import pytest
 import yaml
 
 from mmlib.presets.base import CHAPTERS, NAMES
@@ -38,8 +39,6 @@ def test_runs_what_is_missing_or_changed_and_says_why(checkout):
     assert "says" not in output  # a notebook's own noise goes to the log
     log = checkout.root / "build/logs/beta/overview/quick/seed-3.log"
     assert "beta says 3" in log.read_text()
-    one, other = checkout.record("alpha"), checkout.record("beta", seed=3)
-    assert one["ended"] < other["began"] or other["ended"] < one["began"]  # one at a time
     executed = nbformat.read(checkout.run_folder("beta", seed=3) / "notebook.ipynb", as_version=4)
     assert "beta says 3" in str(executed.cells)
     assert str(checkout.root) not in str(executed)  # no place on this machine in a kept record
@@ -78,6 +77,25 @@ def test_runs_what_is_missing_or_changed_and_says_why(checkout):
     checkout.grid({"chapter": "alpha"}, {"chapter": "alpha", "experiment": "more", "seeds": [1]})
     reasons = jobs(checkout.call("quick", "--dry-run", "--config", "experiment=more"))
     assert list(reasons) == [("alpha", "quick", 1)]
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+@pytest.mark.parametrize("gpu", [False, True])
+def test_runs_share_the_cores_but_not_a_gpu(checkout, gpu):
+    snakefile = checkout.root / "workflow" / "Snakefile"
+    text = snakefile.read_text()
+    found = 'any(Path("/dev").glob("nvidia[0-9]*"))'
+    assert found in text
+    snakefile.write_text(text.replace(found, str(gpu)))
+    pause = "time.sleep(3)"
+    checkout.chapter(1, "alpha", "alone", pause)
+    checkout.chapter(2, "beta", "alone", pause)
+    for preset, alone in (("quick", gpu), ("paper", True)):
+        checkout.grid(*({"chapter": name, "preset": preset} for name in ("alpha", "beta")))
+        checkout.call(preset)
+        one, other = (checkout.record(name, preset=preset) for name in ("alpha", "beta"))
+        apart = one["ended"] < other["began"] or other["ended"] < one["began"]
+        assert apart == alone
 
 
 def test_a_run_that_fails_shows_why_and_leaves_no_record(checkout):
