@@ -36,8 +36,8 @@ class LabelDpAuditSettings(Settings):
 _SAME = {
     "epsilon": 5.0, "n_classes": 286, "largest_class": 1980, "neighbours": 10,
     "claim": 1.0, "confidence": 0.99,
-    # As many records as the paper trains on. They lie so far apart that a linear model of true
-    # labels reaches what the paper's has without noise, 94 %.
+    # As many records as the code that the paper builds on trains on. They lie so far apart that a
+    # linear model of true labels reaches what the paper's has without noise, 94 %.
     "rows": 70_565, "features": 64, "apart": 0.605, "rows_steps": 350,
 }  # fmt: skip
 
