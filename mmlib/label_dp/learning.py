@@ -133,14 +133,14 @@ def group_posterior(groups: Tensor, released: Tensor, law: Tensor, prior: Tensor
     check_labels(released, n_classes)
     check_range("number of labels", len(released), 1)
     check_range("smallest group", groups.min().item(), 0)
-    check_range("smallest chance in law", law.min().item(), 0.0, open_low=True)
+    by_label = law_likelihood(torch.arange(n_classes, device=released.device), law).double()
+    check_range("smallest chance in law", by_label.min().item(), 0.0, open_low=True)
     check_range("smallest chance in prior", prior.min().item(), 0.0, open_low=True)
     check_range("distance of the prior's sum from 1", abs(prior.sum().item() - 1), 0.0, 1e-5)
     n_groups = int(groups.max()) + 1
     told = (groups.long() * n_classes + released.long()).bincount(minlength=n_groups * n_classes)
     told = told.view(n_groups, n_classes).double()
-    law, prior = law.to(told.device).double(), prior.to(told.device).double()
-    return (told @ law.log().T + prior.log()).softmax(dim=1)
+    return (told @ by_label.log() + prior.to(told.device).double().log()).softmax(dim=1)
 
 
 def class_shares(released: Tensor, noise: float, n_classes: int) -> Tensor:
