@@ -5,9 +5,11 @@ builds on: 286 car models of 100 to 5,023 advertisements each, one photo and one
 an advertisement. Here a seed makes a catalogue of models; rows are drawn from it as advertisements
 are (a year, a mileage, a price that falls with both, a colour), lengths get the same jitter of up
 to 50 mm, and the picture is drawn from the row's *own* wheelbase, height, width, length, body type
-and colour, seen from a random side on a random ground, sometimes partly hidden. So what image and
-row have in common is known. No real car is in it: models are numbers, and a score on it is no score
-on DVM-Car.
+and colour, seen from a random side on a random ground, sometimes partly hidden. Lengths and body
+alone would not tell 286 models apart in a picture of unknown scale, so each model has a style, too:
+a form of nose and tail, lamps, a grille, rims, tones of glass, roof and trim, somewhat different
+in each advertisement. So what image and row have in common is known: the model and those six
+columns. No real car is in it: models are numbers, and a score on it is no score on DVM-Car.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_range
-from mmlib.data._cars_render import COLOURS, PROFILES, Scene, render
+from mmlib.data._cars_render import COLOURS, PROFILES, STYLE, Scene, render
 from mmlib.data.image_table import ImageTable, split
 
 DIMENSIONS = ("wheelbase", "height", "width", "length")
@@ -37,6 +39,7 @@ CATEGORICAL = {
 }  # fmt: skip
 COLUMNS = (*CONTINUOUS, *CATEGORICAL)
 JITTER = 50  # millimetres, both ways
+VARIETY = 0.12  # spread of style among advertisements of a model, of the range among models
 VIEWPOINTS = tuple(range(0, 360, 45))
 
 # Training advertisements of a model at these shares of the models, smallest first: DVM-Car's.
@@ -73,6 +76,7 @@ class Catalogue:
     engines: Tensor  # (K, 3) sizes in litres
     automatic: Tensor  # (K,) chance of an automatic gearbox
     fuel: Tensor  # (K, 12) chances
+    style: Tensor  # (K, 16) from 0 to 1: what of a picture is the maker's choice
 
     def __len__(self) -> int:
         return len(self.body)
@@ -132,6 +136,7 @@ def catalogue(classes: int, generator: torch.Generator) -> Catalogue:
         engines=(10 * engines).round() / 10,
         automatic=torch.sigmoid((price / 15_000 - 2) + normal(classes)),
         fuel=fuel / fuel.sum(1, keepdim=True),
+        style=torch.rand(classes, len(STYLE), generator=generator),
     )
 
 
@@ -178,6 +183,12 @@ def advertisements(models: Catalogue, labels: Tensor, generator: torch.Generator
         chosen(models.fuel[labels]),
     ]
     return torch.stack([c.double() for c in (*continuous, *categorical)], dim=1)
+
+
+def styles(models: Catalogue, labels: Tensor, generator: torch.Generator) -> Tensor:
+    """Style (N, 16), 0 to 1, of a car of each of ``labels`` (N,): near to that of its model."""
+    changes = torch.randn(len(labels), len(STYLE), generator=generator)
+    return (models.style[labels] + VARIETY * changes).clamp(0, 1)
 
 
 def scenes(n: int, generator: torch.Generator) -> Scene:
@@ -231,9 +242,9 @@ def load(
     models = catalogue(classes, generator)
     labels = torch.arange(classes).repeat_interleave(counts)
     table = advertisements(models, labels, generator)
-    views = scenes(rows, generator)
+    style, views = styles(models, labels, generator), scenes(rows, generator)
     order = torch.randperm(rows, generator=generator)
-    labels, table, views = labels[order], table[order], views.rows(order)
+    labels, table, style, views = labels[order], table[order], style[order], views.rows(order)
 
     within = torch.empty_like(labels)  # how many of the class stand before
     by_class = labels.argsort(stable=True)
@@ -247,7 +258,7 @@ def load(
     first = len(CONTINUOUS)
     images = render(
         table[:, :4].to(device), table[:, first + 1].to(device), table[:, first].to(device),
-        views.to(device), size,
+        style.to(device), views.to(device), size,
     )  # fmt: skip
     return split(
         images.cpu(),

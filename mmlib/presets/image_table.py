@@ -33,7 +33,7 @@ class ImageTableSettings(Settings):
     width: int = Field(ge=1, description="channels of the small trunk's first layer")
     image_size: int = Field(ge=8, description="side of the images in pixels")
     views: Literal["digits", "dvm", "printed"] = Field(
-        description="recipe of the image views: dvm as the released code, printed as the text"
+        description="recipe of the image views: digits gentle, dvm as the code, printed as the text"
     )
 
     steps: int = Field(ge=1, description="optimiser steps of each pre-training")

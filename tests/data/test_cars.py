@@ -12,8 +12,10 @@ from mmlib.data._cars_render import (
     COLOURS,
     PROFILES,
     SPAN,
+    STYLE,
     Scene,
     outline,
+    profile,
     render,
 )
 
@@ -31,10 +33,17 @@ def still(n=1, yaw=90.0, **changes):
     return Scene(**{**parts, **changes})
 
 
-def picture(car=CAR, body="hatchback", size=64, colour=RED, **scene):
+def styled(n=1, **changes):
+    """Style (N, 16), in the middle but for ``changes``."""
+    values = torch.tensor([changes.get(name, 0.5) for name in STYLE])
+    return values.expand(n, -1)
+
+
+def picture(car=CAR, body="hatchback", size=64, colour=RED, style=None, **scene):
     """(3, size, size)."""
     kind = torch.tensor([list(PROFILES).index(body)])
-    return render(torch.tensor([car]), kind, torch.tensor([colour]), still(**scene), size)[0]
+    style = styled(**(style or {}))
+    return render(torch.tensor([car]), kind, torch.tensor([colour]), style, still(**scene), size)[0]
 
 
 def inked(image):
@@ -119,6 +128,17 @@ def test_rows_are_possible_cars(world):
     assert (models.dimensions[:, 0] < models.dimensions[:, 3]).all()
 
 
+def test_cars_of_a_model_differ_less_than_models(world):
+    models, labels, _ = world
+    style = cars.styles(models, labels, torch.Generator().manual_seed(1))
+    assert style.min() >= 0
+    assert style.max() <= 1
+    within = (style - models.style[labels]).square().mean().sqrt()
+    assert within.item() == pytest.approx(cars.VARIETY, rel=0.1)
+    nearest = torch.cdist(style, models.style).argmin(dim=1)
+    assert (nearest == labels).double().mean() > 0.99
+
+
 # --- The pictures --------------------------------------------------------------------------------
 
 
@@ -149,7 +169,8 @@ def test_the_wheelbase_is_the_distance_of_the_wheels():
 def test_the_wheels_before_the_body_are_those_of_the_side_that_faces_us(yaw, side):
     """With the nose to the right front, our flank is the left one in the picture."""
     size = 240
-    image, pixel = picture(yaw=yaw, size=size), SPAN / 240
+    plain = {"rim_tone": 0.0, "trim_tone": 1.0}
+    image, pixel = picture(yaw=yaw, size=size, style=plain), SPAN / 240
     height = 0.2 * CAR[1]  # within a wheel and above the underbody
     row = int(size / 2 + (CAR[1] / 2 - height) / pixel)
     turn = math.cos(math.radians(45))
@@ -159,7 +180,31 @@ def test_the_wheels_before_the_body_are_those_of_the_side_that_faces_us(yaw, sid
             for k in (1, -1)
         )
         assert near.max() < 60
-        assert far[0] > 100  # red paint
+        assert far.min() > 100  # a light trim
+
+
+@pytest.mark.parametrize("name", STYLE)
+def test_each_choice_of_a_maker_shows_where_it_can_be_seen(name):
+    side = {"nose", "tail", "roof_front", "wheel", "rim", "rim_tone"}
+    end = {"lamp_height", "lamp_spread", "lamp_size", "grille", "grille_tone"}
+    for yaw, hidden in ((90, end), (0, side - {"wheel"}), (45, set())):
+        low, high = (picture(yaw=yaw, style={name: value}).float() for value in (0.0, 1.0))
+        changed = (low - high).abs().amax(dim=0) > 0  # but for the rim of a column seen edge-on
+        assert (changed.double().mean() < 0.001) == (name in hidden), yaw
+
+
+def test_a_style_in_the_middle_is_the_plain_profile_and_none_breaks_it():
+    kinds = torch.arange(len(PROFILES))
+    plain = torch.tensor(list(PROFILES.values()))
+    torch.testing.assert_close(profile(kinds, styled(len(kinds))), plain)
+    for values in itertools.product((0.0, 1.0), repeat=3):
+        changes = dict(zip(("nose", "tail", "roof_front"), values, strict=True))
+        corners = profile(kinds, styled(len(kinds), **changes))
+        place, height = corners.unbind(2)
+        assert (place.diff(dim=1) > 0).all()
+        assert (height[:, :2].diff(dim=1) >= 0).all()
+        assert (height[:, 2:].diff(dim=1) < 0).all()
+        assert (height[:, 1:3] == 1).all()
 
 
 def test_opposite_sides_are_mirror_images():
@@ -175,10 +220,10 @@ def test_the_outline_is_that_of_the_solid(body, yaw):
     kind = torch.tensor([list(PROFILES).index(body)])
     width, length = torch.tensor([[[1800.0]]]), torch.tensor([[[4400.0]]])
     angle = math.radians(yaw)
-    corners = PROFILES[body]
+    corners = profile(kind, torch.rand(1, len(STYLE), generator=torch.Generator().manual_seed(3)))
     reach = 2200 * abs(math.sin(angle)) + 900 * abs(math.cos(angle))
     columns = torch.linspace(-0.97, 0.97, 7) * reach
-    found = outline(columns[None, None], length, width, torch.full((1, 1, 1), angle), kind)[0, 0]
+    found = outline(columns[None, None], length, width, torch.full((1, 1, 1), angle), corners)[0, 0]
     for x, value in zip(columns.tolist(), found.tolist(), strict=True):
         highest = 0.0
         for i in range(1001):
@@ -186,7 +231,7 @@ def test_the_outline_is_that_of_the_solid(body, yaw):
             rest = x - a * math.sin(angle)  # what its place across the car has to make up for
             if abs(rest) > 900 * abs(math.cos(angle)) + 2.3:
                 continue
-            for (u0, h0), (u1, h1) in itertools.pairwise(corners):
+            for (u0, h0), (u1, h1) in itertools.pairwise(corners[0].tolist()):
                 if u0 <= a / 4400 <= u1:
                     highest = max(highest, h0 + (h1 - h0) * (a / 4400 - u0) / (u1 - u0))
         assert value == pytest.approx(highest, abs=0.02), (x, value)
@@ -225,11 +270,13 @@ def test_a_batch_draws_what_each_alone_draws():
     g = torch.Generator().manual_seed(1)
     models = cars.catalogue(5, g)
     table = cars.advertisements(models, torch.arange(5).repeat(3), g)
-    scene = cars.scenes(15, g)
-    both = render(table[:, :4], table[:, 14], table[:, 13], scene, 24)
+    style, scene = cars.styles(models, torch.arange(5).repeat(3), g), cars.scenes(15, g)
+    both = render(table[:, :4], table[:, 14], table[:, 13], style, scene, 24)
     for k in range(15):
         one = slice(k, k + 1)
-        alone = render(table[one, :4], table[one, 14], table[one, 13], scene.rows(one), 24)
+        alone = render(
+            table[one, :4], table[one, 14], table[one, 13], style[one], scene.rows(one), 24
+        )
         assert torch.equal(both[one], alone)
 
 
@@ -254,7 +301,7 @@ def test_image_and_row_show_the_same_car():
     models = cars.catalogue(30, g)
     table = cars.advertisements(models, torch.arange(30).repeat(2), g)
     red = torch.full((60,), RED)
-    images = render(table[:, :4], table[:, 14], red, still(60, yaw=90), 120)
+    images = render(table[:, :4], table[:, 14], red, styled(60), still(60, yaw=90), 160)
     heights = torch.tensor([extent(image)[1] for image in images])
     assert torch.corrcoef(torch.stack([heights, table[:, 1].float()]))[0, 1] > 0.98
 
