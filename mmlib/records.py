@@ -6,7 +6,7 @@ unfinished run and nothing reads it. The workflow then runs ``seal``, which adds
 notebook and publishes the whole folder by one rename.
 
 Finished runs land in ``build/runs``. ``keep`` copies one to ``results``, where the records lie that
-are committed and that the book shows.
+are committed and that the book shows. Its notebook shows there the figures that lie beside it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ import subprocess
 import sys
 import time
 import warnings
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -259,10 +261,26 @@ def keep(folder: Path, results: Path = RESULTS) -> Path:
     scratch = final.with_name(final.name + ".running")
     shutil.rmtree(scratch, ignore_errors=True)  # what a call that was cut short left
     shutil.copytree(folder, scratch)
+    _show_files_beside(scratch / "notebook.ipynb")
+    record["files"]["notebook.ipynb"] = _sha256(scratch / "notebook.ipynb")
+    _write_atomically(scratch / "record.json", json.dumps(record, indent=1) + "\n")
     if final.exists():
         shutil.rmtree(final)
     os.replace(scratch, final)
     return final
+
+
+def _show_files_beside(path: Path) -> None:
+    """Name each figure's file in place of a second copy of it: most of an executed notebook."""
+    names = {b64encode(file.read_bytes()).decode(): file.name for file in path.parent.glob("*.png")}
+    notebook = json.loads(path.read_text())
+    for output in (o for cell in notebook["cells"] for o in cell.get("outputs", [])):
+        name = names.get("".join(output.get("data", {}).get("image/png", "")).strip())
+        if name:
+            shown = output["metadata"]["image/png"]
+            html = f'<img src="{name}" alt="{escape(shown["alt"])}" width="{shown["width"]}">'
+            output |= {"data": {"text/html": html}, "metadata": {}}
+    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
 
 
 def _check_row(folder: Path, record: dict[str, Any]) -> None:

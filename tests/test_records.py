@@ -3,6 +3,7 @@
 import hashlib
 import json
 import warnings
+from base64 import b64encode
 
 import matplotlib.pyplot as plt
 import pytest
@@ -114,10 +115,17 @@ def test_seal_publishes_the_whole_folder_at_once(tmp_path):
 def as_at_desk(run):
     """Make a finished run's record that of the grid's row at desk; its path and its content."""
     settings = resolve("label_dp", {"preset": "desk", "seed": 3})
-    (run.folder / "notebook.ipynb").write_text("{}")
+    figure = {
+        "output_type": "display_data",
+        "data": {"image/png": b64encode((run.folder / "empty.png").read_bytes()).decode()},
+        "metadata": {"image/png": {"alt": 'a "blank"', "width": 7}},
+    }
+    other = {"output_type": "display_data", "data": {"image/png": "AAAA"}, "metadata": {}}
+    text = json.dumps({"cells": [{}, {"outputs": [figure, other]}]})
+    (run.folder / "notebook.ipynb").write_text(text)
     path = run.folder / "record.json"
     record = json.loads(path.read_text())
-    record["files"]["notebook.ipynb"] = hashlib.sha256(b"{}").hexdigest()
+    record["files"]["notebook.ipynb"] = hashlib.sha256(text.encode()).hexdigest()
     record |= {"preset": "desk", "git": {"commit": "0" * 40, "clean": True}}
     record["parameters"] = settings.model_dump(mode="json", exclude={"folder"})
     path.write_text(json.dumps(record))
@@ -169,6 +177,21 @@ def test_only_larger_runs_of_committed_code_are_kept(run, tmp_path):
     assert records.keep(run.folder, tmp_path / "results") == final
     assert sorted(p.name for p in final.iterdir()) == sorted(p.name for p in run.folder.iterdir())
     assert not cut_short.exists()
+
+
+def test_a_kept_notebook_names_the_figures_beside_it(run, tmp_path):
+    filled(run).finish()
+    as_at_desk(run)
+    before = (run.folder / "notebook.ipynb").read_bytes()
+    final = records.keep(run.folder, tmp_path / "results")
+    records.verify(final)
+    figure, other = json.loads((final / "notebook.ipynb").read_text())["cells"][1]["outputs"]
+    shown = '<img src="empty.png" alt="a &quot;blank&quot;" width="7">'
+    assert figure == {
+        "output_type": "display_data", "data": {"text/html": shown}, "metadata": {}
+    }  # fmt: skip
+    assert other["data"] == {"image/png": "AAAA"}  # the file of no figure
+    assert (run.folder / "notebook.ipynb").read_bytes() == before
 
 
 def test_generators_differ_by_offset_and_seed(run, tmp_path):
