@@ -25,10 +25,8 @@ class DualEncoder(Towers):
         prepare: one transform per modality that makes the encoder's input without chance.
         temperature: of the loss; where it is learned, its start.
         learn_temperature: learn the scale 1 / temperature, kept between 1 and 100 after each step.
-        weight: of the direction in which the first modality picks its partner among the second,
-            from 0 to 1; the other direction has the rest.
 
-    Source: CLIP, section 2.3; released code of CoMM and MEM; label-DP paper (weight lambda).
+    Source: CLIP, section 2.3; released code of CoMM and MEM.
     """
 
     def __init__(
@@ -40,12 +38,10 @@ class DualEncoder(Towers):
         prepare: Sequence[Transform],
         temperature: float = 0.07,
         learn_temperature: bool = True,
-        weight: float = 0.5,
     ):
         check_lengths(2, encoders=encoders, projections=projections)
         super().__init__(encoders, projections, augment=augment, prepare=prepare)
         check_range("temperature", temperature, 1 / MAX_SCALE, 1)
-        self.weight = check_range("weight", weight, 0, 1)
         log_scale = torch.tensor(-math.log(temperature))
         self.log_scale = nn.Parameter(log_scale, requires_grad=learn_temperature)
 
@@ -60,6 +56,6 @@ class DualEncoder(Towers):
             self.log_scale.clamp_(0, math.log(MAX_SCALE))
         z1, z2 = self.project(transformed(self.augment, batch, generator))
         temperature = 1 / self.scale
-        loss = self.weight * losses.info_nce(z1, z2, temperature=temperature)
-        loss = loss + (1 - self.weight) * losses.info_nce(z2, z1, temperature=temperature)
+        loss = losses.info_nce(z1, z2, temperature=temperature)
+        loss = (loss + losses.info_nce(z2, z1, temperature=temperature)) / 2
         return {"loss": loss, "match": losses.match_accuracy(z1, z2), "scale": self.scale.detach()}
