@@ -30,8 +30,7 @@ class Optim:
     ``learning_rate`` is the peak: it is reached linearly over the first ``warmup_steps`` and then
     kept (``"constant"``) or brought to 0 along half a cosine (``"cosine"``). ``weight_decay`` acts
     on the parameters that :func:`parameter_groups` says. ``betas`` are those of Adam; their first
-    is the momentum of ``"sgd"``. ``clip_norm`` bounds the gradient's 2-norm, None leaves it.
-    ``precision`` is that of autocast, the parameters stay as they are.
+    is the momentum of ``"sgd"``. ``precision`` is that of autocast; parameters stay as they are.
 
     Raises ``ValueError`` if a value is out of range.
 
@@ -47,7 +46,6 @@ class Optim:
     optimizer: str = "adamw"
     schedule: str = "constant"
     warmup_steps: int = 0
-    clip_norm: float | None = None
     precision: str = "float32"
     betas: tuple[float, float] = (0.9, 0.999)
 
@@ -58,8 +56,6 @@ class Optim:
         check_choice("optimizer", self.optimizer, ("adamw", "adam", "sgd"))
         check_choice("schedule", self.schedule, ("constant", "cosine"))
         check_range("warmup_steps", self.warmup_steps, 0, self.steps)
-        if self.clip_norm is not None:
-            check_range("clip_norm", self.clip_norm, 0, open_low=True)
         check_choice("precision", self.precision, ("float32", "bfloat16"))
         for beta in self.betas:
             check_range("beta", beta, 0, 1, open_high=True)
@@ -236,8 +232,6 @@ def fit(
                 parts = _scalars(loss(sampler(step), generator))
             optimizer.zero_grad()
             parts["loss"].backward()
-            if optim.clip_norm is not None:
-                nn.utils.clip_grad_norm_(parameters, optim.clip_norm)
             optimizer.step()
             unread.append({part: value.detach() for part, value in parts.items()})
 
