@@ -67,7 +67,6 @@ class ImageOnly(nn.Module):
         hidden, features: widths of projection and predictor.
         temperature: of SimCLR.
         momentum: of BYOL's slow copy, which keeps this share of itself at each step.
-        weight: of Barlow Twins' off-diagonal part.
 
     Raises ``ValueError`` for another objective and values out of range. Source: Chen et al. 2020;
     Grill et al. 2020; Zbontar et al. 2021; hidden and momentum as in the label-DP paper's code base
@@ -93,14 +92,13 @@ class ImageOnly(nn.Module):
         features: int = 128,
         temperature: float = 0.1,
         momentum: float = 0.996,
-        weight: float = 5e-3,
     ):
         super().__init__()
         self.objective = check_choice("objective", objective, OBJECTIVES)
         self.momentum = check_range("momentum", momentum, 0, 1)
         check_range("hidden", hidden, 1)
         check_range("features", features, 2)
-        self.temperature, self.weight = temperature, weight
+        self.temperature = temperature
         self.augment, self.prepare = [augment], [prepare]
         width = encoder.out_features
         projection = {
@@ -123,7 +121,7 @@ class ImageOnly(nn.Module):
         if self.objective == "simclr":
             return {"loss": losses.nt_xent(z1, z2, temperature=self.temperature)}
         if self.objective == "barlow":
-            return {"loss": barlow_twins(z1, z2, weight=self.weight)}
+            return {"loss": barlow_twins(z1, z2)}
         with torch.no_grad():  # catches up with what the step before changed
             if self.training:
                 self._follow()
