@@ -17,6 +17,7 @@ from mmlib.methods import Transform
 from mmlib.train import EpochSampler, Optim, Scalars, fit
 
 _BATCH = 1024  # images scored at once
+_RISE = 0.02  # points that validation has to rise by, or patience runs out
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,6 @@ def fine_tune(
     sampler: EpochSampler,
     generator: torch.Generator,
     patience: int = 10,
-    min_delta: float = 0.02,
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     name: str = "fine-tuning",
 ) -> Tuned:
@@ -170,7 +170,7 @@ def fine_tune(
         optim: its ``steps`` are the most that are made.
         sampler: of N records; validation is looked at after each of its epochs.
         generator: of the views.
-        patience: epochs in a row without a rise of more than ``min_delta`` points that end it.
+        patience: epochs in a row without a rise of more than 0.02 points that end it.
         loss: of logits (B, K) and the batch's part of ``train_y``.
 
     Raises ``ValueError`` for values out of range and for less than one epoch of steps.
@@ -182,7 +182,7 @@ def fine_tune(
     """
     check_range("classes", classes, 2)
     check_range("length of train_y", len(train_y), sampler.n, sampler.n)
-    model, rule = _Classifier(encoder, classes, trainable), Patience(patience, min_delta)
+    model, rule = _Classifier(encoder, classes, trainable), Patience(patience, _RISE)
     fit_to_best(
         model,
         lambda batch, g: loss(model(views(train_x[batch], g)), train_y[batch]),
