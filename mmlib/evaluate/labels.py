@@ -35,19 +35,18 @@ def labels_probe(
     *,
     validation: tuple[Tensor, Tensor],
     strengths: Sequence[float] = STRENGTHS,
-    standardize: bool = False,
 ) -> LabelsResult:
     """Fit a logistic regression for each label and score all of them on the test set.
 
     They share their strength, the one with the best macro F1 on the validation set, the strongest
-    penalty of equals; the final fits are on training and validation set together. The test set
-    chooses nothing.
+    penalty of equals; the final fits are on training and validation set together. Features are not
+    standardised. The test set chooses nothing.
 
     Args:
         train_x, test_x: embeddings (N, D) and (M, D).
         train_y, test_y: labels (N, K) and (M, K), 0 or 1.
         validation: embeddings (V, D) and labels (V, K).
-        strengths, standardize: see :func:`mmlib.evaluate.probe.logistic_path`.
+        strengths: C, see :func:`mmlib.evaluate.probe.logistic_path`.
 
     Raises ``ValueError`` on other shapes and values, and for a label that all training samples
     have or none. Source: CoMM, MM-IMDb experiments.
@@ -69,14 +68,14 @@ def labels_probe(
         if total in (0, n):
             raise ValueError(f"label {label} is that of {total:g} training samples of {n}")
 
-    paths = _fits(train_x, train_y, strengths, standardize, _CHOICE)
+    paths = _fits(train_x, train_y, strengths, _CHOICE)
     merits = {
         C: f1_labels(_said([path[place] for path in paths], val_x), val_y)
         for place, C in enumerate(strengths)
     }
     best = max(strengths, key=lambda C: (merits[C], -C))
     both = torch.cat([train_x, val_x]), torch.cat([train_y, val_y])
-    said = _said([path[0] for path in _fits(*both, [best], standardize, _FINAL)], test_x)
+    said = _said([path[0] for path in _fits(*both, [best], _FINAL)], test_x)
     return LabelsResult(
         macro_f1=f1_labels(said, test_y),
         weighted_f1=f1_labels(said, test_y, average="weighted"),
@@ -87,9 +86,9 @@ def labels_probe(
 
 
 def _fits(
-    x: Tensor, y: Tensor, strengths: Sequence[float], standardize: bool, tolerance: float
+    x: Tensor, y: Tensor, strengths: Sequence[float], tolerance: float
 ) -> list[list[LinearClassifier]]:
-    options = {"classes": 2, "standardize": standardize, "tolerance": tolerance}
+    options = {"classes": 2, "tolerance": tolerance}
     return [logistic_path(x, label.long(), strengths, **options) for label in y.unbind(1)]
 
 
