@@ -130,7 +130,6 @@ def double_rr(
     draw: str = "uniform",
     features: Tensor | None = None,
     neighbours: int | None = None,
-    floor: float = 0.0,
     include_self: bool = False,
     records: Tensor | None = None,
     generator: Generator,
@@ -161,7 +160,6 @@ def double_rr(
         draw=draw,
         features=features,
         neighbours=neighbours,
-        floor=floor,
         include_self=include_self,
         records=records,
         generator=generator,
@@ -174,7 +172,7 @@ def check_labels(labels: Tensor, n_classes: int) -> None:
     _check_integers("label", labels, n_classes)
 
 
-def all_records(labels: Tensor, records: Tensor | None = None) -> Tensor:
+def all_records(labels: Tensor, records: Tensor | None) -> Tensor:
     """The records (Q,) that are asked for, by default each once."""
     if records is None:
         return torch.arange(len(labels), device=labels.device)
