@@ -217,7 +217,7 @@ def _divergence(loss: float, n_classes: int, order: float) -> float:
     log_b = -loss - math.log(share)
     log_first = math.log(-math.expm1(-(order - 1) * loss))
     log_second = order * loss + math.log(-math.expm1(-order * loss))
-    return _softplus(log_b + log_first + log_second) / (order - 1)
+    return softplus(log_b + log_first + log_second) / (order - 1)
 
 
 def _loss_for(epsilon: float, n_classes: int, order: float) -> float:
@@ -235,5 +235,6 @@ def _loss_for(epsilon: float, n_classes: int, order: float) -> float:
     return low  # from below: the noise never costs more than asked for
 
 
-def _softplus(x: float) -> float:
+def softplus(x: float) -> float:
+    """log(1 + e^x), which never overflows."""
     return max(x, 0.0) + math.log1p(math.exp(-abs(x)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from mmlib._checks import check_range
-from mmlib.label_dp.accounting import epsilon_of
+from mmlib.label_dp.accounting import epsilon_of, softplus
 
 
 def floor_epsilon(
@@ -102,12 +102,12 @@ def mismatch_cost(
         return 0.0
     odds = math.log1p(-noise) - math.log(noise) + math.log(n_classes) + divergence
     if order == math.inf:
-        return math.log1p(math.exp(odds)) if odds < 0 else odds + math.log1p(math.exp(-odds))
+        return softplus(odds)
     if order == 1:
         return (1 - noise) * (math.log(n_classes) + divergence) - math.log(noise)
     kept = math.log1p(-noise) + (order - 1) * (math.log(n_classes) + divergence)
     high, low = max(kept, math.log(noise)), min(kept, math.log(noise))
-    return (high + math.log1p(math.exp(low - high))) / (order - 1) - math.log(noise)
+    return (high + softplus(low - high)) / (order - 1) - math.log(noise)
 
 
 def query_cost(clip: float, sigma: float, order: float) -> float:
