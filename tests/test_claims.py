@@ -83,8 +83,6 @@ def test_the_table_has_every_claim_once_and_links_its_page():
         claim.chapter == "image_table" for claim in mine
     )
     assert text.count("**not run here**") == sum(bool(claim.holds) for claim in mine)
-    with pytest.raises(ValueError, match="paper is 'GPT'; allowed: 'CoMM', 'MEM', 'This book'"):
-        claims.table("GPT")
 
 
 def test_headlines_are_claims_that_runs_decide():
