@@ -44,7 +44,7 @@ from tqdm import tqdm
 from mmlib._checks import check_choice, check_range
 from mmlib.data._cache import mapped
 from mmlib.data._root import data_root
-from mmlib.encoders.text import has_words
+from mmlib.encoders.text import words_of
 
 CAPTIONS = 5
 SPLITS = ("standard", "released")
@@ -230,7 +230,7 @@ def read_parts(
                 f"photo {row.name} has {len(row.captions)} captions; expected {captions}"
             )
         for caption in row.captions[:captions]:
-            if not has_words(caption):
+            if not words_of(caption):
                 raise ValueError(f"photo {row.name} has a caption without words: {caption!r}")
         of[_PARTS[row.part]].append(row)
     for part, found in of.items():

@@ -24,7 +24,7 @@ from torch import Tensor
 from mmlib._checks import check_range
 from mmlib.data._root import set_folder
 from mmlib.data.captioned import central_square
-from mmlib.encoders.text import has_words
+from mmlib.encoders.text import words_of
 
 GENRES = (
     "Action", "Adventure", "Animation", "Biography", "Comedy", "Crime", "Documentary", "Drama",
@@ -103,7 +103,7 @@ def _film(path: Path) -> tuple[str, set[str]]:
         if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
             raise ValueError(f"{path} has no list of texts {key!r}")
     plot = max(content["plot"], key=len, default="")
-    if not has_words(plot):
+    if not words_of(plot):
         raise ValueError(f"{path} has no plot with words")
     return plot, set(content["genres"])
 

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from mmlib.data._root import data_root, set_folder
-from mmlib.encoders.text import has_words
+from mmlib.encoders.text import words_of
 
 KINDS = ("text", "audio", "video")
 CLASSES = ("negative", "positive")
@@ -157,7 +157,7 @@ def _check(rows: pd.DataFrame, arrays: dict[str, np.ndarray]) -> None:
     if (splits > 1).any():
         raise ValueError(f"video {splits.idxmax()} is in two splits")
     for name, transcript in zip(rows["id"], rows["transcript"], strict=True):
-        if not has_words(transcript):
+        if not words_of(transcript):
             raise ValueError(f"utterance {name} has a transcript without words: {transcript!r}")
 
 

@@ -106,20 +106,11 @@ class WordTokenizer(Tokenizer):
         return " ".join(entries)
 
 
-def has_words(caption: str) -> bool:
-    """Whether a tokenizer finds a word in a caption.
-
-    >>> has_words("a dog ."), has_words(" . ")
-    (True, False)
-    """
-    return _WORD.search(caption) is not None
-
-
 def words_of(caption: str) -> list[str]:
     """A caption's words in lower case: letters and digits, joined by apostrophes or hyphens.
 
-    >>> words_of("Don't mix T-shapes!")
-    ["don't", 'mix', 't-shapes']
+    >>> words_of("Don't mix T-shapes!"), words_of(" . ")
+    (["don't", 'mix', 't-shapes'], [])
     """
     return _WORD.findall(caption.lower())
 
