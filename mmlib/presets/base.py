@@ -50,6 +50,14 @@ class Settings(BaseModel):
     )
     folder: str | None = Field(default=None, description="where the record goes")
 
+    @classmethod
+    def part_of(cls, presets: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Another chapter's presets, of each the values of this class's fields."""
+        return {
+            preset: {name: value for name, value in values.items() if name in cls.model_fields}
+            for preset, values in presets.items()
+        }
+
 
 def chapter_settings(chapter: str) -> tuple[type[Settings], dict[str, dict[str, Any]]]:
     """The settings class of a chapter and its presets. Raises ``ValueError`` if there is none."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from mmlib.methods.image_pairs import Fusion, Views
+from mmlib.presets import comm
 from mmlib.presets.base import Field
-from mmlib.presets.comm_audit import as_in_chapter_3
 from mmlib.presets.trifeature import TrifeatureSettings
 
 # Views of image 1 and image 2.
@@ -40,28 +40,29 @@ class CommAblationSettings(TrifeatureSettings):
     resamples: int = Field(ge=10, description="of images, for an interval")
 
 
+_CHAPTER_3 = TrifeatureSettings.part_of(comm.PRESETS)  # world, network and training
 _EVERY_FUSION = Fusion.__args__
 
 PRESETS = {
     "smoke": {
-        **as_in_chapter_3("smoke"), "textures": ("stripes", "dots", "pluses"),
+        **_CHAPTER_3["smoke"], "textures": ("stripes", "dots", "pluses"),
         "colors": ("yellow", "white", "red"), "fusions": _EVERY_FUSION, "views": tuple(VIEWS),
         "crop_lows": (0.9,), "matchings": (0.3, 1.0), "validation": 0.25,
         "steps": 2, "resamples": 10,
     },
     "quick": {
-        **as_in_chapter_3("quick"), "convention": "released",
+        **_CHAPTER_3["quick"], "convention": "released",
         "fusions": ("transformer", "mlp", "linear"), "views": ("full", "none"), "crop_lows": (),
         "matchings": (0.3, 1.0), "validation": 0.25,
         "steps": 120, "synergy_steps": 120, "resamples": 200,
     },
     "desk": {
-        **as_in_chapter_3("desk"), "fusions": _EVERY_FUSION, "views": tuple(VIEWS),
+        **_CHAPTER_3["desk"], "fusions": _EVERY_FUSION, "views": tuple(VIEWS),
         "crop_lows": (0.3, 0.9), "matchings": (0.1, 0.3, 1.0), "validation": 0.25,
         "steps": 600, "synergy_steps": 600, "resamples": 1000,
     },
     "paper": {
-        **as_in_chapter_3("paper"), "fusions": _EVERY_FUSION, "views": tuple(VIEWS),
+        **_CHAPTER_3["paper"], "fusions": _EVERY_FUSION, "views": tuple(VIEWS),
         "crop_lows": (0.3, 0.6, 0.9), "matchings": (0.1, 0.3, 1.0), "validation": 0.25,
         "steps": 15_700, "resamples": 1000,
     },

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mmlib.presets import comm
 from mmlib.presets.base import Field
 from mmlib.presets.trifeature import TrifeatureSettings
@@ -17,18 +15,14 @@ class CommAuditSettings(TrifeatureSettings):
     toy_steps: int = Field(ge=1, description="optimiser steps on an exact world")
 
 
-def as_in_chapter_3(preset: str) -> dict[str, Any]:
-    """World, network and training of a preset of chapter 3."""
-    values = comm.PRESETS[preset].items()
-    return {name: value for name, value in values if name in TrifeatureSettings.model_fields}
-
+_CHAPTER_3 = TrifeatureSettings.part_of(comm.PRESETS)  # world, network and training
 
 PRESETS = {
-    "smoke": {**as_in_chapter_3("smoke"), "resamples": 10, "toy_values": 2, "toy_steps": 2},
+    "smoke": {**_CHAPTER_3["smoke"], "resamples": 10, "toy_values": 2, "toy_steps": 2},
     "quick": {  # three shapes are enough for what is shown about S
-        **as_in_chapter_3("quick"), "shapes": ("square", "circle", "plus"),
+        **_CHAPTER_3["quick"], "shapes": ("square", "circle", "plus"),
         "synergy_steps": 80, "resamples": 200, "toy_values": 3, "toy_steps": 300,
     },
-    "desk": {**as_in_chapter_3("desk"), "resamples": 1000, "toy_values": 3, "toy_steps": 2000},
-    "paper": {**as_in_chapter_3("paper"), "resamples": 1000, "toy_values": 3, "toy_steps": 2000},
+    "desk": {**_CHAPTER_3["desk"], "resamples": 1000, "toy_values": 3, "toy_steps": 2000},
+    "paper": {**_CHAPTER_3["paper"], "resamples": 1000, "toy_values": 3, "toy_steps": 2000},
 }  # fmt: skip

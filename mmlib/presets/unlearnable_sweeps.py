@@ -33,11 +33,7 @@ class SweepsSettings(KnownPairsSettings):
     embedded: int = Field(ge=4, description="test images shown by t-SNE, with a caption each")
 
 
-def _as_in_chapter_11(preset: str) -> dict[str, object]:
-    values = unlearnable_audit.PRESETS[preset].items()
-    return {name: value for name, value in values if name in KnownPairsSettings.model_fields}
-
-
+_CHAPTER_11 = KnownPairsSettings.part_of(unlearnable_audit.PRESETS)
 _ALL = {
     "sweeps": Sweep.__args__,
     "lengths": (1, 3, 5, 8), "budgets": (2, 4, 8, 16), "shares": (25, 50, 75),
@@ -48,19 +44,19 @@ _ALL = {
 
 PRESETS = {
     "smoke": {
-        **_as_in_chapter_11("smoke"), **_ALL, "known_pairs": 12, "embedded": 8,
+        **_CHAPTER_11["smoke"], **_ALL, "known_pairs": 12, "embedded": 8,
         "people": 8, "photos": 3, "lengths": (1, 5), "budgets": (2, 16), "shares": (50,),
         "surrogates": ("usual",),
     },
     "quick": {
-        **_as_in_chapter_11("quick"), **_ALL, "known_pairs": 250, "steps": 140,
+        **_CHAPTER_11["quick"], **_ALL, "known_pairs": 250, "steps": 140,
         "sweeps": ("share",), "shares": (50,), "woven": ("woven", "woven_pool"),
         "defences": ("first", "shared"), "embedded": 50,
     },
     # A core trains a hacker in 11 s; all sweeps together take some twenty minutes a seed.
     "desk": {
-        **_as_in_chapter_11("desk"), **_ALL, "known_pairs": 500, "embedded": 50,
+        **_CHAPTER_11["desk"], **_ALL, "known_pairs": 500, "embedded": 50,
         "steps": 450, "rounds": 3, "trigger_rounds": 1,
     },
-    "paper": {**_as_in_chapter_11("paper"), **_ALL, "known_pairs": 1000, "embedded": 50},
+    "paper": {**_CHAPTER_11["paper"], **_ALL, "known_pairs": 1000, "embedded": 50},
 }  # fmt: skip
