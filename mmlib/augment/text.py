@@ -1,4 +1,4 @@
-"""Views of captions, ids (B, T) as a :class:`mmlib.encoders.text.WordTokenizer` makes them."""
+"""Views of texts, ids (B, T) of which the first five are :data:`mmlib.encoders.text.SPECIAL`."""
 
 from __future__ import annotations
 

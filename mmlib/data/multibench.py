@@ -84,7 +84,7 @@ def load(
     a file that holds anything but arrays and containers or is cut short, that lacks a split or a
     kind, whose arrays do not fit each other or are not finite, and for a part without text.
     """
-    file = check_choice("name", name, FILES) and FILES[name]
+    file = FILES[check_choice("name", name, FILES)]
     content = read_arrays(set_folder("multibench", (file,), _HOW, root) / file)
     parts = {split: _part(content, split, file) for split in ("train", "valid", "test")}
     length = max(steps["text"].shape[1] for steps, _ in parts.values())
