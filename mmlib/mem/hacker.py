@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -52,7 +52,7 @@ def train_hacker(
     defence: Defence | None = None,
     photo: Tensor | None = None,
     clean: tuple[Tensor, Tensor] | None = None,
-    made: Protected | Sequence[Protected] = (),
+    made: Iterable[Protected] = (),
     name: str = "hacker",
     on_step: Callable[[int], None] | None = None,
     progress: bool = True,
@@ -76,7 +76,7 @@ def train_hacker(
     than a batch's share of them.
     """
     defence = defence or Defence()
-    for protection in [made] if isinstance(made, Protected) else made:
+    for protection in made:
         protection.check_victim(model)
     c = check_shape("captions", captions, "N C T", N=len(images))["C"]
     if defence.jpeg is not None:

@@ -268,7 +268,7 @@ def test_the_victim_is_not_the_surrogate(make_model, make_pairs):
     victim = copy.deepcopy(surrogate)
     g = torch.Generator().manual_seed(0)
     made = protect(surrogate, images, ids, settings, generator=g, progress=False)
-    common = {"batch_size": 4, "seed": 0, "generator": g, "progress": False, "made": made}
+    common = {"batch_size": 4, "seed": 0, "generator": g, "progress": False, "made": [made]}
     with pytest.raises(ValueError, match="has the weights of the surrogate"):
         train_hacker(victim, made.images, made.captions(ids), OPTIM, **common)
     history = train_hacker(make_model(seed=1), made.images, made.captions(ids), OPTIM, **common)
