@@ -146,10 +146,7 @@ def _draw(
 ) -> Tensor:
     device = dimensions.device
     wheelbase, height, width, length = (d[:, None, None] for d in dimensions.T)
-    chosen = {
-        name: (low + (high - low) * values)[:, None, None]
-        for (name, (low, high)), values in zip(STYLE.items(), style.T, strict=True)
-    }
+    chosen = {name: values[:, None, None] for name, values in _chosen(style).items()}
     pixel = SPAN / size / scene.zoom[:, None, None]  # millimetres
     places = torch.arange(size, device=device) + 0.5
     shift = scene.shift[:, :, None, None] * size
@@ -234,11 +231,7 @@ def _draw(
 def profile(body: Tensor, style: Tensor) -> Tensor:
     """Corners (N, 5, 2) of N profiles, as in :data:`PROFILES`, in their makers' style (N, 16)."""
     corners = torch.tensor(list(PROFILES.values()), device=style.device)[body]
-    change = {
-        name: STYLE[name][0] + (STYLE[name][1] - STYLE[name][0]) * style[:, k]
-        for k, name in enumerate(STYLE)
-        if name in ("tail", "nose", "roof_front")
-    }
+    change = _chosen(style)
     place, height = corners.unbind(2)
     height[:, 0] = (height[:, 0] + change["tail"]).clamp(max=1.0)
     height[:, 4] = height[:, 4] + change["nose"]
@@ -246,6 +239,14 @@ def profile(body: Tensor, style: Tensor) -> Tensor:
     place[:, 2] = torch.maximum(screen[:, 0], place[:, 1] + 0.01)  # a roof, however short
     place[:, 3] = torch.maximum(screen[:, 1], place[:, 2] + 0.02).clamp(max=0.48)
     return corners
+
+
+def _chosen(style: Tensor) -> dict[str, Tensor]:
+    """What style (N, 16), from 0 to 1, stands for: values (N,) for each name of :data:`STYLE`."""
+    return {
+        name: low + (high - low) * values
+        for (name, (low, high)), values in zip(STYLE.items(), style.T, strict=True)
+    }
 
 
 def outline(x: Tensor, length: Tensor, width: Tensor, yaw: Tensor, corners: Tensor) -> Tensor:
