@@ -21,8 +21,12 @@ FEWEST = 3  # runs that decide where chance plays a part
 class Estimate:
     """Mean of ``n`` runs and the half width of its 95 % interval (nan for a single run).
 
+    As text it counts its runs; a number's format gives both numbers alone, the mean with its sign.
+
     >>> str(Estimate(-9.5e-15, 1.04, 3))  # a sum of rounding errors
     '0.00 ± 1.04 (3 runs)'
+    >>> f"{Estimate(2.0, 1.04, 3):+.1f}", f"{Estimate(2.0, math.nan, 1):+.1f}"
+    ('+2.0 ± 1.0', '+2.0')
     """
 
     mean: float
@@ -34,6 +38,12 @@ class Estimate:
             return digits(self.mean)
         mean = self.mean if abs(self.mean) > 1e-9 * self.half_width else 0.0
         return f"{digits(mean)} ± {digits(self.half_width)} ({self.n} runs)"
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        width = "" if self.n == 1 else f" ± {self.half_width:{spec.removeprefix('+')}}"
+        return f"{self.mean:{spec}}{width}"
 
 
 def estimate(values: list[float]) -> Estimate:
