@@ -295,6 +295,22 @@ def test_split_is_40_10_50_in_every_class_and_a_function_of_the_seed():
     assert not torch.equal(data.train.images[:50], other.train.images[:50])
 
 
+def test_a_row_is_drawn_in_the_style_of_its_own_model(monkeypatch):
+    drawn = {}
+
+    def note(dimensions, body, colour, style, scene, size):
+        drawn.update(dimensions=dimensions, style=style)
+        return render(dimensions, body, colour, style, scene, size)
+
+    monkeypatch.setattr(cars, "render", note)
+    cars.load(8, rows=300, classes=4)
+    models = cars.catalogue(4, torch.Generator().manual_seed(0))
+    by_lengths = torch.cdist(drawn["dimensions"], models.dimensions).argmin(dim=1)
+    by_style = torch.cdist(drawn["style"], models.style).argmin(dim=1)
+    assert (by_lengths == by_style).double().mean() > 0.99
+    assert (by_style.bincount() > 0).all()
+
+
 def test_image_and_row_show_the_same_car():
     """Heights, read off pictures from the side, are those of the rows."""
     g = torch.Generator().manual_seed(2)
