@@ -105,10 +105,12 @@ class Run:
         import matplotlib.pyplot as plt
         from IPython.display import Image, display
 
+        from mmlib import plots
+
         if not alt.strip():
             raise ValueError(f"figure {name!r} has no alternative text")
         file = f"{name}.png"
-        figure.savefig(self.folder / file, bbox_inches="tight")
+        plots.save(figure, self.folder / file)
         plt.close(figure)
         self._files.append(file)
         image = Image(filename=str(self.folder / file), width=_shown_width(self.folder / file))

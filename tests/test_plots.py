@@ -1,8 +1,10 @@
 """Alternative texts come from the data; curves and bars differ by more than colour."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from scipy import stats
 
 from mmlib import plots
@@ -90,3 +92,17 @@ def test_a_drawing_keeps_its_units_and_its_places():
     pointer = named[""].arrow_patch
     assert (pointer.get_linestyle(), pointer.get_connectionstyle().rad) == ("--", 0.2)
     plt.close(figure)
+
+
+def test_a_chart_is_saved_by_a_palette_and_a_photo_in_full(frame, tmp_path):
+    chart, _ = plots.curves(frame, "step", "value", "method", xlabel="step", ylabel="loss")
+    photo = plt.figure()
+    photo.add_subplot().imshow(np.random.default_rng(0).random((40, 40, 3)))
+    for figure, mode in ((chart, "P"), (photo, "RGB")):
+        plots.save(figure, tmp_path / "saved.png")
+        figure.savefig(tmp_path / "full.png", bbox_inches="tight")
+        saved, full = (Image.open(tmp_path / f"{name}.png") for name in ("saved", "full"))
+        assert saved.mode == mode
+        change = np.subtract(saved.convert("RGB"), full.convert("RGB"), dtype=float)
+        assert np.sqrt((change**2).mean()) < (2 if mode == "P" else 1e-9)
+        assert saved.size == full.size
