@@ -33,6 +33,13 @@ class Estimate:
     half_width: float
     n: int
 
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval of enough runs lies on that side of zero, else 0."""
+        if self.n < FEWEST or abs(self.mean) <= self.half_width:
+            return 0
+        return 1 if self.mean > 0 else -1
+
     def __str__(self) -> str:
         if self.n == 1:
             return digits(self.mean)

@@ -89,13 +89,17 @@ def curves(
 
     Rows that share ``x`` and ``hue`` are repeats: the line is their mean, the band their range, or
     with ``band="interval"``, for independent runs, the 95 % interval of the mean that
-    :func:`mmlib.evidence.estimate` gives. ``reference`` adds named horizontal lines (chance, a
-    bound). Returns the figure and the text. Raises ``ValueError`` for another band.
+    :func:`mmlib.evidence.estimate` gives. Of a categorical ``hue`` each category keeps its place,
+    colour and dash, so that panels of unlike rows agree. ``reference`` adds named horizontal lines
+    (chance, a bound). Returns the figure and the text. Raises ``ValueError`` for another band.
     """
     check_choice("band", band, ("range", "interval"))
     figure, ax = _axes(ax)
     sentences = []
-    for i, (name, rows) in enumerate(frame.groupby(hue, sort=False)):
+    categorical = isinstance(frame[hue].dtype, pd.CategoricalDtype)
+    names = list(frame[hue].cat.categories if categorical else frame[hue].unique())
+    for name, rows in frame.groupby(hue, sort=categorical, observed=True):
+        i = names.index(name)
         points = rows.groupby(x)[y].agg(["mean", "min", "max"])
         known = ""
         if band == "interval":

@@ -23,6 +23,14 @@ def test_interval_is_the_t_interval():
     assert (ours.mean - ours.half_width, ours.mean + ours.half_width) == pytest.approx((low, high))
 
 
+def test_an_estimate_has_a_sign_where_enough_runs_leave_no_doubt():
+    assert evidence.estimate([1.0, 2.0, 2.0]).sign == 1  # 1.67 ± 1.43
+    assert evidence.estimate([-1.0, -2.0, -2.0]).sign == -1
+    assert evidence.estimate([-2.0, 2.0, 2.0]).sign == 0
+    assert evidence.estimate([2.0, 2.0]).sign == 0
+    assert evidence.estimate([2.0]).sign == 0
+
+
 def test_a_kept_record_counts_before_a_run_of_the_same_seed():
     kept = record(0, a_b=1.0, path=str(records.RESULTS / "comm"))
     fresh = record(0, a_b=2.0)

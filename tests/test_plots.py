@@ -35,6 +35,19 @@ def test_curves_show_the_mean_and_say_it(frame):
     assert len({line.get_linestyle() for line in lines[:2]}) == 2
 
 
+def test_a_category_looks_alike_in_a_panel_without_the_one_before_it(frame):
+    names = pd.CategoricalDtype(["zero", "two", "one"])
+    whole = frame.astype({"method": names})
+    looks = []
+    for rows in (whole, whole[whole["method"] != "two"]):
+        figure, _ = plots.curves(rows, "step", "value", "method", xlabel="step", ylabel="loss")
+        lines = figure.axes[0].lines
+        looks.append({li.get_label(): (li.get_color(), li.get_marker()) for li in lines})
+    assert list(looks[0]) == ["two", "one"]
+    assert list(looks[1]) == ["one"]
+    assert looks[0]["one"] == looks[1]["one"] == (plots.CYCLE[2], plots.MARKERS[2])
+
+
 def test_the_band_is_the_range_or_the_interval_of_the_mean():
     runs = pd.DataFrame({"step": [5, 5, 5, 10], "value": [1.0, 2.0, 6.0, 4.0], "method": "one"})
     spread = {"range": (1.0, 6.0), "interval": stats.t.interval(0.95, 2, 3.0, (7 / 3) ** 0.5)}
