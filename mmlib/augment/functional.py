@@ -24,19 +24,13 @@ def crop(
         rows = _triangles(top, height, high, size).to(batch)
         columns = _triangles(left, width, wide, size).to(batch)
         return rows[:, None] @ batch @ columns[:, None].mT
-    above, below, share = _neighbours(top, height, size)
-    starts = high * torch.arange(3 * len(batch), device=batch.device).view(-1, 3, 1)
-    rows = batch.reshape(-1, wide)  # of all channels of all images; whole rows are quick to copy
-    batch, other = (
-        rows.index_select(0, (starts + at[:, None]).flatten()).view(-1, 3, size, wide)
-        for at in (above, below)
-    )
-    batch.lerp_(other, share.to(batch)[:, None, :, None])
-    left, right, share = _neighbours(left, width, size)
-    batch, other = (
-        batch.gather(3, at[:, None, None].expand(-1, 3, size, -1)) for at in (left, right)
-    )
-    return batch.lerp_(other, share.to(batch)[:, None, None])
+
+    def places(start: Tensor, length: Tensor, pixels: int) -> Tensor:
+        ends = (start + 0.5)[:, None], (start + length - 0.5)[:, None]  # nothing beyond the box
+        return _centres(start, length, size).clamp(*ends) * (2 / pixels) - 1
+
+    x, y = places(left, width, wide)[:, None], places(top, height, high)[:, :, None]
+    return _at(x.expand(-1, size, -1), y.expand(-1, -1, size), batch, outside="border")
 
 
 def adjust_brightness_(batch: Tensor, factor: Tensor) -> Tensor:
@@ -108,10 +102,9 @@ def rotate(batch: Tensor, angle: Tensor) -> Tensor:
     y, x = (torch.arange(n, device=batch.device) - (n - 1) / 2 for n in (high, wide))
     radians = angle.float().deg2rad()[:, None, None]
     cos, sin = radians.cos(), radians.sin()
-    from_x = (x * cos - y[:, None] * sin) * (2 / wide)  # in units of half the image, (B, H, W)
+    from_x = (x * cos - y[:, None] * sin) * (2 / wide)
     from_y = (x * sin + y[:, None] * cos) * (2 / high)
-    grid = torch.stack([from_x, from_y], dim=3)
-    return F.grid_sample(batch.float(), grid, align_corners=False).to(batch.dtype)
+    return _at(from_x, from_y, batch, outside="zeros")
 
 
 def grey(batch: Tensor) -> Tensor:
@@ -120,13 +113,11 @@ def grey(batch: Tensor) -> Tensor:
     return (_LUMA[0] * red).add_(green, alpha=_LUMA[1]).add_(blue, alpha=_LUMA[2])
 
 
-def _neighbours(start: Tensor, length: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The two pixels of [start, start + length) nearest to each output, and the second's share."""
-    at = _centres(start, length, size) - 0.5
-    at = at.clamp(start[:, None], (start + length - 1)[:, None])
-    first = at.floor()
-    second = (first + 1).clamp(max=(start + length - 1)[:, None])
-    return first.long(), second.long(), at - first
+def _at(x: Tensor, y: Tensor, batch: Tensor, *, outside: str) -> Tensor:
+    """Values at ``x`` and ``y`` (B, S, S), in units of half the image from its middle; bilinear."""
+    grid = torch.stack([x, y], dim=3).to(torch.promote_types(batch.dtype, torch.float32))
+    sampled = F.grid_sample(batch.to(grid), grid, padding_mode=outside, align_corners=False)
+    return sampled.to(batch.dtype)
 
 
 def _triangles(start: Tensor, length: Tensor, pixels: int, size: int) -> Tensor:
