@@ -38,7 +38,7 @@ def trunk(width: int) -> nn.Sequential:
 def main() -> None:
     options = parser(__doc__)
     for name, value in {
-        "pixels": 64, "rows": 176_414, "width": 48, "epochs": 12, "batch": 128, "threads": 1,
+        "pixels": 64, "rows": 176_414, "width": 32, "epochs": 12, "batch": 128, "threads": 1,
     }.items():  # fmt: skip
         options.add_argument(f"--{name}", type=int, default=value)
     given = options.parse_args()
