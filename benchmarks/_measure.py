@@ -28,7 +28,7 @@ class Report:
     """What one benchmark measured, a row at a time: printed, and kept on leaving where asked.
 
     ``name`` is the kept file's; ``how`` says what holds for all rows. A ``goal`` is what a ratio
-    must at least be, or a number at most.
+    must at least be, or a number at most, if it does not say the reverse.
     """
 
     def __init__(self, name: str, how: str, *, keep: bool = False):
@@ -66,10 +66,12 @@ class Report:
         met = None if goal is None else r["ratio"] >= goal
         self._row(what, found, "" if goal is None else f"at least {goal:g} times", met)
 
-    def number(self, what: str, value: float, unit: str, goal: float | None = None) -> None:
-        """A row of a plain number, of which less is better."""
-        met = None if goal is None else value <= goal
-        goal_text = "" if goal is None else f"at most {goal:g} {unit}"
+    def number(
+        self, what: str, value: float, unit: str, goal: float | None = None, *, least: bool = False
+    ) -> None:
+        """A row of a plain number, of which less is better, or with ``least`` more."""
+        met = None if goal is None else value >= goal if least else value <= goal
+        goal_text = "" if goal is None else f"at {'least' if least else 'most'} {goal:g} {unit}"
         self._row(what, f"{value:.3g} {unit}", goal_text, met)
 
     def _row(self, what: str, found: str, goal: str, met: bool | None) -> None:
@@ -104,6 +106,12 @@ def ratios(a: Callable[[], object], b: Callable[[], object], repeats: int = 5) -
         "low": min(quotients),
         "high": max(quotients),
     }
+
+
+def seconds(call: Callable[[], object], repeats: int = 5) -> float:
+    """Median time of a call that stands alone, after an untimed one."""
+    call()
+    return median(_seconds(call) for _ in range(repeats))
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -1,0 +1,189 @@
+"""What one GPU can do, and how near training, protecting and releasing come to it.
+
+``python benchmarks/gpu.py [--tiny] [--keep]``, some minutes on a data-centre GPU. First its own
+ceilings, copying and a plain matrix product of bfloat16. Then, at the papers' sizes:
+
+* CoMM's step on Trifeature, as training makes it, in images a second and as a share of the matrix
+  product's speed;
+* an epoch of image-table training beside the same steps on tensors that are made already, which
+  says what data and views cost;
+* one alternation of MEM, its image passes a second beside those of the bare network, forward and
+  backward;
+* the nearest-neighbour draw of 176,414 records, and the words of a large vocabulary scored.
+
+``--tiny`` runs every line on small networks, on a CPU too; its numbers say nothing, and it keeps
+none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import torch
+from _measure import Report, parser, ratios, seconds
+from label_dp import NEIGHBOURS, NOISE, WHOLE, K, world
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmlib.augment.transform import as_it_is
+from mmlib.device import pick_device
+from mmlib.image_table_study import ImageTableStudy
+from mmlib.label_dp.mechanisms import swap_images
+from mmlib.mem.protect import protect
+from mmlib.mem.study import budget, load_pairs, new_model
+from mmlib.mem.trigger import allowed_words, candidates
+from mmlib.methods import transformed
+from mmlib.pair_study import PairStudy
+from mmlib.presets.base import Settings, resolve
+from mmlib.train import Optim, fit
+
+DEVICE = pick_device()
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator(DEVICE).manual_seed(seed)
+
+
+def settings(chapter: str, tiny: bool, **changes) -> Settings:
+    return resolve(chapter, {"preset": "smoke" if tiny else "paper", **changes})
+
+
+def ceilings(report: Report, tiny: bool) -> float:
+    """FLOP/s of a plain matrix product."""
+    size, side = (2**20, 256) if tiny else (2**30, 8192)
+    here, there = (torch.zeros(size, dtype=torch.uint8, device=DEVICE) for _ in range(2))
+    bandwidth = 2 * size / seconds(lambda: there.copy_(here))
+    report.number("copying, read and written", bandwidth / 1e9, "GB/s")
+    matrix = torch.randn(side, side, device=DEVICE).bfloat16()
+    speed = 2 * side**3 / seconds(lambda: matrix @ matrix)
+    report.number("product of matrices, bfloat16", speed / 1e12, "TFLOP/s")
+    return speed
+
+
+def comm(report: Report, tiny: bool, ceiling: float) -> None:
+    for precision in ("float32", "bfloat16"):
+        cfg = settings("comm", tiny, precision=precision)
+        study = PairStudy(cfg, DEVICE)
+        model = study.untrained("comm")
+
+        def train(steps: int, study=study, model=model) -> None:
+            study.train(model, steps, biased=False, generator=seeded(), name="CoMM")
+
+        few, many = (1, 3) if tiny else (20, 220)
+        took = [seconds(partial(train, steps), 1) for steps in (few, many)]
+        step = (took[1] - took[0]) / (many - few)
+        with FlopCounterMode(display=False) as counter:
+            train(1)
+        what = f"CoMM's step, {cfg.image_size} px, batch {cfg.batch_size}, {precision}"
+        report.number(what, 1000 * step, "ms")
+        report.number(f"{what}: views", 4 * cfg.batch_size / step, "images/s")
+        share = 100 * counter.get_total_flops() / step / ceiling
+        report.number(f"{what}: of the product's speed", share, "%", 40, least=True)
+        report.number(f"{what}: {cfg.steps:,} of them", cfg.steps * step / 60, "min", 2)
+
+
+def image_table(report: Report, tiny: bool) -> None:
+    small = {"rows": 10_000, "image_size": 8} if tiny else {"rows": 40_000, "image_size": 128}
+    cfg = settings("image_table", tiny, data="cars", **small)
+    study = ImageTableStudy(cfg, seeded)
+    images, table = study.dataset.train.images, study.dataset.train.table
+    model, steps = study.untrained(), study.sampler.steps_per_epoch
+    drawn = model.augment
+    rows = study.sampler(0)
+    made = [v.detach() for v in transformed(drawn, (images[rows], table[rows]), seeded())]
+
+    def epoch(views: list, batch: Callable[[Tensor], list[Tensor]]) -> None:
+        model.augment = views
+        optim = Optim(steps, cfg.learning_rate, optimizer="adam", precision=cfg.precision)
+        fit(
+            model, lambda rows, g: model.loss(batch(rows), g), optim, study.sampler,
+            generator=seeded(), progress=False,
+        )  # fmt: skip
+
+    r = ratios(
+        lambda: epoch(drawn, lambda rows: [images[rows], table[rows]]),
+        lambda: epoch([as_it_is] * 2, lambda _: made),
+        repeats=3,
+    )
+    what = f"image and table, {cfg.image_size} px, batch {cfg.batch_size}, {cfg.precision}"
+    report.number(f"{what}: images", steps * cfg.batch_size / r["a"], "images/s")
+    report.number(f"{what}: beside fixed tensors", r["ratio"], "times as long", 1.1)
+
+
+def mem(report: Report, tiny: bool) -> None:
+    batches, whole = (2, 4) if tiny else (20, 234)  # of a visit: here, and of Flickr8K's pairs
+    made = settings("unlearnable_audit", tiny, data="scenes")
+    size = made.batch_size
+    cfg = made.model_copy(update={"n_train": batches * size})
+    pairs = load_pairs(cfg, DEVICE, longest_trigger=3)
+    images, captions = pairs.train[0], pairs.train[1][:, :1]
+    steps = max(1, round(made.surrogate_steps * batches / whole))
+    took = []
+    for triggers in (0, 1):
+        plan = replace(budget(cfg), rounds=1, surrogate_steps=steps, trigger_rounds=triggers)
+        protected = partial(
+            protect, new_model(cfg, pairs, 0), images, captions, plan, progress=False
+        )
+        took.append(seconds(lambda p=protected: p(generator=seeded()), 1))
+    bare_model = new_model(cfg, pairs, 0)
+    batch = torch.rand(size, 3, cfg.image_size, cfg.image_size, device=DEVICE)
+
+    def bare() -> None:
+        with torch.autocast(DEVICE.type, torch.bfloat16, enabled=cfg.precision == "bfloat16"):
+            loss = bare_model.encoders[0](batch).float().square().mean()
+        loss.backward()
+
+    passes = (steps + batches * cfg.noise_steps) * size
+    rate = size / seconds(bare)
+    what = f"MEM, {cfg.trunk}, {cfg.image_size} px, batch {size}, {cfg.precision}"
+    report.number(f"{what}: the image encoder alone, forward and backward", rate, "images/s")
+    for name, passed in zip(("noise", "noise and triggers"), took, strict=True):
+        share = 100 * passes / passed / rate
+        report.number(f"{what}: an alternation of {name}, of that", share, "%", 60, least=True)
+    first = made.trigger_rounds
+    total = (first * took[1] + (made.rounds - first) * took[0]) * whole / batches
+    report.number(f"{what}: {made.rounds} rounds of 30,000 pairs", total / 60, "min", 30)
+
+
+def labels_and_words(report: Report, tiny: bool) -> None:
+    n, width = (4_000, 16) if tiny else (WHOLE, 2048)
+    labels, features = (x.to(DEVICE) for x in world(n, width))
+
+    def draw() -> Tensor:
+        return swap_images(
+            labels, NOISE, K, draw="knn", features=features, neighbours=NEIGHBOURS,
+            generator=seeded(1),
+        )  # fmt: skip
+
+    report.number(f"nearest draw, {len(labels):,} x {width}", seconds(draw), "s", 1)
+    words, positions = (1_000, 2) if tiny else (49_408, 5)
+    table = torch.randn(words, 512, device=DEVICE)
+    gradient = torch.randn(128, positions, 512, device=DEVICE)
+    allowed = allowed_words(words, DEVICE)
+
+    def score() -> None:
+        for p in range(positions):
+            candidates(gradient[:, p], table, allowed, 16)
+
+    what = f"{words:,} words of width 512 scored for 128 captions and {positions} positions"
+    report.number(what, 1000 * seconds(score), "ms", 5)
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--tiny", action="store_true", help="run every line on small networks")
+    given = options.parse_args()
+    if not given.tiny and DEVICE.type != "cuda":
+        options.error("there is no GPU here; --tiny runs every line without one")
+    with Report("gpu", "one GPU, the papers' sizes", keep=given.keep and not given.tiny) as report:
+        speed = ceilings(report, given.tiny)
+        comm(report, given.tiny, speed)
+        image_table(report, given.tiny)
+        mem(report, given.tiny)
+        labels_and_words(report, given.tiny)
+
+
+if __name__ == "__main__":
+    main()
