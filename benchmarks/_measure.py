@@ -28,7 +28,7 @@ class Report:
     """What one benchmark measured, a row at a time: printed, and kept on leaving where asked.
 
     ``name`` is the kept file's; ``how`` says what holds for all rows. A ``goal`` is what a ratio
-    must at least be, or a number at most, if it does not say the reverse.
+    must at least be, or a number at most, or with ``least`` at least.
     """
 
     def __init__(self, name: str, how: str, *, keep: bool = False):

@@ -23,17 +23,17 @@ from functools import partial
 
 import torch
 from _measure import Report, parser, ratios, seconds
-from label_dp import NEIGHBOURS, NOISE, WHOLE, K, world
+from label_dp import WHOLE, ours, world
+from mem import scored
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmlib.augment.transform import as_it_is
 from mmlib.device import pick_device
 from mmlib.image_table_study import ImageTableStudy
-from mmlib.label_dp.mechanisms import swap_images
 from mmlib.mem.protect import protect
 from mmlib.mem.study import budget, load_pairs, new_model
-from mmlib.mem.trigger import allowed_words, candidates
+from mmlib.mem.trigger import allowed_words
 from mmlib.methods import transformed
 from mmlib.pair_study import PairStudy
 from mmlib.presets.base import Settings, resolve
@@ -150,25 +150,14 @@ def mem(report: Report, tiny: bool) -> None:
 def labels_and_words(report: Report, tiny: bool) -> None:
     n, width = (4_000, 16) if tiny else (WHOLE, 2048)
     labels, features = (x.to(DEVICE) for x in world(n, width))
-
-    def draw() -> Tensor:
-        return swap_images(
-            labels, NOISE, K, draw="knn", features=features, neighbours=NEIGHBOURS,
-            generator=seeded(1),
-        )  # fmt: skip
-
-    report.number(f"nearest draw, {len(labels):,} x {width}", seconds(draw), "s", 1)
+    took = seconds(partial(ours, labels, features))
+    report.number(f"nearest draw, {len(labels):,} x {width}", took, "s", 1)
     words, positions = (1_000, 2) if tiny else (49_408, 5)
     table = torch.randn(words, 512, device=DEVICE)
     gradient = torch.randn(128, positions, 512, device=DEVICE)
-    allowed = allowed_words(words, DEVICE)
-
-    def score() -> None:
-        for p in range(positions):
-            candidates(gradient[:, p], table, allowed, 16)
-
+    took = seconds(partial(scored, gradient, table, allowed_words(words, DEVICE)))
     what = f"{words:,} words of width 512 scored for 128 captions and {positions} positions"
-    report.number(what, 1000 * seconds(score), "ms", 5)
+    report.number(what, 1000 * took, "ms", 5)
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ def ours(labels: Tensor, features: Tensor) -> Tensor:
         draw="knn",
         features=features,
         neighbours=NEIGHBOURS,
-        generator=torch.Generator().manual_seed(1),
+        generator=torch.Generator(labels.device).manual_seed(1),
     )
 
 

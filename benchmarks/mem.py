@@ -163,19 +163,23 @@ def images_alone(model: DualEncoder, images: Tensor) -> Tensor:
     )
 
 
+def scored(gradient: Tensor, table: Tensor, allowed: Tensor) -> Tensor:
+    """The best words (K, B, J) for each of K positions of B captions."""
+    positions = range(gradient.shape[1])
+    return torch.stack([candidates(gradient[:, p], table, allowed, CANDIDATES) for p in positions])
+
+
 def large_vocabulary(report: Report) -> None:
     g = torch.Generator().manual_seed(0)
     table = torch.randn(49_408, 512, generator=g)
     gradient = torch.randn(128, 5, 512, generator=g)
     allowed = allowed_words(len(table))
-
-    def ours() -> Tensor:
-        return torch.stack([candidates(gradient[:, p], table, allowed, 16) for p in range(5)])
+    ours = partial(scored, gradient, table, allowed)
 
     def plain() -> Tensor:
         scores = -torch.einsum("bkd,vd->bkv", gradient, table).cpu()
         scores[..., ~allowed] = -torch.inf
-        return scores.topk(16, dim=2).indices.transpose(0, 1)
+        return scores.topk(CANDIDATES, dim=2).indices.transpose(0, 1)
 
     r = ratios(plain, ours, repeats=3)
     share = 100 * (ours() == plain()).float().mean()

@@ -110,10 +110,10 @@ class Run:
         if not alt.strip():
             raise ValueError(f"figure {name!r} has no alternative text")
         file = f"{name}.png"
-        plots.save(figure, self.folder / file)
+        width = plots.save(figure, self.folder / file)
         plt.close(figure)
         self._files.append(file)
-        image = Image(filename=str(self.folder / file), width=_shown_width(self.folder / file))
+        image = Image(filename=str(self.folder / file), width=width)
         # The book's staging step turns this metadata into the page's alt attribute.
         display(image, metadata={"image/png": {"alt": " ".join(alt.split())}})
 
@@ -348,14 +348,6 @@ def _versions() -> dict[str, str]:
         "torchvision": torchvision.__version__,
         "mmlib": mmlib.__version__,
     }
-
-
-def _shown_width(png: Path) -> int:
-    """Width in CSS pixels of a figure saved at twice the screen's resolution."""
-    from PIL import Image
-
-    with Image.open(png) as image:
-        return image.width // 2
 
 
 def main(arguments: list[str]) -> None:
