@@ -112,10 +112,11 @@ def test_a_chart_is_saved_by_a_palette_and_a_photo_in_full(frame, tmp_path):
     photo = plt.figure()
     photo.add_subplot().imshow(np.random.default_rng(0).random((40, 40, 3)))
     for figure, mode in ((chart, "P"), (photo, "RGB")):
-        plots.save(figure, tmp_path / "saved.png")
+        width = plots.save(figure, tmp_path / "saved.png")
         figure.savefig(tmp_path / "full.png", bbox_inches="tight")
         saved, full = (Image.open(tmp_path / f"{name}.png") for name in ("saved", "full"))
         assert saved.mode == mode
         change = np.subtract(saved.convert("RGB"), full.convert("RGB"), dtype=float)
         assert np.sqrt((change**2).mean()) < (2 if mode == "P" else 1e-9)
         assert saved.size == full.size
+        assert width == full.width // 2
