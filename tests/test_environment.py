@@ -17,9 +17,8 @@ def pins(text: str) -> dict[str, str]:
 
 def direct() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    pinned = [r for name, extra in extras.items() if name != "real" for r in extra]
-    return [Requirement(r) for r in [*project["dependencies"], *pinned]]
+    extras = project["optional-dependencies"].values()
+    return [Requirement(r) for extra in [project["dependencies"], *extras] for r in extra]
 
 
 def test_conda_environment_has_the_pins_of_requirements_txt():
