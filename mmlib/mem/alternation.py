@@ -17,6 +17,7 @@ from mmlib.encoders.folded import folded
 from mmlib.encoders.text import SPECIAL
 from mmlib.mem import noise as noises
 from mmlib.mem.settings import Protection
+from mmlib.mem.spelling import spelled
 from mmlib.mem.trigger import (
     allowed_words,
     clip_swapped,
@@ -89,6 +90,11 @@ class Alternation:
         self.noise = self._stored("noise", worn_by.shape, torch.int8)
         if settings.image == "uniform":
             self.noise[:] = noises.uniform(worn_by, epsilon=settings.epsilon, generator=generator)
+        if settings.image == "spelled":
+            self.noise[:] = spelled(
+                images, captions, count=settings.topics, epsilon=settings.epsilon,
+                generator=generator,
+            )  # fmt: skip
 
     def loss(self, rows: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """What the surrogate minimises: the loss of protected pairs, image and caption true."""

@@ -22,6 +22,7 @@ from mmlib.mem.defence import (
     without_rare_words,
 )
 from mmlib.mem.published import Protected
+from mmlib.mem.spelling import unspelled
 from mmlib.methods.clip import DualEncoder
 from mmlib.train import EpochSampler, Optim, fit
 
@@ -79,6 +80,8 @@ def train_hacker(
     for protection in made:
         protection.check_victim(model)
     c = check_shape("captions", captions, "N C T", N=len(images))["C"]
+    if defence.unspelled:
+        images = unspelled(images, captions, epsilon=defence.unspelled, generator=generator)
     if defence.jpeg is not None:
         images = resaved(images, defence.jpeg)
     if defence.reread is not None:

@@ -41,7 +41,7 @@ def uniform(images: Tensor, *, epsilon: int, generator: torch.Generator) -> Tens
     check_range("epsilon", epsilon, 0, 127)
     noise = torch.empty_like(images, dtype=torch.int8, device=generator.device)
     noise.random_(-epsilon, epsilon + 1, generator=generator)
-    return _in_range(images, noise.to(images.device))
+    return in_range(images, noise.to(images.device))
 
 
 def pgd(
@@ -98,10 +98,10 @@ def pgd(
         noise = noise.short() + direction * gradient.sign().short()
         noise = noise.clamp_(-epsilon, epsilon).to(torch.int8)
         if owner is None:
-            noise = _in_range(images, noise)
+            noise = in_range(images, noise)
     return noise
 
 
-def _in_range(images: Tensor, noise: Tensor) -> Tensor:
-    """The part of the noise that a pixel's range leaves."""
+def in_range(images: Tensor, noise: Tensor) -> Tensor:
+    """The part of int8 ``noise`` that the range of uint8 images' pixels leaves."""
     return (add(images, noise).short() - images).to(torch.int8)

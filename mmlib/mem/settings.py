@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mmlib._checks import check_choice, check_range
+from mmlib.mem.spelling import TOPICS
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,11 @@ class Protection:
     >>> Protection(image="gauss")
     Traceback (most recent call last):
     ...
-    ValueError: image is 'gauss'; allowed: 'none', 'uniform', 'pgd'
+    ValueError: image is 'gauss'; allowed: 'none', 'uniform', 'pgd', 'spelled'
     """
 
     text: str = "optimised"  # none, constant, random, optimised
-    image: str = "pgd"  # none, uniform, pgd
+    image: str = "pgd"  # none, uniform, pgd, spelled (the captions' topics, mmlib.mem.spelling)
     # caption PGD sees: own, shuffled (at each step), other (one pair's), or plain: own, and neither
     # PGD nor the surrogate sees triggers
     body: str = "shuffled"
@@ -37,6 +38,7 @@ class Protection:
     place: str = "front"  # of trigger words: front, woven (between a caption's ids, anew in each)
     pool: int | None = None  # words of a unit, of which each woven caption carries K; None: just K
     word_share: tuple[float, float] = (0.0, 1.0)  # trigger words are in this share of captions
+    topics: int = TOPICS  # that are spelled
     drop_last: bool = False  # leave out the incomplete batch of a visit
     trigger_length: int = 3  # words, K
     epsilon: int = 8  # bound of the noise, in levels of 1/255
@@ -53,7 +55,7 @@ class Protection:
 
     def __post_init__(self) -> None:
         check_choice("text", self.text, ("none", "constant", "random", "optimised"))
-        check_choice("image", self.image, ("none", "uniform", "pgd"))
+        check_choice("image", self.image, ("none", "uniform", "pgd", "spelled"))
         check_choice("body", self.body, ("own", "shuffled", "other", "plain"))
         check_choice("unit", self.unit, ("pair", "image", "group"))
         check_choice("selection", self.selection, ("batch", "sample"))
@@ -65,7 +67,9 @@ class Protection:
         low, high = self.word_share
         check_range("word_share, from", low, 0, high)
         check_range("word_share, to", high, 0, 1)
-        for name in ("groups", "noise_steps", "rounds", "surrogate_steps", "candidates"):
+        if self.image == "spelled" and self.unit == "group":
+            raise ValueError("image is 'spelled'; allowed for the unit 'group': without")
+        for name in ("groups", "topics", "noise_steps", "rounds", "surrogate_steps", "candidates"):
             check_range(name, getattr(self, name), 1)
         check_range("trigger_length", self.trigger_length, 0)
         check_range("trigger_rounds", self.trigger_rounds, 0, self.rounds)
@@ -148,24 +152,29 @@ def switched(budget: Protection, mode: str = "corrected") -> dict[str, Protectio
     return {choice: replace(mem, **{choice: value}) for choice, value in other.items()}
 
 
-def woven(budget: Protection) -> dict[str, Protection]:
-    """Protections of MEM-3's budget whose words a hacker cannot take off from the front.
+def answers(budget: Protection) -> dict[str, Protection]:
+    """Protections of MEM's budget that a hacker cannot undo by dropping a caption's first words.
 
-    All weave the three words of an image into each of its captions at places of their own. But for
-    the last, its noise is made against captions that are woven anew, and another image's, at each
-    step. ``woven`` draws words from all, ``woven_common`` from those in 2 to 25 % of the captions,
-    which a filter for rare words has to leave; ``woven_optimised`` lets HotFlip choose among these;
-    ``woven_words`` leaves the image as it is. ``woven_pool`` gives each image six words, of which a
-    caption carries three, so that its captions have less in common. ``woven_plain`` makes the noise
-    on the image's own captions without the words, so that neither needs the other.
+    Those named ``woven`` weave the three words of an image into each of its captions at places of
+    their own. But for ``woven_plain`` their noise is made against captions that are woven anew, and
+    another image's, at each step. ``woven`` draws words from all, ``woven_common`` from those in 2
+    to 25 % of the captions, which a filter for rare words has to leave; ``woven_optimised`` lets
+    HotFlip choose among these; ``woven_words`` leaves the image as it is. ``woven_pool`` gives each
+    image six words, of which a caption carries three, so that its captions have less in common.
+    ``woven_plain`` makes the noise on the image's own captions without the words, so that neither
+    needs the other.
 
-    >>> made = woven(Protection())
+    ``spelled`` has random words in front, and noise that spells what the captions are about, so
+    that neither needs the other, nor a network; ``spelled_noise`` leaves the captions as they are.
+
+    >>> made = answers(Protection())
     >>> {made[name].trigger_length for name in made}, {made[name].epsilon for name in made}
     ({3}, {8})
     """
     mem = rows(budget)["mem_3"]
     any_word = replace(mem, place="woven", text="random", trigger_rounds=0)
     common = replace(any_word, word_share=(0.02, 0.25))
+    spelled = replace(mem, text="random", image="spelled", trigger_rounds=0)
     return {
         "woven": any_word,
         "woven_common": common,
@@ -173,4 +182,6 @@ def woven(budget: Protection) -> dict[str, Protection]:
         "woven_words": replace(common, image="none"),
         "woven_pool": replace(any_word, pool=6),
         "woven_plain": replace(any_word, body="plain"),
+        "spelled": spelled,
+        "spelled_noise": replace(spelled, text="none"),
     }

@@ -10,10 +10,14 @@ from mmlib.presets.protected import KnownPairsSettings
 
 Sweep = Literal["length", "budget", "shuffle", "share", "transfer", "finetune", "words", "identity"]
 Network = Literal["usual", "wider", "patches"]
-Woven = Literal[
-    "woven", "woven_common", "woven_optimised", "woven_words", "woven_pool", "woven_plain"
+Answer = Literal[
+    "woven", "woven_common", "woven_optimised", "woven_words", "woven_pool", "woven_plain",
+    "spelled", "spelled_noise",
 ]  # fmt: skip
-Defence = Literal["first", "rare", "words", "shared", "swap", "views"]
+Defence = Literal[
+    "first", "rare", "words", "shared", "swap", "views", "unspelled", "flip", "jpeg", "grey",
+    "round", "adversarial", "mixed", "both",
+]  # fmt: skip
 
 
 class SweepsSettings(KnownPairsSettings):
@@ -27,7 +31,7 @@ class SweepsSettings(KnownPairsSettings):
     victims: tuple[Network, ...] = Field(description="networks that hackers train")
     people: int = Field(ge=8, le=1000, description="people drawn in code, to be named")
     photos: int = Field(ge=1, description="published photos of each of them")
-    woven: tuple[Woven, ...] = Field(min_length=1, description="answers of the owner to try")
+    answers: tuple[Answer, ...] = Field(min_length=1, description="protections the owner tries")
     defences: tuple[Defence, ...] = Field(min_length=1, description="what the hacker tries first")
     clean_controls: bool = Field(description="train a hacker with each defence on clean pairs too")
     embedded: int = Field(ge=4, description="test images shown by t-SNE, with a caption each")
@@ -39,7 +43,7 @@ _ALL = {
     "lengths": (1, 3, 5, 8), "budgets": (2, 4, 8, 16), "shares": (25, 50, 75),
     "surrogates": ("usual", "patches"), "victims": ("usual", "wider", "patches"),
     "people": 200, "photos": 10,
-    "woven": Woven.__args__, "defences": Defence.__args__, "clean_controls": True,
+    "answers": Answer.__args__, "defences": Defence.__args__, "clean_controls": True,
 }  # fmt: skip
 
 PRESETS = {
@@ -50,12 +54,13 @@ PRESETS = {
     },
     "quick": {
         **_CHAPTER_11["quick"], **_ALL, "known_pairs": 250, "steps": 140,
-        "sweeps": ("share",), "shares": (50,), "woven": ("woven", "woven_pool"),
-        "defences": ("first", "shared"), "embedded": 50,
+        "sweeps": ("share",), "shares": (50,), "answers": ("woven", "spelled"),
+        "defences": ("first", "shared", "views", "both"), "embedded": 50,
     },
     # A core trains a hacker in 11 s; all sweeps together take some twenty minutes a seed.
     "desk": {
         **_CHAPTER_11["desk"], **_ALL, "known_pairs": 500, "embedded": 50,
+        "defences": ("first", "rare", "words", "shared", "swap", "views", "unspelled", "both"),
         "steps": 450, "rounds": 3, "trigger_rounds": 1,
     },
     "paper": {**_CHAPTER_11["paper"], **_ALL, "known_pairs": 1000, "embedded": 50},
