@@ -16,7 +16,7 @@ Answer = Literal[
 ]  # fmt: skip
 Defence = Literal[
     "first", "rare", "words", "shared", "swap", "views", "unspelled", "flip", "jpeg", "grey",
-    "round", "adversarial", "mixed", "both",
+    "round", "adversarial", "mixed", "early", "both",
 ]  # fmt: skip
 
 
