@@ -8,7 +8,9 @@ from mmlib.presets import unlearnable_audit
 from mmlib.presets.base import Field
 from mmlib.presets.protected import KnownPairsSettings
 
-Sweep = Literal["length", "budget", "shuffle", "share", "transfer", "finetune", "words", "identity"]
+Sweep = Literal[
+    "length", "budget", "shuffle", "share", "transfer", "finetune", "words", "identity", "topics"
+]
 Network = Literal["usual", "wider", "patches"]
 Answer = Literal[
     "woven", "woven_common", "woven_optimised", "woven_words", "woven_pool", "woven_plain",
@@ -26,6 +28,7 @@ class SweepsSettings(KnownPairsSettings):
     sweeps: tuple[Sweep, ...] = Field(description="sections that train models of their own")
     lengths: tuple[int, ...] = Field(description="trigger words, K")
     budgets: tuple[int, ...] = Field(description="noise bounds, in levels of 1/255")
+    topics: tuple[int, ...] = Field(description="topics of captions that noise spells")
     shares: tuple[int, ...] = Field(description="images that are protected, in percent")
     surrogates: tuple[Network, ...] = Field(description="networks that protections are made on")
     victims: tuple[Network, ...] = Field(description="networks that hackers train")
@@ -40,7 +43,8 @@ class SweepsSettings(KnownPairsSettings):
 _CHAPTER_11 = KnownPairsSettings.part_of(unlearnable_audit.PRESETS)
 _ALL = {
     "sweeps": Sweep.__args__,
-    "lengths": (1, 3, 5, 8), "budgets": (2, 4, 8, 16), "shares": (25, 50, 75),
+    "lengths": (1, 3, 5, 8), "budgets": (2, 4, 8, 16), "topics": (4, 8, 16, 32),
+    "shares": (25, 50, 75),
     "surrogates": ("usual", "patches"), "victims": ("usual", "wider", "patches"),
     "people": 200, "photos": 10,
     "answers": Answer.__args__, "defences": Defence.__args__, "clean_controls": True,
@@ -49,8 +53,8 @@ _ALL = {
 PRESETS = {
     "smoke": {
         **_CHAPTER_11["smoke"], **_ALL, "known_pairs": 12, "embedded": 8,
-        "people": 8, "photos": 3, "lengths": (1, 5), "budgets": (2, 16), "shares": (50,),
-        "surrogates": ("usual",),
+        "people": 8, "photos": 3, "lengths": (1, 5), "budgets": (2, 16), "topics": (2, 8),
+        "shares": (50,), "surrogates": ("usual",),
     },
     "quick": {
         **_CHAPTER_11["quick"], **_ALL, "known_pairs": 250, "steps": 140,
