@@ -38,6 +38,23 @@ def test_topics_tell_captions_apart_by_their_words():
     assert (torch.cdist(found, centres).argmin(1) == kind).float().mean() > 0.95
 
 
+def test_topics_are_singular_vectors_of_tf_idf():
+    captions, _ = told(60)
+    counts = torch.zeros(60, 30, dtype=torch.float64)
+    flat = captions.flatten(1)
+    counts.scatter_add_(1, flat, torch.ones(flat.shape, dtype=torch.float64))
+    counts = counts[:, 4:]
+    having = (counts > 0).sum(0)
+    rarity = ((1 + 60) / (1 + having)).log() + 1
+    weights = torch.where(counts > 0, 1 + counts.clamp(min=1).log(), 0) * rarity
+    u, s, _ = torch.linalg.svd(weights / weights.norm(dim=1, keepdim=True))
+    scores = u[:, :4] * s[:4]
+    expected = (scores - scores.mean(0)) / scores.std(0)
+    found = topics(captions, 4, generator=chance()).double()
+    alike = (expected * found).sum(0) / 59  # correlations; a vector's sign is free
+    torch.testing.assert_close(alike.abs(), torch.ones(4).double(), atol=1e-2, rtol=0)
+
+
 def test_topics_ask_for_no_order_and_no_place():
     captions, _ = told(50)
     found = topics(captions, 4, generator=chance())
@@ -92,6 +109,7 @@ def test_no_network_takes_part(make_model, make_pairs):
     """And the words in front are the same whether the noise spells or not."""
     images, captions = make_pairs(12)
     settings = replace(answers(Protection(batch_size=4))["spelled"], topics=3)
+    assert (settings.text, settings.image) == ("random", "spelled")
     surrogate = make_model()
     before = [p.clone() for p in surrogate.parameters()]
     made = protect(surrogate, images, captions, settings, generator=chance(), progress=False)
