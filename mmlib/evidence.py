@@ -140,10 +140,18 @@ def curves(
     return points.dropna(axis=1, how="all") if found else points
 
 
-def over_seeds(metric: str, runs: list[dict[str, float]], absent: str = "not run here") -> str:
-    """Mean and interval of a metric over the runs that have it, or ``absent`` where none has."""
+def over_seeds(
+    metric: str, runs: list[dict[str, float]], absent: str = "not run here", spec: str = ""
+) -> str:
+    """Mean and interval of a metric over the runs that have it, or ``absent`` where none has.
+
+    ``spec`` is of a number's format, and leaves out how many runs there are.
+
+    >>> over_seeds("a", [{"a": 1.0}, {"a": 2.0}, {"a": 3.0}], spec=".1f")
+    '2.0 ± 2.5'
+    """
     values = [run[metric] for run in runs if metric in run]
-    return str(estimate(values)) if values else absent
+    return format(estimate(values), spec) if values else absent
 
 
 def counted(runs: list) -> str:
