@@ -31,6 +31,17 @@ def test_an_estimate_has_a_sign_where_enough_runs_leave_no_doubt():
     assert evidence.estimate([2.0]).sign == 0
 
 
+def test_a_difference_is_taken_within_a_run():
+    runs = [{"a": 1.0, "b": 0.8}, {"a": 5.0, "b": 4.7}, {"a": 9.0, "b": 8.8}, {"a": 70.0}]
+    found = evidence.difference("a", "b", runs)  # seeds differ by far more than a and b do
+    deltas = pytest.approx([0.2, 0.3, 0.2])
+    assert [run["a"] - run["b"] for run in runs[:3]] == deltas
+    assert (found.mean, found.n, found.decided) == (pytest.approx(0.7 / 3), 3, "decided")
+    assert evidence.difference("b", "a", runs).sign == -1
+    assert evidence.difference("a", "b", runs[:2]).decided == "not decided"  # too few
+    assert evidence.difference("a", "c", runs) is None
+
+
 def test_a_kept_record_counts_before_a_run_of_the_same_seed():
     kept = record(0, a_b=1.0, path=str(records.RESULTS / "comm"))
     fresh = record(0, a_b=2.0)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmlib import losses
 from mmlib._checks import check_range, check_shape
+from mmlib.augment.image import Flip, GaussianBlur, Grayscale, ResizedCrop
 from mmlib.augment.transform import Transform
 from mmlib.encoders.folded import frozen
 from mmlib.encoders.text import PAD, SPECIAL, UNKNOWN, Tokenizer, first_end
@@ -58,6 +59,41 @@ class Defence:
         check_range("adversarial", self.adversarial, 0, 127)
         check_range("adversarial_steps", self.adversarial_steps, 1)
         check_range("clean_share", self.clean_share, 0, 1, open_high=True)
+
+
+def named(
+    *, words: int, image_size: int, epsilon: int, tokenizer: Tokenizer | None = None
+) -> dict[str, tuple[str, Defence]]:
+    """The defences that are tried on protections of ``words`` words and a bound of ``epsilon``.
+
+    Returns title and settings by the name that metrics have. ``reread`` is among them where there
+    is a ``tokenizer``. Crops are of images of ``image_size`` pixels a side.
+
+    >>> named(words=3, image_size=32, epsilon=8)["first"][0]
+    'drop the first 3 words'
+    """
+    crops = (ResizedCrop(image_size, scale=(0.6, 1.0)), GaussianBlur(5, sigma=(0.1, 1.0)))
+    written = {"reread": ("take what is written", Defence(reread=tokenizer))}
+    return (written if tokenizer is not None else {}) | {
+        "first": (f"drop the first {words} words", Defence(drop_first=words)),
+        "words": ("drop 3 words in 10", Defence(word_drop=0.3)),
+        "rare": ("words rarer than 1 % unknown", Defence(min_share=0.01)),
+        "shared": ("drop what captions share", Defence(drop_shared=True)),
+        "swap": ("swap captions of a photo", Defence(swap_captions=True)),
+        "views": ("crop and blur images", Defence(views=crops)),
+        "jpeg": ("JPEG of quality 75", Defence(jpeg=75)),
+        "grey": ("half of the images grey", Defence(views=(Grayscale(p=0.5),))),
+        "flip": ("mirror half of the images", Defence(views=(Flip(),))),
+        "round": ("round to multiples of 4 levels", Defence(rounding=4)),
+        "unspelled": ("take off spelled noise", Defence(unspelled=epsilon)),
+        "adversarial": ("train on attacked images", Defence(adversarial=epsilon)),
+        "mixed": ("mix in known clean pairs", Defence(clean_share=0.25)),
+        "both": (f"drop the first {words}, crop and blur", Defence(drop_first=words, views=crops)),
+        "all": (
+            "first words, 1 in 10, JPEG, crop",
+            Defence(drop_first=words, word_drop=0.1, jpeg=75, views=crops),
+        ),
+    }
 
 
 def reread(captions: Tensor, tokenizer: Tokenizer) -> Tensor:

@@ -33,7 +33,31 @@ if TYPE_CHECKING:  # settings are above the library
 
 # Words of a caption that count; 99 in 100 have less.
 LONGEST = {"flickr8k": 24, "flickr30k": 32, "mscoco": 24, "emoji": 24}
-DIRECTIONS = ("i2t", "t2i")
+WAY = {"i2t": "captions ranked for an image", "t2i": "images ranked for a caption"}
+ENOUGH = 1 / 3  # of guessing's median rank: conclusions need a clean model below it
+TELLS_APART = 0.15  # of the protection left; what differs by less is alike, as far as one run tells
+TITLES = {  # what is published
+    "clean": "clean",
+    "mem_3": "MEM-3",
+    "mem_5": "MEM-5",
+    "mem_images": "MEM-3's images alone",
+    "mem_words": "MEM-3's words alone",
+    "text_only": "words made without noise",
+    "random_tokens": "random words",
+    "random_tokens_noise": "random words, noise",
+    "constant_prefix": "constant prefix",
+    "random_noise": "random noise",
+    "em": "EM, as released",
+    "em_mem_budget": "EM: noise made without words",
+    "em_shuffle": "EM, shuffled",
+    "tap": "TAP",
+    "tap_other": "TAP, other's caption",
+    "uap": "one noise for all",
+    "switch_unit": "MEM-3, unit",
+    "switch_selection": "MEM-3, selection",
+    "switch_special_tokens": "MEM-3, special tokens",
+    "switch_drop_last": "MEM-3, last batch",
+}
 
 Part = tuple[Tensor, Sequence[Sequence[str]]]  # images with the captions of each
 
@@ -253,8 +277,34 @@ def protection_left(
     0.150...
     """
     shares = []
-    for direction in DIRECTIONS:
+    for direction in WAY:
         key = f"median_rank.{direction}"
         room = math.log(guessing[key] / clean[key])
         shares.append(math.log(result[key] / clean[key]) / room if room > 0 else 0.0)
     return sum(shares) / len(shares)
+
+
+def compared(a: float, b: float) -> str:
+    """How what is left of one protection compares to what is left of another, in one run of each.
+
+    Differences below :data:`TELLS_APART` are called alike; recorded runs are compared by
+    :func:`mmlib.evidence.difference`.
+
+    >>> compared(0.5, 0.4), compared(0.5, 0.2), compared(0.0, 0.2)
+    ('about as much as', 'more than', 'less than')
+    """
+    if abs(a - b) < TELLS_APART:
+        return "about as much as"
+    return "more than" if a > b else "less than"
+
+
+def headroom(clean: Mapping[str, float], guessing: Mapping[str, float]) -> dict[str, float]:
+    """Clean training's median rank over guessing's, for each direction of :data:`WAY`.
+
+    Conclusions need less than :data:`ENOUGH` in both.
+
+    >>> ranks = {"median_rank.i2t": 100, "median_rank.t2i": 50}
+    >>> headroom({"median_rank.i2t": 10, "median_rank.t2i": 25}, ranks)
+    {'i2t': 0.1, 't2i': 0.5}
+    """
+    return {d: clean[f"median_rank.{d}"] / guessing[f"median_rank.{d}"] for d in WAY}

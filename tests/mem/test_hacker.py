@@ -16,6 +16,7 @@ from mmlib.mem.defence import (
     drop_first,
     drop_shared,
     drop_words,
+    named,
     reread,
     resaved,
     rounded,
@@ -26,6 +27,7 @@ from mmlib.mem.hacker import evaluate, train_hacker, vectors
 from mmlib.mem.protect import protect
 from mmlib.mem.settings import Protection
 from mmlib.mem.trigger import prepend
+from mmlib.presets import unlearnable_audit, unlearnable_sweeps
 from mmlib.train import Optim
 
 OPTIM = Optim(steps=3, learning_rate=1e-3)
@@ -312,3 +314,20 @@ def test_test_captions_never_have_the_trigger(make_model, make_pairs, monkeypatc
 def test_defences_are_checked(change, message):
     with pytest.raises(ValueError, match=message):
         Defence(**change)
+
+
+def test_defences_are_named_once_and_as_the_settings_ask_for_them():
+    tokenizer = BytePairTokenizer.fit(["a dog"], 40)
+    asked = {"words": 4, "image_size": 48, "epsilon": 5}
+    known = named(**asked, tokenizer=tokenizer)
+    chapters = {*unlearnable_audit.Defence.__args__, *unlearnable_sweeps.Defence.__args__}
+    assert set(known) == chapters - {"early"}  # who stops early does nothing to what is published
+    assert known["reread"][1] == Defence(reread=tokenizer)
+    assert set(named(**asked)) == set(known) - {"reread"}
+    assert known["first"] == ("drop the first 4 words", Defence(drop_first=4))
+    assert (known["adversarial"][1].adversarial, known["unspelled"][1].unspelled) == (5, 5)
+    for name in ("views", "both", "all"):
+        assert known[name][1].views[0].size == 48
+    done = [defence for _, defence in known.values()]
+    assert all(defence != Defence() for defence in done)
+    assert len({title for title, _ in known.values()}) == len(known)

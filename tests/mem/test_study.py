@@ -5,6 +5,7 @@ from mmlib.data import scenes
 from mmlib.encoders.image import PatchTransformer, ResNetTrunk, SmallConvNet
 from mmlib.encoders.text import END, PAD, SPECIAL, START
 from mmlib.evaluate.retrieval import random_retrieval
+from mmlib.mem import settings as mem_settings
 from mmlib.mem import study
 from mmlib.mem.published import fingerprint
 from mmlib.mem.trigger import prepend
@@ -160,6 +161,29 @@ def test_protection_left_is_0_as_clean_1_as_guessing_and_a_half_between():
     assert study.protection_left({k: v / 2 for k, v in clean.items()}, clean, guessing) < 0
     no_room = dict.fromkeys(clean, 3.0)  # guessing is better than clean training
     assert study.protection_left(half, clean, no_room) == 0
+
+
+def test_what_one_run_cannot_tell_apart_is_called_alike():
+    assert study.compared(0.0, 0.149) == study.compared(0.149, 0.0) == "about as much as"
+    assert study.compared(0.151, 0.0) == "more than"
+    assert study.compared(0.0, 0.151) == "less than"
+
+
+def test_headroom_is_the_clean_rank_over_guessings_in_each_direction():
+    guessing = random_retrieval(100, 5)
+    clean = {
+        f"median_rank.{d}": guessing[f"median_rank.{d}"] / k for d, k in (("i2t", 4), ("t2i", 2))
+    }
+    assert study.headroom(clean, guessing) == {"i2t": 0.25, "t2i": 0.5}
+
+
+def test_every_protection_that_is_compared_has_a_title_of_its_own():
+    table = mem_settings.rows(mem_settings.Protection())
+    switches = mem_settings.switched(mem_settings.Protection())
+    assert set(study.TITLES) == {*table, "mem_images", "mem_words"} | {
+        f"switch_{choice}" for choice in switches
+    }
+    assert len(set(study.TITLES.values())) == len(study.TITLES)
 
 
 def test_the_budget_and_the_hackers_are_the_settings(cfg):
