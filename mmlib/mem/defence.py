@@ -89,6 +89,10 @@ def named(
         "adversarial": ("train on attacked images", Defence(adversarial=epsilon)),
         "mixed": ("mix in known clean pairs", Defence(clean_share=0.25)),
         "both": (f"drop the first {words}, crop and blur", Defence(drop_first=words, views=crops)),
+        "both_unspelled": (
+            f"drop the first {words}, take off noise",
+            Defence(drop_first=words, unspelled=epsilon),
+        ),
         "all": (
             "first words, 1 in 10, JPEG, crop",
             Defence(drop_first=words, word_drop=0.1, jpeg=75, views=crops),

@@ -80,20 +80,20 @@ def train_hacker(
     for protection in made:
         protection.check_victim(model)
     c = check_shape("captions", captions, "N C T", N=len(images))["C"]
-    if defence.unspelled:
-        images = unspelled(images, captions, epsilon=defence.unspelled, generator=generator)
-    if defence.jpeg is not None:
-        images = resaved(images, defence.jpeg)
     if defence.reread is not None:
         captions = reread(captions, defence.reread)
-    if defence.rounding > 1:
-        images = rounded(images, defence.rounding)
     if defence.drop_first:
         captions = drop_first(captions.flatten(0, 1), defence.drop_first).view_as(captions)
     if defence.drop_shared:
         captions = drop_shared(captions)
     if defence.min_share:
         captions = without_rare_words(captions, defence.min_share)
+    if defence.unspelled:  # by captions from which a key may have been taken off
+        images = unspelled(images, captions, epsilon=defence.unspelled, generator=generator)
+    if defence.jpeg is not None:
+        images = resaved(images, defence.jpeg)
+    if defence.rounding > 1:
+        images = rounded(images, defence.rounding)
     if defence.swap_captions:
         if photo is None:
             raise ValueError("photo is None; allowed with swap_captions: the photo of each row")

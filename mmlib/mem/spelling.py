@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
 
 from mmlib._checks import check_range, check_shape
 from mmlib.encoders.text import SPECIAL
@@ -96,16 +97,30 @@ def unspelled(
     """Published images (N, 3, H, W) uint8 without the noise that their captions tell of.
 
     This is a hacker's answer to :func:`spelled`, who knows how it is made but not the patterns:
-    each pixel's values are fitted by the captions' topics (least squares, which finds the patterns
-    up to a rotation), and the sign of the fit, times ``epsilon`` levels, is taken off.
+    whether a pixel is brighter than those around it is fitted by the captions' topics (least
+    squares, which finds the patterns up to a rotation), and the sign of the fit, times ``epsilon``
+    levels, is taken off. Values as they are would not do: what images show goes with topics, too,
+    but is smooth.
 
-    Raises ``ValueError`` as :func:`topics` does.
+    Raises ``ValueError`` as :func:`topics` does, and for images of less than 3 pixels a side.
     """
+    height, width = images.shape[2:]
+    check_range("height and width", min(height, width), 3)
     about = topics(captions, count, generator=generator).to(images.device)
     parts = list(zip(images.split(_BATCH), about.split(_BATCH), strict=True))
-    seen = sum(z.T @ x.flatten(1).float() for x, z in parts)
+    seen = sum(z.T @ fine(x).sign().flatten(1) for x, z in parts)
     patterns = torch.linalg.solve(about.T @ about, seen).unflatten(1, images.shape[1:])
     return torch.cat([add(x, -epsilon * _signs(z, patterns)) for x, z in parts])
+
+
+def fine(images: Tensor) -> Tensor:
+    """Images (N, 3, H, W) less the mean of the 5 x 5 pixels around each, in levels of 1/255.
+
+    >>> fine(torch.full((1, 3, 4, 4), 7, dtype=torch.uint8)).abs().max()
+    tensor(0.)
+    """
+    x = images.float()
+    return x - avg_pool2d(pad(x, (2, 2, 2, 2), mode="reflect"), 5, stride=1)
 
 
 def _signs(about: Tensor, patterns: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ Answer = Literal[
 ]  # fmt: skip
 Defence = Literal[
     "first", "rare", "words", "shared", "swap", "views", "unspelled", "flip", "jpeg", "grey",
-    "round", "adversarial", "mixed", "early", "both",
+    "round", "adversarial", "mixed", "early", "both", "both_unspelled",
 ]  # fmt: skip
 
 
