@@ -61,9 +61,11 @@ class Condition:
     def costs(self) -> dict[str, float]:
         """Pure epsilon for any data, by notion; infinite where nothing is promised.
 
-        "population" and "standard" take the pools that images are drawn from as given, as the
-        theorem does; "population, table too" counts the row beside the image as well, and
-        "standard, as run" what the pools tell when they are the records themselves.
+        "population" and "standard" take the pools that images are drawn from as given, the classes
+        themselves, as the theorem does; "population, table too" counts the row beside the image as
+        well. "population, as run" and "standard, as run" are of the pools there are: the records,
+        which promise nothing, or the records by released labels, whose images are private all the
+        same, so that only the standard notion has a bound.
         """
         given = self.terms
         if isinstance(given, DoubleRR):
@@ -71,6 +73,7 @@ class Condition:
         return {
             "population": replace(given, table="none").cost("population").epsilon,
             "population, table too": given.cost("population").epsilon,
+            "population, as run": replace(self.terms, table="none").cost("population").epsilon,
             "standard": given.cost("standard").epsilon,
             "standard, as run": self.terms.cost("standard").epsilon,
         }

@@ -64,6 +64,7 @@ def test_costs_by_hand():
     assert one == {
         "population": math.inf,
         "population, table too": math.inf,
+        "population, as run": math.inf,
         "standard": pytest.approx(5.0),
         "standard, as run": pytest.approx(5.0),
     }
@@ -76,6 +77,15 @@ def test_costs_by_hand():
     assert GRID["nearest"].costs()["population"] == math.inf
     unequal = swapped(0.5, 0.9).costs()["population"]
     assert unequal == pytest.approx(epsilon_of(0.5, 4) + epsilon_of(0.9, 4))
+
+
+def test_no_pool_of_the_records_keeps_the_population_bound():
+    """Released labels sort them, but the images that turn up elsewhere are private."""
+    assert {row.costs()["population, as run"] for row in GRID.values()} == {math.inf}
+    assert GRID["released_pools"].costs()["population"] == pytest.approx(5.0)  # were they given
+    given = swapped(0.5, 0.5, pools="given", divergence=0.0).costs()
+    assert given["population, as run"] == given["population"] < math.inf
+    assert given["population, table too"] == math.inf  # the row stays
 
 
 @pytest.mark.parametrize("name", [n for n in GRID if n.startswith("image")] + ["none"])
