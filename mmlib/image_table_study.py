@@ -238,7 +238,7 @@ class ImageTableStudy:
 
 def _load(cfg: ImageTableSettings, device: torch.device) -> ImageTable:
     if cfg.data == "cars":
-        return cars.load(cfg.image_size, rows=cfg.rows, device=device)
+        return cars.load(cfg.image_size, rows=cfg.rows, classes=cfg.models, device=device)
     if cfg.data == "dvm":
         return dvm.load(cfg.image_size, parts=cfg.dvm_parts, device=device)
     return {"digits": digits, "products": products}[cfg.data].load(cfg.image_size, device=device)

@@ -104,3 +104,11 @@ def test_views_of_digits_have_turns_and_of_photos_the_released_recipe(study):
     photos, gentle = _views(with_settings(study, views="dvm").cfg)
     assert not any(isinstance(t, Rotation) for t in photos.transforms)
     assert photos != gentle
+
+
+def test_cars_have_as_many_models_and_rows_as_are_asked_for():
+    chosen = {"data": "cars", "models": 3, "rows": 10_000, "image_size": 8}
+    cfg = resolve("image_table", {"preset": "smoke", **chosen})
+    few = ImageTableStudy(cfg, lambda k: torch.Generator().manual_seed(k))
+    assert few.classes == 3
+    assert len(few.private) + len(few.test) == 10_000

@@ -12,6 +12,9 @@ class ImageTableSettings(Settings):
 
     data: Literal["digits", "products", "cars", "dvm"] = Field(description="image-table pairs")
     rows: int = Field(ge=10_000, description="of the cars, which are drawn; other sets have theirs")
+    models: int = Field(
+        ge=2, le=1000, description="classes of the cars, DVM-Car's 286; other sets have theirs"
+    )
     dvm_parts: Literal["released", "text"] = Field(
         description="split of DVM-Car: 40 / 10 / 50 % as the code, or 45 / 5 / 50 % as the text"
     )
@@ -62,7 +65,7 @@ _SWEEP = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0)
 
 PRESETS = {
     "smoke": {
-        "data": "digits", "rows": 10_000, "dvm_parts": "released",
+        "data": "digits", "rows": 10_000, "models": 286, "dvm_parts": "released",
         "epsilon": 5.0, "epsilons": (2.5, 5.0), "noise_draws": 1, "neighbours": 10,
         "grid": "full", "more_neighbours": (1,), "baselines": _ALONE,
         "trunk": "small", "width": 4, "image_size": 8, "views": "digits",
@@ -73,7 +76,7 @@ PRESETS = {
         "tune_epochs": 2, "tune_learning_rate": 1e-3, "tune_patience": 1,
     },
     "quick": {
-        "data": "digits", "rows": 20_000, "dvm_parts": "released",
+        "data": "digits", "rows": 20_000, "models": 286, "dvm_parts": "released",
         "epsilon": 5.0, "epsilons": (1.0, 2.0, 5.0), "noise_draws": 3, "neighbours": 10,
         "grid": "core", "more_neighbours": (), "baselines": ("simclr",),
         "trunk": "small", "width": 16, "image_size": 16, "views": "digits",
@@ -86,7 +89,7 @@ PRESETS = {
     # The whole grid is some thirty trainings, three minutes of a core. Each seed draws noise of its
     # own, so intervals are over seeds.
     "desk": {
-        "data": "digits", "rows": 20_000, "dvm_parts": "released",
+        "data": "digits", "rows": 20_000, "models": 286, "dvm_parts": "released",
         "epsilon": 5.0, "epsilons": _SWEEP, "noise_draws": 1, "neighbours": 10,
         "grid": "full", "more_neighbours": (1, 5, 50), "baselines": _ALONE,
         "trunk": "small", "width": 16, "image_size": 16, "views": "digits",
@@ -98,7 +101,7 @@ PRESETS = {
     },
     # Trunk, views, batch, learning rate and decay of the paper; the data stay the digits.
     "paper": {
-        "data": "digits", "rows": 176_414, "dvm_parts": "released",
+        "data": "digits", "rows": 176_414, "models": 286, "dvm_parts": "released",
         "epsilon": 5.0, "epsilons": _SWEEP, "noise_draws": 5, "neighbours": 10,
         "grid": "full", "more_neighbours": (1, 5, 50), "baselines": _ALONE,
         "trunk": "resnet50", "width": 64, "image_size": 64, "views": "dvm",
