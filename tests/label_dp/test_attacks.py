@@ -44,7 +44,43 @@ def test_no_law_leaves_more_advantage_than_its_epsilon_allows(seed):
     prior = torch.rand(n_classes, generator=g, dtype=torch.float64)
     prior /= prior.sum()
     epsilon = max(renyi_divergence(p, q, math.inf) for p in law for q in law)
-    assert -1e-12 <= exact_advantage(law, prior) <= advantage_bound(epsilon)
+    gain = exact_advantage(law, prior)
+    blind = prior.max().item()
+    assert -1e-12 <= gain <= advantage_bound(epsilon, blind) + 1e-12
+    assert advantage_bound(epsilon, blind) <= math.tanh(epsilon / 4) <= advantage_bound(epsilon)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_who_knows_more_of_some_records_is_bounded_by_his_average(seed):
+    """What is known besides comes in kinds, each with a prior of its own."""
+    g = generator(seed)
+    law = torch.rand(3, 5, generator=g, dtype=torch.float64) ** 4 + 1e-3
+    law /= law.sum(1, keepdim=True)
+    kinds = torch.rand(4, 3, generator=g, dtype=torch.float64) ** 3
+    kinds /= kinds.sum(1, keepdim=True)
+    weights = torch.rand(4, generator=g, dtype=torch.float64)
+    weights /= weights.sum()
+    epsilon = max(renyi_divergence(p, q, math.inf) for p in law for q in law)
+    gain = sum(w * exact_advantage(law, p) for w, p in zip(weights.tolist(), kinds, strict=True))
+    blind = (weights * kinds.max(1).values).sum().item()
+    assert -1e-12 <= gain <= advantage_bound(epsilon, blind) + 1e-12
+
+
+@pytest.mark.parametrize("epsilon", [0.3, 1.0, 5.0, 40.0])
+def test_the_bound_is_what_randomized_response_gives_away(epsilon):
+    for n_classes in (2, 10, 286):
+        gain = keep_probability(noise_for(epsilon, n_classes), n_classes) - 1 / n_classes
+        assert advantage_bound(epsilon, 1 / n_classes) == pytest.approx(gain, abs=1e-12)
+
+
+def test_limits_of_the_bound_with_a_blind_guess():
+    assert advantage_bound(0.0, 0.1) == 0
+    assert advantage_bound(math.inf, 0.1) == 0.9
+    assert advantage_bound(3.0, 1.0) == 0
+    even = advantage_bound(3.0, 0.5)
+    assert even == pytest.approx(math.tanh(1.5) / 2)
+    worst = 1 / (1 + math.exp(1.5))
+    assert advantage_bound(3.0, worst) == pytest.approx(math.tanh(0.75))
 
 
 @pytest.mark.parametrize("noise", [0.2, 0.9])
@@ -205,6 +241,8 @@ def test_chance_alone_convicts_no_more_often_than_stated():
             r"guesses has shape \(2,\); expected \(N=3\)",
         ),
         (lambda: exact_advantage(torch.ones(2, 2) / 2, torch.ones(3)), "prior has shape"),
+        (lambda: advantage_bound(1.0, 0.0), "blind is 0.0"),
+        (lambda: advantage_bound(-1.0, 0.5), "epsilon is -1.0"),
         (lambda: plant_canaries(torch.tensor([0, 1]), 2, 1, generator=None), "n_classes is 2"),
         (lambda: canary_bound(torch.ones(3), confidence=1.0), "confidence is 1.0"),
         (lambda: canary_bound(torch.ones(3), confidence=0.9, abstain=(1.0,)), "abstain is 1.0"),
