@@ -48,7 +48,7 @@ PRESETS = {
     },
     "quick": {
         **_SAME, "draws": 1_000_000, "people": 10_000, "many_classes": 50, "learners": 10_000,
-        "releases": 3, "rows_epsilons": (),
+        "releases": 2, "rows_epsilons": (),
     },
     "desk": {
         **_SAME, "draws": 10_000_000, "people": 100_000, "many_classes": 50, "learners": 10_000,
