@@ -39,6 +39,7 @@ class Claim:
     printed: tuple[float, ...] = ()
     missing: str = ""
     headline: bool = False
+    headline_says: str = ""
 
     @property
     def metrics(self) -> set[str]:
@@ -97,13 +98,13 @@ def page(loaded: list[dict]) -> str:
 
 
 def headlines(loaded: list[dict]) -> str:
-    """The claims marked so as a Markdown list, with what was found and where."""
+    """The claims marked so as a Markdown list, in plain words, with what was found and where."""
     lines = []
     for claim in claims().values():
         if claim.headline:
             verdict, found, place = decide(claim, loaded)
             lines.append(
-                f"- *{claim.says}* ({claim.paper}) **{verdict.capitalize()}.** {found} "
+                f"- *{claim.headline_says or claim.says}* ({claim.paper}) **{verdict.capitalize()}.** {found} "
                 f"[{_page(claim)}{place}]"
             )
     return "\n".join(lines) + "\n"

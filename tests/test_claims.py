@@ -92,8 +92,18 @@ def test_headlines_are_claims_that_runs_decide():
     lines = claims.headlines([]).splitlines()
     assert len(lines) == len(marked)
     for claim, line in zip(marked, lines, strict=True):
-        assert claim.says in line
+        assert f"*{claim.headline_says or claim.says}*" in line
         assert "Not run here." in line
+        assert not re.search(r"λ|logarithm|\*The same", line.partition("**")[0])  # no newcomer's
+    assert all(claim.headline for claim in claims.claims().values() if claim.headline_says)
+
+
+def test_the_first_page_says_a_claim_in_other_words_and_only_that_page(monkeypatch):
+    claim = Claim(**RULE, headline=True, headline_says="A is larger")
+    monkeypatch.setattr(claims, "claims", lambda: {"x": claim})
+    assert claims.headlines([]).startswith("- *A is larger* (P) **Not run here.**")
+    assert "a is above b" in claims.table("P", [])
+    assert "A is larger" not in claims.table("P", [])
 
 
 def test_the_page_has_all_papers():
