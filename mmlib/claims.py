@@ -103,8 +103,9 @@ def headlines(loaded: list[dict]) -> str:
     for claim in claims().values():
         if claim.headline:
             verdict, found, place = decide(claim, loaded)
+            said = claim.headline_says or claim.says
             lines.append(
-                f"- *{claim.headline_says or claim.says}* ({claim.paper}) **{verdict.capitalize()}.** {found} "
+                f"- *{said}* ({claim.paper}) **{verdict.capitalize()}.** {found} "
                 f"[{_page(claim)}{place}]"
             )
     return "\n".join(lines) + "\n"
