@@ -20,7 +20,7 @@ from mmlib import evidence, records, tables
 from mmlib.presets.base import CHAPTERS
 
 CLAIMS = records.ROOT / "book" / "claims.yml"
-_HOLE = re.compile(r"\{([\w.]+):([^{}]+)\}")
+_HOLE = re.compile(r"\{([\w.]+)(?: - ([\w.]+))?:([^{}]+)\}")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Claim:
     experiment: str = "overview"
     holds: tuple[str, ...] = ()
     exact: bool = False
+    looks: int = 1
     found: str = ""
     stated: float | None = None
     printed: tuple[float, ...] = ()
@@ -45,9 +46,13 @@ class Claim:
     def metrics(self) -> set[str]:
         """The metrics that decide it or stand in what was found."""
         sides = [side for ordering in self.holds for side in tables.sides(ordering)]
-        return {side for side in sides if _number(side) is None} | {
-            name for name, _ in _HOLE.findall(self.found)
-        }
+        holes = [name for *names, _ in _HOLE.findall(self.found) for name in names if name]
+        return {side for side in sides if _number(side) is None} | set(holes)
+
+    @property
+    def level(self) -> float:
+        """Of the intervals that decide: each look may err with its share of 5 %."""
+        return 1 - 0.05 / self.looks
 
 
 @cache
@@ -86,9 +91,9 @@ def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
     if not enough:
         verdict = f"not decided by {count}"
     else:
-        ways = {_way(ordering, runs, claim.exact) for ordering in claim.holds}
+        ways = {_way(ordering, runs, claim) for ordering in claim.holds}
         verdict = next(way for way in ("does not hold", "not shown", "holds") if way in ways)
-    return verdict, _filled(claim.found, runs), place
+    return verdict, _filled(claim, runs), place
 
 
 def page(loaded: list[dict]) -> str:
@@ -125,14 +130,15 @@ def _page(claim: Claim) -> str:
     return f"{{doc}}`/notebooks/{CHAPTERS[claim.chapter]}`: " if claim.chapter else ""
 
 
-def _way(ordering: str, runs: list[dict[str, float]], exact: bool) -> str:
+def _way(ordering: str, runs: list[dict[str, float]], claim: Claim) -> str:
     """Whether an ordering holds, its opposite does, or chance leaves both open."""
     large, small = tables.sides(ordering)
     numbers = {side: value for side in (large, small) if (value := _number(side)) is not None}
     runs = [run | numbers for run in runs]
-    if tables.claim_holds(ordering, runs):
+    if tables.claim_holds(ordering, runs, claim.level):
         return "holds"
-    opposite = exact or "=" in ordering or tables.claim_holds(f"{small} > {large}", runs)
+    opposite = claim.exact or "=" in ordering
+    opposite = opposite or tables.claim_holds(f"{small} > {large}", runs, claim.level)
     return "does not hold" if opposite else "not shown"
 
 
@@ -143,9 +149,13 @@ def _number(side: str) -> float | None:
         return None
 
 
-def _filled(found: str, runs: list[dict[str, float]]) -> str:
-    def mean(hole: re.Match) -> str:
-        number = format(evidence.estimate([run[hole[1]] for run in runs]).mean, hole[2])
+def _filled(claim: Claim, runs: list[dict[str, float]]) -> str:
+    def filled(hole: re.Match) -> str:
+        name, other, spec = hole.groups()
+        if other:
+            gaps = [run[name] - run[other] for run in runs]
+            return format(evidence.estimate(gaps, claim.level), spec)
+        number = format(evidence.estimate([run[name] for run in runs]).mean, spec)
         return number if any(digit in number for digit in "123456789") else number.lstrip("-")
 
-    return _HOLE.sub(mean, found)
+    return _HOLE.sub(filled, claim.found)

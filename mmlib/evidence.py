@@ -19,7 +19,7 @@ FEWEST = 3  # runs that decide where chance plays a part
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean of ``n`` runs and the half width of its 95 % interval (nan for a single run).
+    """Mean of ``n`` runs and the half width of its interval (nan for a single run).
 
     As text it counts its runs; a number's format gives both numbers alone, the mean with its sign.
 
@@ -58,8 +58,8 @@ class Estimate:
         return f"{self.mean:{spec}}{width}"
 
 
-def estimate(values: list[float]) -> Estimate:
-    """Mean and 95 % t interval of independent runs.
+def estimate(values: list[float], level: float = 0.95) -> Estimate:
+    """Mean and t interval of independent runs, which holds the truth with probability ``level``.
 
     >>> estimate([1.0, 2.0, 3.0])
     Estimate(mean=2.0, half_width=2.484..., n=3)
@@ -71,7 +71,7 @@ def estimate(values: list[float]) -> Estimate:
     from scipy.stats import t
 
     deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
-    return Estimate(mean, float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n), n)
+    return Estimate(mean, float(t.ppf((1 + level) / 2, n - 1)) * deviation / math.sqrt(n), n)
 
 
 def recorded(

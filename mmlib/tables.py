@@ -102,6 +102,8 @@ class Item:
     unit: str = ""
     source: str = ""
     values: dict[str, Any] = field(default_factory=dict)
+    curve_steps: tuple[int, ...] = ()
+    curves: dict[str, list[float]] = field(default_factory=dict)
     reference: dict[str, float] = field(default_factory=dict)
     reference_source: str = ""
     claims: tuple[str, ...] = ()
@@ -158,18 +160,19 @@ def sides(claim: str) -> tuple[str, str]:
     return (left, right) if sign[0] == ">" else (right, left)
 
 
-def claim_holds(claim: str, runs: list[dict[str, float]]) -> bool | None:
+def claim_holds(claim: str, runs: list[dict[str, float]], level: float = 0.95) -> bool | None:
     """Whether ``a > b`` (or ``b < a``) holds over runs; None where a metric is missing.
 
-    With several runs the 95 % interval of the mean paired difference must exclude zero; with one
-    the difference must have the sign. ``a >= b`` (or ``b <= a``), a bound, must hold in every run.
+    With several runs the interval of the mean paired difference, 95 % or ``level``, must exclude
+    zero; with one the difference must have the sign. ``a >= b`` (or ``b <= a``), a bound, must hold
+    in every run.
     """
     large, small = sides(claim)
     if any(large not in run or small not in run for run in runs):
         return None
     if "=" in claim:
         return all(run[large] >= run[small] for run in runs)
-    difference = estimate([run[large] - run[small] for run in runs])
+    difference = estimate([run[large] - run[small] for run in runs], level)
     return difference.mean > (0.0 if difference.n == 1 else difference.half_width)
 
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from scipy import stats
 
 from mmlib import claims, records
 from mmlib.claims import Claim, decide
@@ -46,6 +47,31 @@ def runs(pairs, preset="desk", chapter="comm"):
 )
 def test_verdicts(pairs, options, expected):
     assert decide(Claim(**{**RULE, **options}), runs(pairs))[0] == expected
+
+
+def test_a_second_look_widens_the_interval_that_decides_and_the_one_that_is_told():
+    pairs = [(3.0, 1.0), (3.5, 1.0), (2.0, 1.0)]
+    once = Claim(**RULE | {"found": "{a - b:+.2f}"})
+    twice = Claim(**RULE | {"found": "{a - b:+.2f}", "looks": 2})
+    for claim, level in ((once, 0.95), (twice, 0.975)):
+        half = stats.t.ppf((1 + level) / 2, 2) * stats.sem([2.0, 2.5, 1.0])
+        assert decide(claim, runs(pairs))[1] == f"+1.83 ± {half:.2f}"
+        assert claim.metrics == {"a", "b"}
+    near = [(2.7, 1.0), (3.0, 1.0), (2.0, 1.0)]  # clear of zero at 95 %, not at 97.5 %
+    low, high = (
+        stats.t.ppf((1 + level) / 2, 2) * stats.sem([1.7, 2.0, 1.0]) for level in (0.95, 0.975)
+    )
+    assert low < 4.7 / 3 < high
+    assert [decide(claim, runs(near))[0] for claim in (once, twice)] == ["holds", "not shown"]
+
+
+def test_all_claims_about_runs_with_added_seeds_count_both_looks():
+    for claim in claims.claims().values():
+        added = (claim.chapter, claim.experiment) in (
+            ("comm", "overview"), ("comm_ablation", "matching"),
+        )  # fmt: skip
+        if claim.holds and not claim.exact:
+            assert claim.looks == 1 + added, claim.id
 
 
 def test_what_was_found_is_the_mean_over_the_runs_that_count():

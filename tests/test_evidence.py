@@ -21,6 +21,8 @@ def test_interval_is_the_t_interval():
     low, high = stats.t.interval(0.95, 3, loc=3.75, scale=stats.sem(values))
     ours = evidence.estimate(values)
     assert (ours.mean - ours.half_width, ours.mean + ours.half_width) == pytest.approx((low, high))
+    _, high = stats.t.interval(0.975, 3, loc=3.75, scale=stats.sem(values))
+    assert 3.75 + evidence.estimate(values, 0.975).half_width == pytest.approx(high)
 
 
 def test_an_estimate_has_a_sign_where_enough_runs_leave_no_doubt():
