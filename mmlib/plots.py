@@ -121,8 +121,8 @@ def curves(
             points["mean"],
             label=str(name),
             color=CYCLE[i % len(CYCLE)],
-            linestyle=DASHES[i % len(DASHES)],
-            marker=MARKERS[i % len(MARKERS)],
+            linestyle=_mark(DASHES, i),
+            marker=_mark(MARKERS, i),
             markevery=every,
         )
         if len(rows) > len(points):
@@ -156,20 +156,27 @@ def bars(
     *,
     ylabel: str,
     title: str = "",
-    reference: dict[str, float] | None = None,
+    reference: dict[str, float | dict[str, float]] | None = None,
     ax: Axes | None = None,
 ) -> tuple[Figure, str]:
     """Grouped bars of mean ``y``: a group for each ``x``, a bar for each ``hue``; and the text.
 
     Rows that share ``x`` and ``hue`` are repeats: the bar is their mean, the whisker their range.
+    Of a categorical ``hue`` each category keeps its colour and hatch, as in :func:`curves`.
+    ``reference`` adds named lines: one height, or one for each group.
     """
     figure, ax = _axes(ax)
     groups, series = list(dict.fromkeys(frame[x])), list(dict.fromkeys(frame[hue]))
+    places = {name: i for i, name in enumerate(series)}
+    if isinstance(frame[hue].dtype, pd.CategoricalDtype):
+        places = {name: i for i, name in enumerate(frame[hue].cat.categories)}
+        series = [name for name in places if name in series]
     width = 0.8 / len(series)
     sentences = []
-    for i, name in enumerate(series):
+    for k, name in enumerate(series):
+        i = places[name]
         rows = frame[frame[hue] == name].groupby(x)[y].agg(["mean", "min", "max"]).reindex(groups)
-        at = [g + (i - (len(series) - 1) / 2) * width for g in range(len(groups))]
+        at = [g + (k - (len(series) - 1) / 2) * width for g in range(len(groups))]
         whiskers = [rows["mean"] - rows["min"], rows["max"] - rows["mean"]]
         ax.bar(
             at,
@@ -177,16 +184,26 @@ def bars(
             width * 0.92,
             label=str(name),
             color=CYCLE[i % len(CYCLE)],
-            hatch=HATCHES[i % len(HATCHES)],
+            hatch=_mark(HATCHES, i),
             edgecolor="white",
             yerr=whiskers if (rows["max"] > rows["min"]).any() else None,
             ecolor=COLORS["black"],
         )
         values = ", ".join(f"{g} {number(v)}" for g, v in zip(groups, rows["mean"], strict=True))
         sentences.append(f"{name}: {values}")
-    for name, value in (reference or {}).items():
-        ax.axhline(value, color=COLORS["grey"], linewidth=1, linestyle="--", label=name)
-        sentences.append(f"{name} is {number(value)}")
+    for i, (name, value) in enumerate((reference or {}).items()):
+        look = {"color": COLORS["grey"], "linestyle": (0, (2 + 3 * i, 2)), "label": name}
+        if isinstance(value, dict):
+            at = range(len(groups))
+            heights = [value[g] for g in groups]
+            ax.hlines(
+                heights, [g - 0.45 for g in at], [g + 0.45 for g in at], linewidth=1.5, **look
+            )
+            told = ", ".join(f"{g} {number(v)}" for g, v in zip(groups, heights, strict=True))
+            sentences.append(f"{name}: {told}")
+        else:
+            ax.axhline(value, linewidth=1, **look)
+            sentences.append(f"{name} is {number(value)}")
     ax.set_xticks(range(len(groups)), [str(g) for g in groups])
     ax.grid(axis="x", visible=False)
     ax.set(ylabel=ylabel, title=title)
@@ -249,6 +266,11 @@ def number(value: Any) -> str:
     if abs(value) >= 1000:
         return f"{value:.0f}"
     return f"{value:.3g}"
+
+
+def _mark(marks: list, i: int) -> Any:
+    """The mark of place i; colours that come round again have another one."""
+    return marks[(i + i // len(CYCLE)) % len(marks)]
 
 
 def _axes(ax: Axes | None) -> tuple[Figure, Axes]:

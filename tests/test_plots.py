@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import colors as mcolors
 from PIL import Image
 from scipy import stats
 
@@ -83,6 +84,37 @@ def test_bars_show_the_mean_and_say_it(frame):
     assert heights == [1.0, 11.0, 1.0, 31.0]
     assert "two: 0 1, 10 31" in alt
     assert len({bar.get_hatch() for bar in figure.axes[0].patches}) == 2
+
+
+def test_a_category_of_bars_keeps_its_colour_where_one_before_it_is_missing(frame):
+    names = pd.CategoricalDtype(["zero", "two", "one"])
+    frame = frame[frame["method"] == "one"].astype({"method": names})
+    figure, alt = plots.bars(frame, "step", "value", "method", ylabel="loss")
+    assert {bar.get_hatch() for bar in figure.axes[0].patches} == {plots.HATCHES[2]}
+    assert mcolors.to_hex(figure.axes[0].patches[0].get_facecolor()).upper() == plots.CYCLE[2]
+    assert "zero" not in alt
+
+
+def test_a_reference_of_bars_may_differ_from_group_to_group(frame):
+    levels = {"chance": {0: 2.0, 10: 5.0}}
+    figure, alt = plots.bars(frame, "step", "value", "method", ylabel="loss", reference=levels)
+    (lines,) = (c for c in figure.axes[0].collections if c.get_label() == "chance")
+    ends = [segment.round(2).tolist() for segment in lines.get_segments()]
+    assert ends == [[[-0.45, 2.0], [0.45, 2.0]], [[0.55, 5.0], [1.45, 5.0]]]
+    assert "chance: 0 2, 10 5" in alt
+
+
+def test_a_colour_that_comes_round_again_has_other_marks():
+    methods = [str(k) for k in range(len(plots.CYCLE) + 1)]
+    frame = pd.DataFrame({"step": 0, "value": 1.0, "method": methods})
+    figure, _ = plots.bars(frame, "step", "value", "method", ylabel="loss")
+    first, last = (figure.axes[0].patches[k] for k in (0, -1))
+    assert first.get_facecolor() == last.get_facecolor()
+    assert first.get_hatch() != last.get_hatch()
+    figure, _ = plots.curves(frame, "step", "value", "method", xlabel="step", ylabel="loss")
+    first, last = (figure.axes[0].lines[k] for k in (0, -1))
+    assert (first.get_color(), first.get_marker()) != (last.get_color(), last.get_marker())
+    plt.close("all")
 
 
 def test_the_cycle_has_distinct_marks():
