@@ -39,6 +39,16 @@ def test_every_item_of_the_papers_has_a_place():
             assert item.claims, item.id  # else no verdict could ever be reached
 
 
+def test_a_papers_curves_are_whole_and_end_where_its_tables_do():
+    figure, start = (tables.items()[name] for name in ("comm-fig5", "comm-fig5-start"))
+    assert set(figure.curves) == set(figure.values)
+    assert len(figure.curve_steps) == 20
+    for metric, points in figure.curves.items():
+        assert len(points) == len(figure.curve_steps), metric
+        assert points[-1] == figure.values[metric], metric
+        assert points[0] == start.values.get(metric, points[0]), metric
+
+
 def test_every_page_is_in_the_table_of_contents():
     pages = {p.relative_to(ROOT).with_suffix("") for p in (ROOT / "book").rglob("*.md")}
     pages |= {p.relative_to(ROOT).with_suffix("") for p in (ROOT / "notebooks").glob("*.ipynb")}
