@@ -192,17 +192,15 @@ def bars(
         values = ", ".join(f"{g} {number(v)}" for g, v in zip(groups, rows["mean"], strict=True))
         sentences.append(f"{name}: {values}")
     for i, (name, value) in enumerate((reference or {}).items()):
-        look = {"color": COLORS["grey"], "linestyle": (0, (2 + 3 * i, 2)), "label": name}
+        look = {"linestyle": (0, (2 + 3 * i, 2)), "label": name}
         if isinstance(value, dict):
-            at = range(len(groups))
             heights = [value[g] for g in groups]
-            ax.hlines(
-                heights, [g - 0.45 for g in at], [g + 0.45 for g in at], linewidth=1.5, **look
-            )
+            left, right = ([g + side for g in range(len(groups))] for side in (-0.45, 0.45))
+            ax.hlines(heights, left, right, color=COLORS["black"], linewidth=1.5, **look)
             told = ", ".join(f"{g} {number(v)}" for g, v in zip(groups, heights, strict=True))
             sentences.append(f"{name}: {told}")
         else:
-            ax.axhline(value, linewidth=1, **look)
+            ax.axhline(value, color=COLORS["grey"], linewidth=1, **look)
             sentences.append(f"{name} is {number(value)}")
     ax.set_xticks(range(len(groups)), [str(g) for g in groups])
     ax.grid(axis="x", visible=False)
