@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -93,9 +94,10 @@ def curves(
 
     Rows that share ``x`` and ``hue`` are repeats: the line is their mean, the band their range, or
     with ``band="interval"``, for independent runs, the 95 % interval of the mean that
-    :func:`mmlib.evidence.estimate` gives. Of a categorical ``hue`` each category keeps its place,
-    colour and dash, so that panels of unlike rows agree. ``reference`` adds named horizontal lines
-    (chance, a bound). Returns the figure and the text. Raises ``ValueError`` for another band.
+    :func:`mmlib.evidence.estimate` gives; with ``logy`` that of their logarithms, whose line is
+    the geometric mean. Of a categorical ``hue`` each category keeps its place, colour and dash, so
+    that panels of unlike rows agree. ``reference`` adds named horizontal lines (chance, a bound).
+    Returns the figure and the text. Raises ``ValueError`` for another band.
     """
     check_choice("band", band, ("range", "interval"))
     figure, ax = _axes(ax)
@@ -106,15 +108,9 @@ def curves(
         rows = frame[hues == name]
         if rows.empty:
             continue
-        points = rows.groupby(x)[y].agg(["mean", "min", "max"])
-        known = ""
+        points, known = rows.groupby(x)[y].agg(["mean", "min", "max"]), ""
         if band == "interval":
-            runs = [estimate(list(values)) for _, values in rows.dropna(subset=y).groupby(x)[y]]
-            points = points.dropna(subset="mean")
-            points["min"] = [run.mean - run.half_width for run in runs]
-            points["max"] = [run.mean + run.half_width for run in runs]
-            if runs[-1].n > 1:
-                known = f" ± {number(runs[-1].half_width)} ({runs[-1].n} runs)"
+            points, known = _intervals(rows.dropna(subset=y).groupby(x)[y], logy)
         every = max(1, len(points) // 10)
         ax.plot(
             points.index,
@@ -146,6 +142,25 @@ def curves(
     return figure, f"{_opening('Curves', ylabel, title)} over {xlabel}, {span}: " + "; ".join(
         sentences
     ) + "."
+
+
+def _intervals(groups, logy: bool) -> tuple[pd.DataFrame, str]:
+    """Mean, lower and upper edge of the 95 % interval of each group, and the last one in words."""
+    scale, back = (np.log, np.exp) if logy else (np.asarray, np.asarray)
+    found = {at: estimate(scale(values).tolist()) for at, values in groups}
+    points = pd.DataFrame(
+        {
+            at: back([e.mean, e.mean - e.half_width, e.mean + e.half_width])
+            for at, e in found.items()
+        },
+        index=["mean", "min", "max"],
+    ).T
+    last = list(found.values())[-1]
+    if last.n == 1:
+        return points, ""
+    low, high = (number(points[edge].iloc[-1]) for edge in ("min", "max"))
+    spread = f"({low} to {high}, " if logy else f"± {number(last.half_width)} ("
+    return points, f" {spread}{last.n} runs)"
 
 
 def bars(

@@ -66,7 +66,7 @@ _WORDS = {
     "mimic": "MIMIC",
     "mosi": "MOSI",
     "mustard": "MUStARD",
-    "noise": "noise only",
+    "noise": "noise made without words",
     "pretrained_blip2": "BLIP-2, pre-trained",
     "pretrained_clip": "CLIP, pre-trained",
     "pretrained_clip_image": "CLIP, pre-trained, image alone",

@@ -64,6 +64,20 @@ def test_the_band_is_the_range_or_the_interval_of_the_mean():
         plots.curves(runs, "step", "value", "method", xlabel="", ylabel="", band="sd")
 
 
+def test_on_a_scale_of_logarithms_the_interval_is_theirs():
+    values = [1.0, 10.0, 100.0]  # as they are, the interval would reach below zero
+    runs = pd.DataFrame({"step": 5, "value": values, "method": "one"})
+    figure, alt = plots.curves(
+        runs, "step", "value", "method", xlabel="step", ylabel="rank", band="interval", logy=True
+    )
+    factor = 10 ** (stats.t.ppf(0.975, 2) / 3**0.5)
+    edges = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1]
+    assert (min(edges), max(edges)) == pytest.approx((10 / factor, 10 * factor))
+    assert figure.axes[0].lines[0].get_ydata() == pytest.approx([10.0])
+    assert f"({plots.number(10 / factor)} to {plots.number(10 * factor)}, 3 runs)" in alt
+    plt.close(figure)
+
+
 def test_the_text_gives_the_interval_and_the_number_of_runs(frame):
     frame.loc[len(frame)] = {"step": 10, "value": float("nan"), "method": "one", "seed": 9}
     _, alt = plots.curves(
