@@ -55,8 +55,7 @@ class Estimate:
         if not spec:
             return str(self)
         width = "" if self.n == 1 else f" ± {self.half_width:{spec.removeprefix('+')}}"
-        sign = "+" if spec.startswith("+") else ""
-        return f"{self.mean:{sign}z{spec.removeprefix('+')}}{width}"  # z: no minus before 0.00
+        return f"{self.mean:{spec}}{width}"
 
 
 def estimate(values: list[float], level: float = 0.95) -> Estimate:

@@ -33,13 +33,6 @@ def test_an_estimate_has_a_sign_where_enough_runs_leave_no_doubt():
     assert evidence.estimate([2.0]).sign == 0
 
 
-def test_a_number_that_rounds_to_zero_has_no_minus():
-    small = evidence.Estimate(-0.001, 0.1, 3)
-    assert f"{small:.2f}" == "0.00 ± 0.10"
-    assert f"{small:+.2f}" == "+0.00 ± 0.10"
-    assert f"{small:.3f}" == "-0.001 ± 0.100"
-
-
 def test_a_difference_is_taken_within_a_run():
     runs = [{"a": 1.0, "b": 0.8}, {"a": 5.0, "b": 4.7}, {"a": 9.0, "b": 8.8}, {"a": 70.0}]
     found = evidence.difference("a", "b", runs)  # seeds differ by far more than a and b do
