@@ -47,7 +47,7 @@ class Claim:
         """The metrics that decide it or stand in what was found."""
         sides = [side for ordering in self.holds for side in tables.sides(ordering)]
         holes = [name for *names, _ in _HOLE.findall(self.found) for name in names if name]
-        return {side for side in sides if _number(side) is None} | set(holes)
+        return {side for side in sides if tables.number(side) is None} | set(holes)
 
     @property
     def level(self) -> float:
@@ -91,7 +91,8 @@ def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
     if not enough:
         verdict = f"not decided by {count}"
     else:
-        ways = {_way(ordering, runs, claim) for ordering in claim.holds}
+        how = {"exact": claim.exact, "level": claim.level}
+        ways = {tables.outcome(ordering, runs, **how) for ordering in claim.holds}
         verdict = next(way for way in ("does not hold", "not shown", "holds") if way in ways)
     return verdict, _filled(claim, runs), place
 
@@ -128,25 +129,6 @@ def table(paper: str, loaded: list[dict]) -> str:
 
 def _page(claim: Claim) -> str:
     return f"{{doc}}`/notebooks/{CHAPTERS[claim.chapter]}`: " if claim.chapter else ""
-
-
-def _way(ordering: str, runs: list[dict[str, float]], claim: Claim) -> str:
-    """Whether an ordering holds, its opposite does, or chance leaves both open."""
-    large, small = tables.sides(ordering)
-    numbers = {side: value for side in (large, small) if (value := _number(side)) is not None}
-    runs = [run | numbers for run in runs]
-    if tables.claim_holds(ordering, runs, claim.level):
-        return "holds"
-    opposite = claim.exact or "=" in ordering
-    opposite = opposite or tables.claim_holds(f"{small} > {large}", runs, claim.level)
-    return "does not hold" if opposite else "not shown"
-
-
-def _number(side: str) -> float | None:
-    try:
-        return float(side)
-    except ValueError:
-        return None
 
 
 def _filled(claim: Claim, runs: list[dict[str, float]]) -> str:

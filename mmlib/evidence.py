@@ -22,11 +22,14 @@ class Estimate:
     """Mean of ``n`` runs and the half width of its interval (nan for a single run).
 
     As text it counts its runs; a number's format gives both numbers alone, the mean with its sign.
+    What is the same in all runs has no interval to show.
 
     >>> str(Estimate(-9.5e-15, 1.04, 3))  # a sum of rounding errors
     '0.00 ± 1.04 (3 runs)'
     >>> f"{Estimate(2.0, 1.04, 3):+.1f}", f"{Estimate(2.0, math.nan, 1):+.1f}"
     ('+2.0 ± 1.0', '+2.0')
+    >>> str(Estimate(2.0, 0.0, 3)), f"{Estimate(2.0, 0.0, 3):.1f}"
+    ('2.00 (3 runs)', '2.0')
     """
 
     mean: float
@@ -49,22 +52,28 @@ class Estimate:
         if self.n == 1:
             return digits(self.mean)
         mean = self.mean if abs(self.mean) > 1e-9 * self.half_width else 0.0
-        return f"{digits(mean)} ± {digits(self.half_width)} ({self.n} runs)"
+        width = f" ± {digits(self.half_width)}" if self.half_width else ""
+        return f"{digits(mean)}{width} ({self.n} runs)"
 
     def __format__(self, spec: str) -> str:
         if not spec:
             return str(self)
-        width = "" if self.n == 1 else f" ± {self.half_width:{spec.removeprefix('+')}}"
+        shown = self.n > 1 and self.half_width
+        width = f" ± {self.half_width:{spec.removeprefix('+')}}" if shown else ""
         return f"{self.mean:{spec}}{width}"
 
 
 def estimate(values: list[float], level: float = 0.95) -> Estimate:
     """Mean and t interval of independent runs, which holds the truth with probability ``level``.
 
+    Of equal values it has no width at all.
+
     >>> estimate([1.0, 2.0, 3.0])
     Estimate(mean=2.0, half_width=2.484..., n=3)
     """
     n = len(values)
+    if n > 1 and min(values) == max(values):
+        return Estimate(values[0], 0.0, n)
     mean = math.fsum(values) / n
     if n == 1:
         return Estimate(mean, math.nan, 1)
@@ -85,6 +94,17 @@ def recorded(
         {name: metric["value"] for name, metric in record["metrics"].items()}
         for record in _one_a_seed(chapter, experiment, preset, loaded)
     ]
+
+
+def by_experiment(
+    chapter: str, preset: str, loaded: list[dict]
+) -> dict[str, list[dict[str, float]]]:
+    """What :func:`recorded` gives, for each experiment that a chapter has records of."""
+    asked = (chapter, preset)
+    names = dict.fromkeys(
+        record["experiment"] for record in loaded if (record["chapter"], record["preset"]) == asked
+    )
+    return {name: recorded(chapter, name, preset, loaded) for name in names}
 
 
 def deciding(

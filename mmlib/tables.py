@@ -2,7 +2,8 @@
 
 The rule (:func:`verdict`), applied to the largest preset of which there are enough records:
 
-* **not run here**: no record, or fewer than three runs where chance plays a part;
+* **not run here**: no record, or fewer than three runs where chance plays a part. So is an item
+  that something else stands in for (``stand_in``), and the verdict says how its claims fare there;
 * **not reproduced**: one of the item's claims (orderings of its metrics) fails: the mean difference
   over runs is not above zero with its whole 95 % interval, or a bound is broken in some run;
 * **reproduced**: all claims hold, the runs are of the preset ``paper``, and every number that the
@@ -24,6 +25,7 @@ from mmlib.evidence import counted, deciding, digits, estimate, over_seeds, reco
 
 COVERAGE = records.ROOT / "book" / "coverage.yml"
 EXACT = ("theorem", "algorithm")  # kinds that need no repetition
+_SIGNS = {">": "above", "<": "below", ">=": "at least", "<=": "at most"}
 # Parts of metrics' names that do not speak for themselves. Methods have their titles here too: to
 # import those would make every chapter's runs depend on every method.
 _WORDS = {
@@ -107,6 +109,7 @@ class Item:
     reference: dict[str, float] = field(default_factory=dict)
     reference_source: str = ""
     claims: tuple[str, ...] = ()
+    stand_in: str = ""  # what the item's own experiment runs on in place of the paper's
     note: str = ""
 
     def paper_value(self, metric: str) -> tuple[float | None, float | None]:
@@ -155,7 +158,7 @@ def shown_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, floa
 def sides(claim: str) -> tuple[str, str]:
     """The two metrics of ``a > b``, ``b < a``, ``a >= b`` or ``b <= a``, the larger first."""
     left, sign, right = claim.split()
-    if sign not in ("<", ">", "<=", ">="):
+    if sign not in _SIGNS:
         raise ValueError(f"claim is {claim!r}; allowed: 'a > b', 'a < b', 'a >= b', 'a <= b'")
     return (left, right) if sign[0] == ">" else (right, left)
 
@@ -176,6 +179,37 @@ def claim_holds(claim: str, runs: list[dict[str, float]], level: float = 0.95) -
     return difference.mean > (0.0 if difference.n == 1 else difference.half_width)
 
 
+def outcome(
+    claim: str, runs: list[dict[str, float]], *, exact: bool = False, level: float = 0.95
+) -> str:
+    """In words: whether a claim holds, its opposite does, or chance leaves both open.
+
+    A side may be a number. Where chance plays no part (``exact``), and for a bound, what does not
+    hold has failed. Intervals are of ``level``.
+
+    >>> outcome("a > 2", [{"a": 3.0}, {"a": 3.1}]), outcome("a > b", [{"a": 3.0}])
+    ('holds', 'not run here')
+    """
+    large, small = sides(claim)
+    numbers = {side: value for side in (large, small) if (value := number(side)) is not None}
+    runs = [run | numbers for run in runs]
+    held = claim_holds(claim, runs, level)
+    if held is None:
+        return "not run here"
+    if held:
+        return "holds"
+    opposite = exact or "=" in claim or claim_holds(f"{small} > {large}", runs, level)
+    return "does not hold" if opposite else "not shown"
+
+
+def number(side: str) -> float | None:
+    """The number that a side of a claim is, if it is one."""
+    try:
+        return float(side)
+    except ValueError:
+        return None
+
+
 def verdict(item: Item, loaded: list[dict]) -> str:
     """Verdict on an item by the rule at the top of this module."""
     exact = item.kind in EXACT
@@ -185,6 +219,8 @@ def verdict(item: Item, loaded: list[dict]) -> str:
     if not enough:
         return "not run here"
     held = [claim_holds(claim, runs) for claim in item.claims]
+    if item.stand_in:
+        return f"not run here; {item.stand_in} {_of_claims(held)}"
     if False in held:
         return "not reproduced"
     if exact:
@@ -204,8 +240,9 @@ def beside(item_id: str, run: records.Run | None = None):
         item_id: an id of ``book/coverage.yml``.
         run: the open run whose metrics make the first column.
 
-    Returns a pandas Styler, one row for each metric; its caption states unit, device, sources and
-    the command that makes what has not run here. Raises ``ValueError`` for an unknown id.
+    Returns a pandas Styler, one row for each metric; its caption states the verdict, how each claim
+    fares, unit, device, sources and the command that makes what has not run here. Raises
+    ``ValueError`` for an unknown id.
     """
     import pandas as pd
 
@@ -235,6 +272,7 @@ def beside(item_id: str, run: records.Run | None = None):
         ]
     frame = pd.DataFrame(columns, index=[words(metric) for metric in item.metrics])
     caption = [f"{item.title}. Verdict: {verdict(item, loaded)}."]
+    caption += [f"Its claims: {'; '.join(told)}."] if (told := _outcomes(item, loaded)) else []
     caption += [f"Unit: {item.unit}."] if item.unit else []
     caption += [f"This run: {run.describe()}."] if run is not None else []
     caption += [f"Not run here: {', '.join(absent)}."] if absent else []
@@ -268,7 +306,23 @@ def _evidence(item: Item, loaded: list[dict]) -> str:
     if not runs:
         return "–"
     held = [claim_holds(claim, runs) for claim in item.claims]
-    return f"{preset}, {counted(runs)}: {sum(h is True for h in held)} of {len(held)} claims hold"
+    return f"{preset}, {counted(runs)}: {_of_claims(held)}"
+
+
+def _of_claims(held: list[bool | None]) -> str:
+    return f"{sum(h is True for h in held)} of {len(held)} claims hold"
+
+
+def _outcomes(item: Item, loaded: list[dict]) -> list[str]:
+    """Each claim in words, with what the runs that decide say to it; none where none decide."""
+    exact = item.kind in EXACT
+    _, runs, enough = deciding(item.chapter, item.experiment, loaded, exact=exact)
+    told = []
+    for claim in item.claims if enough else ():
+        left, sign, right = claim.split()
+        ordering = f"“{words(left)}” {_SIGNS[sign]} “{words(right)}”"
+        told.append(f"{ordering}: {outcome(claim, runs, exact=exact)}")
+    return told
 
 
 def _agrees(item: Item, metric: str, runs: list[dict[str, float]]) -> bool:

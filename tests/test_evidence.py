@@ -25,6 +25,12 @@ def test_interval_is_the_t_interval():
     assert 3.75 + evidence.estimate(values, 0.975).half_width == pytest.approx(high)
 
 
+def test_equal_runs_have_no_interval():
+    same = evidence.estimate([1e-8, 1e-8, 1e-8])  # their sum, divided by 3, is another number
+    assert (same.mean, same.half_width) == (1e-8, 0.0)
+    assert (str(same), f"{same:.0e}") == ("1e-08 (3 runs)", "1e-08")
+
+
 def test_an_estimate_has_a_sign_where_enough_runs_leave_no_doubt():
     assert evidence.estimate([1.0, 2.0, 2.0]).sign == 1  # 1.67 ± 1.43
     assert evidence.estimate([-1.0, -2.0, -2.0]).sign == -1
@@ -49,6 +55,17 @@ def test_a_kept_record_counts_before_a_run_of_the_same_seed():
     fresh = record(0, a_b=2.0)
     for order in ([kept, fresh], [fresh, kept]):
         assert evidence.recorded("comm", "overview", "paper", order) == [{"a.b": 1.0}]
+
+
+def test_two_experiments_of_the_same_metrics_are_kept_apart():
+    two = [record(s, a_b=10.0 + s) | {"experiment": "masks"} for s in range(2)]
+    three = [record(s, a_b=1.0 + s) for s in range(3)]
+    other = [record(0, "desk", a_b=9.0) | {"experiment": "small"}]
+    found = evidence.by_experiment("comm", "paper", three + two + other)
+    assert found == {
+        "overview": [{"a.b": 1.0}, {"a.b": 2.0}, {"a.b": 3.0}],
+        "masks": [{"a.b": 10.0}, {"a.b": 11.0}],
+    }
 
 
 def with_curves(folder, seed, rows, **others):

@@ -45,6 +45,31 @@ def test_verdicts(loaded, expected):
     assert verdict(ITEM, loaded) == expected
 
 
+def test_what_something_else_stands_in_for_has_not_run():
+    item = Item(**{**vars(ITEM), "claims": ("a.b > a.c", "a.c > a.b"), "stand_in": "on digits"})
+    for preset in ("desk", "paper"):
+        found = verdict(item, runs([70, 71, 72], preset=preset))
+        assert found == "not run here; on digits 1 of 2 claims hold"
+    assert verdict(item, runs([70, 71])) == "not run here"
+
+
+def test_beside_lists_each_claim_with_its_outcome(monkeypatch):
+    item = Item(**{**vars(ITEM), "claims": ("a.b > a.c", "a.b < a.c", "a.d > a.b")})
+    monkeypatch.setattr(tables, "items", lambda: {"x": item})
+    monkeypatch.setattr(tables.records, "load", lambda: runs([70, 71, 72], preset="desk"))
+    html = tables.beside("x").to_html()
+    assert "Verdict: not reproduced. Its claims: “a, b” above “a, c”: holds; " in html
+    assert "“a, b” below “a, c”: does not hold; “a, d” above “a, b”: not run here. " in html
+    wide = runs([40, 71, 99], preset="desk")  # the interval holds zero, either way
+    monkeypatch.setattr(tables.records, "load", lambda: wide)
+    assert (
+        "“a, b” above “a, c”: not shown; “a, b” below “a, c”: not shown;"
+        in tables.beside("x").to_html()
+    )
+    monkeypatch.setattr(tables.records, "load", lambda: wide[:2])
+    assert "Its claims" not in tables.beside("x").to_html()
+
+
 def test_evidence_is_what_the_verdict_is_from():
     few, enough = runs([40, 41], preset="paper"), runs([70, 71, 72], preset="desk")
     assert tables._evidence(ITEM, few + enough) == "desk, 3 runs: 1 of 1 claims hold"
