@@ -161,6 +161,10 @@ def test_goes_on_with_another_kind_of_device(tmp_path):
     assert results[0][0][0] == whole[0][0]  # the row before the change
     assert math.isclose(results[0][0][-1]["loss"], whole[0][-1]["loss"], rel_tol=0.5)
     assert not same(results[0], whole)
+    repeated = torch.Generator().manual_seed(7)
+    for _ in range(14, 40):  # the steps made here
+        torch.randn(8, 5, generator=repeated)
+    assert not torch.equal(results[0][2], repeated.get_state())  # none of the first steps' noise
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -215,9 +219,12 @@ def test_what_a_step_left_undone_can_be_made_good_where_training_goes_on(tmp_pat
             told.append(("again", done))
             model.eval()  # any mode
 
+        def loss(rows, _):
+            assert model.training
+            return {"loss": model(X[rows]).square().mean()}
+
         return fit(
-            model,
-            lambda rows, _: {"loss": model(X[rows]).square().mean()},
+            model, loss,
             Optim(steps=steps, learning_rate=0.01), EpochSampler(50, 8, seed=1),
             generator=torch.Generator().manual_seed(0), checkpoint=tmp_path / "fit.safetensors",
             checkpoint_every=7, on_step=on_step, on_resume=on_resume,
@@ -232,5 +239,6 @@ def test_what_a_step_left_undone_can_be_made_good_where_training_goes_on(tmp_pat
     assert told == [("again", 14), 15, 16]
     assert training
     told.clear()
-    go(16)  # finished: its last step may have been left undone, too
+    _, training = go(16)  # finished: its last step may have been left undone, too
     assert told == [("again", 16)]
+    assert training

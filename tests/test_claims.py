@@ -35,6 +35,7 @@ def runs(pairs, preset="desk", chapter="comm"):
         ([(9, 1), (1, 2), (1, 3)], {"holds": ("a >= b",)}, "does not hold"),  # a bound, broken once
         ([(1, 3), (1, 3.1), (1, 2.9)], {"holds": ("b > a", "a > b")}, "does not hold"),
         ([(9, 1), (1, 2), (1, 3)], {"holds": ("a > 0.5", "a > b")}, "not shown"),
+        ([(9, 1), (1, 2), (1, 3)], {"holds": ("a > b", "b > 9")}, "does not hold"),
         ([(9, 1), (9, 2), (9, 3)], {"holds": ("a < 5",)}, "does not hold"),  # a number's other side
         ([(3, 1), (3, 1)], {}, "not decided by 2 runs"),
         ([(3, 1)], {"exact": True}, "holds"),

@@ -150,8 +150,14 @@ def test_bound_is_what_info_nce_leaves_of_log_b():
     close(losses.information_bound(scores + a[:, :1]), rest)  # what an anchor adds to its row
     assert abs(losses.information_bound(scores + a[:, 0]) - rest) > 0.01
     close(losses.information_bound(100 * torch.eye(7)), math.log(7))
-    halves = scores.bfloat16()
-    close(losses.information_bound(halves), losses.information_bound(halves.double()))
+
+
+@pytest.mark.parametrize("bound", [losses.information_bound, losses.club_bound])
+def test_bounds_from_halves_are_averaged_in_float32(bound):
+    halves = draws(1, b=7, d=7)[0].bfloat16()
+    value = bound(halves)
+    assert value.dtype == torch.float32
+    close(value, bound(halves.double()))
 
 
 def test_alignment_and_uniformity_agree_with_the_slow_reference():

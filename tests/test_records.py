@@ -179,6 +179,15 @@ def test_only_larger_runs_of_committed_code_are_kept(run, tmp_path):
     assert not cut_short.exists()
 
 
+def test_a_run_that_was_changed_is_not_kept(run, tmp_path):
+    filled(run).finish()
+    as_at_desk(run)
+    (run.folder / "metrics.csv").write_text("curve,step,value\n")
+    with pytest.raises(ValueError, match=r"metrics\.csv is not what the run wrote"):
+        records.keep(run.folder, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_kept_notebook_names_the_figures_beside_it(run, tmp_path):
     filled(run).finish()
     as_at_desk(run)

@@ -33,6 +33,7 @@ def runs(values, against=50.0, preset="paper"):
         (runs([70, 71], preset="paper"), "not run here"),  # two runs are no evidence
         (runs([40, 41], preset="paper") + runs([70, 71, 72], preset="desk"), "partly"),
         (runs([70, 71, 72]), "reproduced"),
+        (runs([73, 74, 75]), "reproduced"),  # two standard deviations away
         (runs([75, 76, 77]), "partly"),  # the number is off, the claim holds
         (runs([70, 71, 72], preset="desk"), "partly"),
         (runs([70, 71, 72], preset="smoke"), "not run here"),
@@ -43,6 +44,17 @@ def runs(values, against=50.0, preset="paper"):
 )
 def test_verdicts(loaded, expected):
     assert verdict(ITEM, loaded) == expected
+
+
+def test_a_number_without_a_deviation_may_be_one_unit_off():
+    item = Item(**{**vars(ITEM), "values": {"a.b": 70.0}})
+    assert verdict(item, runs([70, 71, 72])) == "reproduced"
+    assert verdict(item, runs([70.5, 71.5, 72.5])) == "partly"
+
+
+def test_nothing_is_reproduced_while_a_claim_is_open():
+    item = Item(**{**vars(ITEM), "claims": ("a.b > a.c", "a.d > a.c")})  # no run has a.d
+    assert verdict(item, runs([70, 71, 72])) == "partly"
 
 
 def test_what_something_else_stands_in_for_has_not_run():
@@ -112,6 +124,11 @@ def test_claims_read_both_signs_and_miss_missing_metrics():
 
 def test_equal_means_do_not_hold():
     assert not claim_holds("a > b", [{"a": 1.0, "b": 1.0}])
+
+
+def test_of_two_runs_the_interval_must_exclude_zero():
+    assert not claim_holds("a > b", [{"a": 2.0, "b": 0.0}, {"a": 1.0, "b": 0.0}])
+    assert claim_holds("a > b", [{"a": 2.0, "b": 0.0}, {"a": 1.9, "b": 0.0}])
 
 
 def test_a_bound_may_be_reached_and_must_hold_in_every_run():

@@ -148,6 +148,24 @@ def test_bfloat16_is_the_precision_of_the_forward_pass_only():
     assert model.weight.dtype == model.weight.grad.dtype == torch.float32
 
 
+def test_dropout_follows_the_generators_seed_and_the_step():
+    def masks(seed):
+        model, met = nn.Linear(5, 1), []
+
+        def loss(indices, _):
+            met.append(nn.functional.dropout(torch.ones(64)))
+            return model(X[indices]).square().mean()
+
+        fit(
+            model, loss, Optim(steps=3, learning_rate=0.1), EpochSampler(50, 8, seed=1),
+            generator=torch.Generator().manual_seed(seed),
+        )  # fmt: skip
+        return torch.stack(met)
+
+    assert torch.equal(masks(0), masks(0))
+    assert len(torch.cat([masks(0), masks(1)]).unique(dim=0)) == 6
+
+
 def test_sampler_passes_every_record_once_an_epoch():
     sampler = EpochSampler(10, 4, seed=0, drop_last=False)
     assert sampler.steps_per_epoch == 3

@@ -1,5 +1,6 @@
 """Every item of the papers has a place, and the book's configuration holds together."""
 
+import hashlib
 import json
 import re
 import sys
@@ -110,6 +111,34 @@ def test_configuration_keeps_the_book_offline_and_unexecuted():
     settings = yaml.safe_load((ROOT / "_config.yml").read_text())
     assert settings["execute"]["execute_notebooks"] == "off"
     assert "sphinx-mathjax-offline" in settings["sphinx"]["config"]["extensions"]
+
+
+def test_an_executed_notebook_that_is_not_its_records_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(book, "RUNS", tmp_path)
+    folder = tmp_path / "comm" / "overview" / "quick" / "seed-0"
+    folder.mkdir(parents=True)
+    notebook = b'{"cells": [], "metadata": {}}'
+    (folder / "notebook.ipynb").write_bytes(notebook)
+    files = {"notebook.ipynb": hashlib.sha256(notebook).hexdigest()}
+    (folder / "record.json").write_text(json.dumps({"files": files}))
+    assert json.loads(book.executed("comm")) == json.loads(notebook)
+    (folder / "notebook.ipynb").write_bytes(notebook + b"\n")
+    with pytest.raises(ValueError, match=r"notebook\.ipynb is not what the run wrote"):
+        book.executed("comm")
+
+
+def test_pages_that_are_gone_leave_the_stage_and_what_was_built_stays(monkeypatch, tmp_path):
+    monkeypatch.setattr(book, "STAGE", tmp_path)
+    monkeypatch.setattr(book, "executed", lambda chapter: chapter)
+    monkeypatch.setattr(book.records, "load", list)
+    gone, built = tmp_path / "notebooks" / "gone.ipynb", tmp_path / "_build" / "page.html"
+    for path in (gone, built):
+        path.parent.mkdir()
+        path.write_text("earlier")
+    book.stage()
+    assert not gone.exists()
+    assert built.read_text() == "earlier"
+    assert (tmp_path / "notebooks" / f"{CHAPTERS['comm']}.ipynb").read_text() == "comm"
 
 
 def test_what_has_not_run_is_what_the_grid_asks_for_and_no_record_is_of():

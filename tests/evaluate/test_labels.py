@@ -61,6 +61,14 @@ def test_one_label_is_the_probe_of_two_classes():
     assert torch.equal(found.predictions[:, 0], expected)
 
 
+@pytest.mark.parametrize("strengths", [(1.0, 100.0), (100.0, 1.0)])
+def test_of_equal_strengths_the_strongest_penalty_is_chosen(strengths):
+    x, y = torch.eye(4).repeat(5, 1), torch.eye(4).long().repeat(5, 1)[:, :3]
+    found = labels_probe(x, y, x, y, validation=(x, y), strengths=strengths)
+    assert set(found.validation.values()) == {100.0}
+    assert found.C == 1.0
+
+
 def test_wrong_arguments_are_named():
     x, y = made(30)
     constant = y.clone()

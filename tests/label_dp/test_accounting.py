@@ -7,6 +7,8 @@ from itertools import pairwise
 import pytest
 
 from mmlib.label_dp.accounting import (
+    _divergence,
+    _loss_for,
     agreement,
     approximate_epsilon,
     epsilon_of,
@@ -95,6 +97,13 @@ def test_noise_inverts_cost(epsilon, responses, order):
     back = epsilon_of(noise, 286, responses=responses, order=order)
     # Close to noise 1 the last digit of the noise itself is worth K / epsilon digits of the cost.
     assert back == pytest.approx(epsilon, rel=1e-13 + 1e-13 * 286 * responses / epsilon)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("n_classes", [2, 10, 286])
+def test_the_loss_found_for_a_cost_never_costs_more(n_classes, order):
+    for epsilon in (0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 7.3, 20.0, 300.0):
+        assert _divergence(_loss_for(epsilon, n_classes, order), n_classes, order) <= epsilon
 
 
 @pytest.mark.parametrize("n_classes", [2, 286])

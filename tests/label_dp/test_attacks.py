@@ -129,6 +129,15 @@ def test_intervals_hold_the_truth_as_often_as_they_say(confidence):
     assert held >= confidence * 200
 
 
+def test_the_four_bounds_behind_an_interval_share_its_error():
+    record = torch.arange(10)
+    guesses, blind, labels = (record >= 3).long(), (record < 9).long(), torch.zeros_like(record)
+    found = advantage(guesses, blind, labels, confidence=0.95)
+    won, lost = (stats.binomtest(k, 10).proportion_ci(0.975, "exact") for k in (3, 1))
+    assert found.low == pytest.approx(won.low - lost.high, abs=1e-9)
+    assert found.high == pytest.approx(won.high - lost.low, abs=1e-9)
+
+
 def test_an_attacker_who_learned_nothing_has_no_advantage():
     labels = torch.arange(1000) % 4
     blind = torch.zeros(1000, dtype=torch.long)

@@ -121,6 +121,7 @@ def test_a_second_release_must_be_asked_for_and_adds():
             assert release.cost("standard", order).epsilon == pytest.approx(costs[n - 1])
     assert not torch.equal(first.labels, third.labels)
     assert third.earlier == (first.terms, second.terms)
+    assert ledger.total("standard") == third.total("standard")
     assert ledger.total("population").epsilon == math.inf
 
 

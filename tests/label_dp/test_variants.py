@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 
 import pytest
 import torch
@@ -255,6 +256,13 @@ def test_coins_are_uniform_and_normal(source):
     assert (u >= 0).all()
     assert (u < 1).all()
     assert (u * 2**53 == (u * 2**53).floor()).all()
+
+
+def test_the_systems_coins_use_53_bits_each(monkeypatch):
+    words = b"".join((1 << k).to_bytes(8, sys.byteorder) for k in range(64))  # one bit in each
+    monkeypatch.setattr("mmlib.label_dp.coins.os.urandom", lambda n: words.ljust(n, b"\0"))
+    expected = [2.0 ** (k - 53) for k in range(53)] + [0.0] * 11
+    assert random(torch.zeros(64), SystemEntropy()).tolist() == expected
 
 
 def test_the_systems_coins_never_repeat():

@@ -96,7 +96,8 @@ def test_rare_words_are_counted_by_caption():
     captions = torch.tensor([[[1, 7, 7, 2], [1, 8, 9, 2]], [[1, 8, 6, 2], [1, 8, 2, 0]]])
     filtered = without_rare_words(captions, 0.5)
     assert filtered.tolist() == [[[1, 3, 3, 2], [1, 8, 3, 2]], [[1, 8, 3, 2], [1, 8, 2, 0]]]
-    assert torch.equal(without_rare_words(captions, 0.0), captions)
+    for share in (0.0, 0.25):  # no word is in less than a quarter of them
+        assert torch.equal(without_rare_words(captions, share), captions)
 
 
 def test_words_that_all_captions_of_an_image_have_are_dropped(make_pairs):
@@ -244,6 +245,21 @@ def test_adversarial_training_sees_attacked_images_and_learns(make_model, make_p
     assert "encoders.1.token_embedding.weight" not in still
 
 
+def test_views_are_of_attacked_images(seen):
+    met = []
+
+    def black(images, _):
+        met.append(images)
+        return torch.zeros_like(images)
+
+    batches, images, _ = seen(Defence(adversarial=8, views=(black,)), steps=3)
+    assert len(met) == len(batches) == 3
+    for batch in met:
+        off = (batch[:, None].int() - images.int()).flatten(2).abs().amax(dim=2)
+        assert (off.min(dim=1).values == 8).all()  # near some image, and not the image itself
+    assert not any(batch.any() for batch, _ in batches)  # nothing comes after the views
+
+
 def test_clean_pairs_are_a_share_of_every_batch(seen, make_pairs):
     clean = make_pairs(3, captions=2, seed=7)
     batches, images, ids = seen(Defence(clean_share=0.4), clean=clean)
@@ -286,6 +302,13 @@ def test_five_captions_of_an_image_are_one_image(make_model, make_pairs):
     assert result["median_rank.t2i"] <= 40
     with pytest.raises(ValueError, match=r"captions has shape .* expected \(N=200, C, T\)"):
         evaluate(make_model(), images.repeat_interleave(5, 0), ids)
+
+
+def test_a_model_in_training_is_evaluated_as_it_is_used(make_model, make_pairs):
+    images, ids = make_pairs(40)
+    model = make_model()
+    expected = evaluate(model.eval(), images, ids)
+    assert evaluate(model.train(), images, ids) == expected
 
 
 def test_test_captions_never_have_the_trigger(make_model, make_pairs, monkeypatch):
