@@ -25,7 +25,7 @@ KEPT = records.RESULTS / "speed"
 
 
 class Report:
-    """What one benchmark measured, a row at a time: printed, and kept on leaving where asked.
+    """What one benchmark measured, a row at a time: printed, and kept at once where asked.
 
     ``name`` is the kept file's; ``how`` says what holds for all rows. A ``goal`` is what a ratio
     must at least be, or a number at most, or with ``least`` at least.
@@ -42,21 +42,8 @@ class Report:
     def __enter__(self) -> Report:
         return self
 
-    def __exit__(self, kind: type | None, *_: object) -> None:
-        if kind is None and self.keep:
-            KEPT.mkdir(parents=True, exist_ok=True)
-            made = {
-                "script": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]).replace(" --keep", ""),
-                "how": self.how,
-                "date": f"{datetime.now(UTC):%Y-%m-%d}",
-                "commit": self._git["commit"],
-                "device": device_name(pick_device()),
-                "torch": torch.__version__,
-                "python": platform.python_version(),
-                "rows": self.rows,
-            }
-            text = json.dumps(made, indent=1, ensure_ascii=False) + "\n"
-            (KEPT / f"{self.name}.json").write_text(text, encoding="utf-8")
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def ratio(self, what: str, r: dict[str, float], goal: float | None = None) -> None:
         """A row of :func:`ratios`: how many times as fast ``b`` is as ``a``."""
@@ -77,6 +64,23 @@ class Report:
     def _row(self, what: str, found: str, goal: str, met: bool | None) -> None:
         self.rows.append({"what": what, "found": found, "goal": goal, "met": met})
         print(f"{what}: {found}" + (f"; {goal}: {'met' if met else 'missed'}" if goal else ""))
+        if self.keep:  # at once: a later part may fail, or run out of time
+            self._write()
+
+    def _write(self) -> None:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        made = {
+            "script": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]).replace(" --keep", ""),
+            "how": self.how,
+            "date": f"{datetime.now(UTC):%Y-%m-%d}",
+            "commit": self._git["commit"],
+            "device": device_name(pick_device()),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "rows": self.rows,
+        }
+        text = json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+        (KEPT / f"{self.name}.json").write_text(text, encoding="utf-8")
 
 
 def parser(description: str) -> argparse.ArgumentParser:

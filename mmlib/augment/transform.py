@@ -27,11 +27,11 @@ class Transform:
 
     def __call__(self, batch: Tensor, generator: torch.Generator | None = None) -> Tensor:
         check_shape("batch", batch, "B 3 H W")
-        if batch.is_floating_point():
-            return self.change_(batch.clone(), generator)
-        if batch.dtype != torch.uint8:
+        if not batch.is_floating_point() and batch.dtype != torch.uint8:
             raise ValueError(f"batch is {batch.dtype}; allowed: uint8 or floats")
-        return self.change_(batch.float().div_(255), generator)
+        with torch.autocast(batch.device.type, enabled=False):  # a crop is a matrix product
+            floats = batch.clone() if batch.is_floating_point() else batch.float().div_(255)
+            return self.change_(floats, generator)
 
     def change_(self, batch: Tensor, generator: torch.Generator | None) -> Tensor:
         """The changed images; may overwrite ``batch``, which holds floats."""

@@ -128,7 +128,7 @@ def exact_advantage(law: Tensor, prior: Tensor | None = None) -> float:
     0.339
     """
     law = law.double().flatten(1)
-    prior = law.new_full((len(law),), 1 / len(law)) if prior is None else prior.double()
+    prior = law.new_full((len(law),), 1 / len(law)) if prior is None else prior.to(law)
     check_shape("prior", prior, "K", K=len(law))
     return ((prior[:, None] * law).max(0).values.sum() - prior.max()).item()
 

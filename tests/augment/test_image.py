@@ -258,6 +258,14 @@ def test_types(name):
         assert views.max() <= 1 + 1e-6
 
 
+def test_autocast_does_not_reach_views():
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    views = simclr(32)
+    plain = views(images, torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(views(images, torch.Generator().manual_seed(0)), plain)
+
+
 def test_the_ones_without_chance_are_torchvisions():
     floats = copies(2, 20) / 255
     for ours, theirs in (

