@@ -34,6 +34,7 @@ class Report:
     def __init__(self, name: str, how: str, *, keep: bool = False):
         self.name, self.how, self.keep = name, how, keep
         self.rows: list[dict[str, object]] = []
+        self._path = KEPT / f"{name}.json"
         self._git = records.git_state()
         if keep and not self._git["clean"]:
             raise RuntimeError("the tree has changes; only what committed code took is kept")
@@ -43,7 +44,8 @@ class Report:
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        if self.keep and self.rows:
+            print(f"kept: {self._path}, rows: {len(self.rows)}")
 
     def ratio(self, what: str, r: dict[str, float], goal: float | None = None) -> None:
         """A row of :func:`ratios`: how many times as fast ``b`` is as ``a``."""
@@ -80,7 +82,7 @@ class Report:
             "rows": self.rows,
         }
         text = json.dumps(made, indent=1, ensure_ascii=False) + "\n"
-        (KEPT / f"{self.name}.json").write_text(text, encoding="utf-8")
+        self._path.write_text(text, encoding="utf-8")
 
 
 def parser(description: str) -> argparse.ArgumentParser:
