@@ -135,8 +135,7 @@ def _filled(claim: Claim, runs: list[dict[str, float]]) -> str:
     def filled(hole: re.Match) -> str:
         name, other, spec = hole.groups()
         if other:
-            gaps = [run[name] - run[other] for run in runs]
-            return format(evidence.estimate(gaps, claim.level), spec)
+            return format(evidence.difference(name, other, runs, claim.level), spec)
         number = format(evidence.estimate([run[name] for run in runs]).mean, spec)
         return number if any(digit in number for digit in "123456789") else number.lstrip("-")
 

@@ -179,7 +179,9 @@ def over_seeds(
     return format(estimate(values), spec) if values else absent
 
 
-def difference(a: str, b: str, runs: list[dict[str, float]]) -> Estimate | None:
+def difference(
+    a: str, b: str, runs: list[dict[str, float]], level: float = 0.95
+) -> Estimate | None:
     """Of metric ``a`` less metric ``b`` within a run, over the runs that have both; None without.
 
     Runs of one seed share what chance made, so their differences vary less than either metric.
@@ -190,7 +192,7 @@ def difference(a: str, b: str, runs: list[dict[str, float]]) -> Estimate | None:
     '+1.97 ± 0.14, decided'
     """
     values = [run[a] - run[b] for run in runs if a in run and b in run]
-    return estimate(values) if values else None
+    return estimate(values, level) if values else None
 
 
 def counted(runs: list) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from mmlib import records
-from mmlib.evidence import counted, deciding, digits, estimate, over_seeds, recorded
+from mmlib.evidence import counted, deciding, difference, digits, estimate, over_seeds, recorded
 
 COVERAGE = records.ROOT / "book" / "coverage.yml"
 EXACT = ("theorem", "algorithm")  # kinds that need no repetition
@@ -175,8 +175,8 @@ def claim_holds(claim: str, runs: list[dict[str, float]], level: float = 0.95) -
         return None
     if "=" in claim:
         return all(run[large] >= run[small] for run in runs)
-    difference = estimate([run[large] - run[small] for run in runs], level)
-    return difference.mean > (0.0 if difference.n == 1 else difference.half_width)
+    found = difference(large, small, runs, level)
+    return found.mean > (0.0 if found.n == 1 else found.half_width)
 
 
 def outcome(
