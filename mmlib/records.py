@@ -5,8 +5,10 @@
 unfinished run and nothing reads it. The workflow then runs ``seal``, which adds the executed
 notebook and publishes the whole folder by one rename.
 
-Finished runs land in ``build/runs``. ``keep`` copies one to ``results``, where the records lie that
-are committed and that the book shows. Its notebook shows there the figures that lie beside it.
+A run that is cut short goes on from the last part that it finished: what ``once`` made lies beside
+its folder until the record is written. Finished runs land in ``build/runs``. ``keep`` copies one to
+``results``, where the records lie that are committed and that the book shows. Its notebook shows
+there the figures that lie beside it.
 """
 
 from __future__ import annotations
@@ -21,17 +23,18 @@ import sys
 import time
 import warnings
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
 
 import mmlib
 from mmlib._checks import check_choice
+from mmlib._parts import Parts
 from mmlib.device import device_name, pick_device
 from mmlib.presets.base import Settings, resolve
 
@@ -40,6 +43,8 @@ ROOT = Path(mmlib.__file__).resolve().parents[1]
 RUNS = ROOT / "build" / "runs"
 RESULTS = ROOT / "results"
 GRID = ROOT / "workflow" / "grid.yml"
+
+Result = TypeVar("Result")
 
 
 class Run:
@@ -57,7 +62,9 @@ class Run:
         self._curves: list[dict[str, Any]] = []
         self._data: dict[str, str] = {}
         self._files: list[str] = []
+        self._once: set[str] = set()
         self._git = git_state()
+        self._parts = self._unfinished() if settings.folder else None
         self.folder.mkdir(parents=True, exist_ok=True)
         # What an earlier run left is of that run; papermill writes the notebook after each cell.
         for name in ("record.json", "notebook.ipynb"):
@@ -117,6 +124,42 @@ class Run:
         # The book's staging step turns this metadata into the page's alt attribute.
         display(image, metadata={"image/png": {"alt": " ".join(alt.split())}})
 
+    def once(
+        self, part: str, work: Callable[..., Result], /, *arguments: Any, **keywords: Any
+    ) -> Result:
+        """What ``work`` gives for its arguments, or gave in an earlier attempt that was cut short.
+
+        What ``work`` returns, models too, and the metrics and curves that it notes are kept beside
+        the run's folder until the run is finished, under the name ``part``. They are taken up where
+        code, notebook, settings, data noted so far, versions and kind of device are the same. So
+        ``work`` must leave nothing elsewhere, and draw from no generator that others draw from.
+        Nothing is kept of a notebook that is run by hand, without a ``folder``: its cells may say
+        something else by then.
+
+        Raises ``ValueError`` if the run has a part of that name already.
+        """
+        if part in self._once:
+            raise ValueError(f"part {part!r} of the run is there already")
+        self._once.add(part)
+        known_as = f"{part} {self._data}"
+        if self._parts and (kept := self._parts.read(known_as)):
+            self._metrics |= kept["metrics"]
+            self._curves += kept["curves"]
+            self._clock -= kept["seconds"]
+            print(f"{part}: taken up from an earlier attempt")
+            return kept["result"]
+        noted, points, began = set(self._metrics), len(self._curves), time.perf_counter()
+        result = work(*arguments, **keywords)
+        if self._parts:
+            new = {
+                "result": result,
+                "metrics": {k: v for k, v in self._metrics.items() if k not in noted},
+                "curves": self._curves[points:],
+                "seconds": time.perf_counter() - began,
+            }
+            self._parts.write(known_as, new)
+        return result
+
     @property
     def metrics(self) -> dict[str, float]:
         """The metrics noted so far, name to value."""
@@ -161,9 +204,25 @@ class Run:
             "files": {name: _sha256(self.folder / name) for name in self._files},
         }
         _write_atomically(self.folder / "record.json", json.dumps(record, indent=1) + "\n")
+        if self._parts:
+            self._parts.clear()
         print(
             f"{self.place}: {len(self._metrics)} metrics in {record['seconds']:.0f} s on "
             f"{record['device']}"
+        )
+
+    def _unfinished(self) -> Parts:
+        """Where the parts of all attempts at this run lie.
+
+        The workflow's attempts have folders whose names differ behind the first dot.
+        """
+        (notebook,) = (ROOT / "notebooks").glob(f"[0-9][0-9]_{self.chapter}.ipynb")
+        return Parts(
+            self.folder.with_name(self.folder.name.partition(".")[0] + ".parts"),
+            [notebook, *sorted((ROOT / "mmlib").glob("**/*.py"))],
+            self.settings.model_dump(mode="json", exclude={"folder"}),
+            _versions(),
+            device_name(self.device),
         )
 
     def _head(self) -> dict[str, Any]:

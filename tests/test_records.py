@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+import time
 import warnings
 from base64 import b64encode
 
@@ -201,6 +203,117 @@ def test_a_kept_notebook_names_the_figures_beside_it(run, tmp_path):
     }  # fmt: skip
     assert other["data"] == {"image/png": "AAAA"}  # the file of no figure
     assert (run.folder / "notebook.ipynb").read_bytes() == before
+
+
+@pytest.fixture
+def attempt(tmp_path, monkeypatch):
+    """A new attempt at a run, in a folder of its own as the workflow makes them."""
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    numbers = iter(range(100))
+
+    def start(**parameters):
+        folder = str(tmp_path / f"seed-3.{next(numbers)}.running")
+        given = {"preset": "smoke", "seed": 3, "folder": folder} | parameters
+        run = records.start("label_dp", given)
+        run.data("toy", torch.arange(4))
+        return run
+
+    return start
+
+
+def worker(run, calls):
+    """A part of a run that notes, counts its calls and gives a model."""
+
+    def work(bias, *, step=1):
+        calls.append(bias)
+        run.metric(f"accuracy.b{bias}", 50.0 + bias, "accuracy in %")
+        run.curve("loss", step, 2.5, method="comm")
+        layer = torch.nn.Linear(1, 1)
+        layer.bias.data.fill_(bias)
+        return layer, {"bias": bias}
+
+    return work
+
+
+def test_an_attempt_goes_on_from_the_parts_of_one_that_was_cut_short(attempt, tmp_path, capsys):
+    first, calls = attempt(), []
+    first.metric("before", 1, "noted by no part")
+    first.once("a", worker(first, calls), 1, step=2)
+    second = attempt()
+    layer, told = second.once("a", worker(second, calls), 1, step=2)
+    second.once("b", worker(second, calls), 2)
+    assert calls == [1, 2]
+    assert (layer.bias.item(), told) == (1.0, {"bias": 1})
+    assert second.metrics == {"accuracy.b1": 51.0, "accuracy.b2": 52.0}
+    assert list(second.curves("loss")["step"]) == [2, 1]
+    assert "a: taken up from an earlier attempt" in capsys.readouterr().out
+    second.finish()
+    assert not list(tmp_path.glob("*.parts"))  # the next run of this seed makes all of it
+    third = attempt()
+    third.once("a", worker(third, calls), 1)
+    assert calls == [1, 2, 1]
+
+
+def test_a_record_counts_the_seconds_of_all_attempts(attempt):
+    first = attempt()
+    first.once("a", time.sleep, 1.5)
+    second = attempt()
+    second.once("a", time.sleep, 1.5)
+    second.metric("a", 1, "one")
+    second.finish()
+    assert 1.5 <= json.loads((second.folder / "record.json").read_text())["seconds"] < 3
+
+
+def test_a_part_that_is_cut_short_is_made_again(attempt):
+    first = attempt()
+    with pytest.raises(ZeroDivisionError):
+        first.once("a", lambda: first.metric("x", 1, "one") or 1 / 0)
+    second, calls = attempt(), []
+    second.once("a", worker(second, calls), 1)
+    assert calls == [1]
+    assert set(second.metrics) == {"accuracy.b1"}
+
+
+def test_parts_are_of_the_same_settings_data_code_and_name_only(attempt, tmp_path, monkeypatch):
+    first, calls = attempt(), []
+    first.once("a", worker(first, calls), 1)
+
+    def taken_up(run, part="a"):
+        made = len(calls)
+        run.once(part, worker(run, calls), 1)
+        return len(calls) == made
+
+    assert taken_up(attempt())
+    assert not taken_up(attempt(), "b")
+    assert not taken_up(attempt(epsilon=4.0))
+    other_data = attempt()
+    other_data.data("more", torch.arange(5))
+    assert not taken_up(other_data)
+    with pytest.raises(ValueError, match="part 'a' of the run is there already"):
+        taken_up(other_data)
+    monkeypatch.setattr(records, "device_name", lambda device: "another")
+    assert not taken_up(attempt())
+    monkeypatch.undo()
+    for changed in ("notebooks/04_label_dp.ipynb", "mmlib/label_dp/release.py"):
+        copy = tmp_path / changed.partition(".")[0]
+        for folder in ("notebooks", "mmlib"):
+            shutil.copytree(records.ROOT / folder, copy / folder)
+        with (copy / changed).open("a") as file:
+            file.write("\n")
+        with monkeypatch.context() as changed_code:
+            changed_code.setattr(records, "ROOT", copy)
+            assert not taken_up(attempt()), changed
+
+
+def test_a_run_by_hand_keeps_no_parts(monkeypatch, tmp_path):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(records, "RUNS", tmp_path)
+    calls = []
+    for _ in range(2):
+        run = records.start("label_dp", {"preset": "smoke", "seed": 3})
+        run.once("a", worker(run, calls), 1)
+    assert calls == [1, 1]
+    assert not list(tmp_path.glob("**/*.parts"))
 
 
 def test_generators_differ_by_offset_and_seed(run, tmp_path):

@@ -59,6 +59,30 @@ def test_runs_at_smoke_and_leaves_a_record(chapter, tmp_path):
         assert len(output.metadata["image/png"]["alt"]) > 20
 
 
+def test_what_was_cut_short_ends_as_if_it_had_not_been(tmp_path):
+    """The first attempt stops where it would be finished, the second one trains nothing."""
+    notebook = read("comm_ablation")
+    (last,) = (cell for cell in notebook.cells if "run.finish()" in cell.source)
+    last.source = "import json\nfrom pathlib import Path\n"
+    last.source += "Path('metrics.json').write_text(json.dumps(run.metrics))\n1 / 0"
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+
+    def execute(path, attempt):
+        parameters = {"preset": "smoke", "folder": str(tmp_path / f"run.{attempt}")}
+        out = tmp_path / "out.ipynb"
+        papermill.execute_notebook(path, out, parameters, progress_bar=False, cwd=tmp_path)
+        return out.read_text()
+
+    with pytest.raises(papermill.PapermillExecutionError, match="ZeroDivisionError"):
+        execute(tmp_path / "in.ipynb", 1)
+    parts = len(list(tmp_path.glob("run.parts/*/*")))
+    taken_up = execute(path_of("comm_ablation"), 2).count("taken up from an earlier attempt")
+    assert taken_up == parts > 10
+    record = json.loads((tmp_path / "run.2" / "record.json").read_text())
+    before = json.loads((tmp_path / "metrics.json").read_text())
+    assert {name: metric["value"] for name, metric in record["metrics"].items()} == before
+
+
 def test_the_audit_runs_without_mem_3_and_trains_no_more_than_it_is_asked(tmp_path):
     few = {"rows": ["em_mem_budget"], "switches": [], "defences": [], "clean_controls": False}
     parameters = {"preset": "smoke", "folder": str(tmp_path / "run"), **few}

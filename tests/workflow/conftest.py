@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -99,6 +101,23 @@ class Checkout:
 
     def record(self, chapter, **place):
         return json.loads((self.run_folder(chapter, **place) / "record.json").read_text())
+
+    @staticmethod
+    def wait_for(condition, seconds=60):
+        end = time.monotonic() + seconds
+        while not (value := condition()):
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.05)
+        return value
+
+    @staticmethod
+    def has_ended(pid):
+        """Whether a process is gone, or a zombie."""
+        stat = Path(f"/proc/{pid}/stat")
+        try:
+            return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+        except FileNotFoundError:
+            return True
 
     def unfinished(self):
         return sorted(self.root.glob("build/runs/**/*.running"))

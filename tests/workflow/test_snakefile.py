@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import time
 
 import nbformat
 import pytest
@@ -18,14 +17,6 @@ def jobs(output):
     """Chapter, preset and seed of each run announced, with its reason."""
     found = re.findall(r"chapter (\w+), (\w+), seed (\d+) .*\nReason: (.*)", output)
     return {(chapter, preset, int(seed)): reason for chapter, preset, seed, reason in found}
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-    return value
 
 
 def test_runs_what_is_missing_or_changed_and_says_why(checkout):
@@ -141,8 +132,10 @@ def test_killed_in_the_middle_the_rest_completes(checkout):
     done = (checkout.run_folder("alpha") / "record.json").stat()
 
     process = checkout.start("quick", ATTEMPT="1")
-    kernel = wait_for(lambda: list(checkout.root.glob("build/runs/beta/**/*.running/kernel")))[0]
-    pid = int(wait_for(kernel.read_text))
+    kernel = checkout.wait_for(
+        lambda: list(checkout.root.glob("build/runs/beta/**/*.running/kernel"))
+    )[0]
+    pid = int(checkout.wait_for(kernel.read_text))
     second = checkout.call("quick", ATTEMPT="2", fails=True)
     assert "the workflow is running already" in second
     os.killpg(process.pid, signal.SIGKILL)
@@ -153,15 +146,10 @@ def test_killed_in_the_middle_the_rest_completes(checkout):
     output = checkout.call("quick", ATTEMPT="2")
     assert set(jobs(output)) == {("beta", "quick", 0)}
     assert (checkout.run_folder("alpha") / "record.json").stat() == done
-    wait_for(lambda: not os.path.exists(f"/proc/{pid}") or is_zombie(pid), 15)
+    checkout.wait_for(lambda: checkout.has_ended(pid), 15)
     assert checkout.record("beta")["attempt"] == "2"
     assert not checkout.unfinished()
     assert "Nothing to be done" in checkout.call("quick")
-
-
-def is_zombie(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        return file.read().rpartition(")")[2].split()[0] == "Z"
 
 
 def test_runs_through_a_submit_command(checkout):

@@ -1,0 +1,47 @@
+"""What an unfinished run has done already, in files: what took long, such as trained models."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+class Parts:
+    """Parts of a run by name, below ``folder``, in a place that all that decides them has a say in.
+
+    ``sources`` are the files, ``decided_by`` the values that decide what a part is: where one of
+    them differs there is another place, with no part yet.
+    """
+
+    def __init__(self, folder: Path, sources: Iterable[Path], *decided_by: Any):
+        digest = hashlib.sha256(repr(decided_by).encode())
+        for path in sources:
+            digest.update(path.read_bytes())
+        self.folder, self._place = folder, folder / digest.hexdigest()
+
+    def read(self, name: str) -> dict[str, Any] | None:
+        """What was written as part ``name``; None if it was not."""
+        path = self._path(name)
+        # The run's own file, so it may hold any object.
+        return torch.load(path, weights_only=False) if path.exists() else None
+
+    def write(self, name: str, part: dict[str, Any]) -> None:
+        """Keep a part, whole or not at all."""
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_suffix(f".{os.getpid()}")
+        torch.save(part, scratch)
+        os.replace(scratch, path)
+
+    def clear(self) -> None:
+        """Forget all parts, those of other places, too."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, name: str) -> Path:
+        return self._place / hashlib.sha256(name.encode()).hexdigest()

@@ -1,0 +1,67 @@
+"""What is missing runs in its order, and stops when time is up."""
+
+import importlib.util
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mmlib.records import ROOT
+
+
+@pytest.fixture(scope="module")
+def fill():
+    spec = importlib.util.spec_from_file_location("fill", ROOT / "workflow" / "fill.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def row(chapter, experiment, seeds, preset="desk"):
+    return {"chapter": chapter, "experiment": experiment, "preset": preset, "seeds": seeds}
+
+
+def test_first_seeds_of_all_rows_come_before_second_ones(fill, tmp_path):
+    grid = [row("a", "x", [0, 1, 2]), row("a", "x", [0], "quick"), row("b", "y", [0, 1])]
+    kept = tmp_path / "a/x/desk/seed-0/record.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    assert fill.missing(grid, "desk", [], tmp_path) == [
+        "a/x/desk/seed-1", "b/y/desk/seed-0", "a/x/desk/seed-2", "b/y/desk/seed-1",
+    ]  # fmt: skip
+    assert fill.missing(grid, "desk", ["b/y", "a/x"], tmp_path)[0] == "b/y/desk/seed-0"
+    assert fill.missing(grid, "desk", ["b/y"], tmp_path) == ["b/y/desk/seed-0", "b/y/desk/seed-1"]
+    with pytest.raises(ValueError, match=r"row is 'a/y'; allowed at desk: a/x, b/y"):
+        fill.missing(grid, "desk", ["a/y"], tmp_path)
+    assert fill.missing([], "desk", [], tmp_path) == []
+
+
+def test_time_ends_the_run_in_progress_and_starts_no_other(checkout):
+    checkout.chapter(1, "alpha", "near", "time.sleep(600)")
+    checkout.chapter(2, "beta", "alone")
+    checkout.grid({"chapter": "alpha"}, {"chapter": "beta"})
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "workflow/fill.py", "quick", "--minutes", "0.2"],
+        cwd=checkout.root, text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    assert 12 <= time.monotonic() - began < 60
+    assert "time is up in alpha/overview/quick/seed-0; missing: 2" in done.stdout
+    assert not checkout.run_folder("alpha").exists()
+    assert not checkout.run_folder("beta").exists()
+    for kernel in checkout.root.glob("build/runs/**/kernel"):
+        checkout.wait_for(lambda kernel=kernel: checkout.has_ended(kernel.read_text()), 15)
+
+
+def test_one_that_fails_does_not_stop_the_others(checkout):
+    checkout.chapter(1, "alpha", "alone", "raise RuntimeError('no such data')")
+    checkout.chapter(2, "beta", "near")
+    checkout.grid({"chapter": "alpha"}, {"chapter": "beta"})
+    done = subprocess.run(
+        [sys.executable, "workflow/fill.py", "quick"],
+        cwd=checkout.root, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "alpha/overview/quick/seed-0: failed" in done.stdout
+    assert checkout.record("beta")["seed"] == 0
