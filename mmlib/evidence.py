@@ -7,8 +7,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mmlib import records
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -203,7 +201,7 @@ def counted(runs: list) -> str:
 def _one_a_seed(chapter: str, experiment: str, preset: str, loaded: list[dict]) -> list[dict]:
     """The records of an experiment at one preset, by seed; a kept one before a run of its seed."""
     by_seed = {}
-    for record in sorted(loaded, key=lambda r: records.RESULTS in r["path"].parents):
+    for record in sorted(loaded, key=lambda record: record["kept"]):
         place = (record["chapter"], record["experiment"], record["preset"])
         if place == (chapter, experiment, preset):
             by_seed[record["seed"]] = record

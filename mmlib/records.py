@@ -180,6 +180,7 @@ class Run:
             "metrics": self._metrics,
             "files": dict.fromkeys(self._files, ""),
             "path": self.folder,
+            "kept": False,
         }
 
     def finish(self) -> None:
@@ -269,11 +270,12 @@ def show_source(obj: Any) -> None:
 def load(*roots: Path) -> list[dict[str, Any]]:
     """All finished records below ``roots`` (default: ``build/runs`` and ``results``).
 
-    Each is the content of its ``record.json`` with its ``path``. Folders without one, and scratch
+    Each is the content of its ``record.json`` with its ``path`` and whether it is ``kept``, that
+    is lies in ``results``. Folders without one, and scratch
     folders of runs in progress, are passed over.
     """
     return [
-        {**json.loads(path.read_text()), "path": path.parent}
+        {**json.loads(path.read_text()), "path": path.parent, "kept": RESULTS in path.parents}
         for root in roots or (RUNS, RESULTS)
         for path in sorted(_record_files(root))
     ]

@@ -21,6 +21,7 @@ def runs(pairs, preset="desk", chapter="comm"):
         {
             "chapter": chapter, "experiment": "overview", "preset": preset, "seed": seed,
             "metrics": {"a": {"value": a}, "b": {"value": b}}, "path": Path("build/runs/r"),
+            "kept": False,
         }
         for seed, (a, b) in enumerate(pairs)
     ]  # fmt: skip

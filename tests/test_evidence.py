@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from mmlib import evidence, records
+from mmlib import evidence
 
 
-def record(seed, preset="paper", path="build/runs/r", **metrics):
+def record(seed, preset="paper", path="build/runs/r", kept=False, **metrics):
     named = {name.replace("_", "."): {"value": value} for name, value in metrics.items()}
     return {
         "chapter": "comm", "experiment": "overview", "preset": preset, "seed": seed,
-        "metrics": named, "path": Path(path), "files": {},
+        "metrics": named, "path": Path(path), "kept": kept, "files": {},
     }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_a_difference_is_taken_within_a_run():
 
 
 def test_a_kept_record_counts_before_a_run_of_the_same_seed():
-    kept = record(0, a_b=1.0, path=str(records.RESULTS / "comm"))
+    kept = record(0, a_b=1.0, kept=True)
     fresh = record(0, a_b=2.0)
     for order in ([kept, fresh], [fresh, kept]):
         assert evidence.recorded("comm", "overview", "paper", order) == [{"a.b": 1.0}]
@@ -75,15 +75,14 @@ def with_curves(folder, seed, rows, **others):
     return record(seed, "desk", path=folder, a_b=1.0) | others
 
 
-def test_curves_of_all_seeds_and_a_kept_seed_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+def test_curves_of_all_seeds_and_a_kept_seed_once(tmp_path):
     asked = ["R"], "comm", "overview", "desk"
     loaded = [
         with_curves(tmp_path / f"runs/{s}", s, [f"R,1,{s + 0.5},None,", f"S,1,9,x,{s}"])
         for s in (2, 1, 0)
     ]
     loaded += [
-        with_curves(tmp_path / "results/1", 1, ["R,1,7.0,None,", "R,2,,None,"]),
+        with_curves(tmp_path / "results/1", 1, ["R,1,7.0,None,", "R,2,,None,"], kept=True),
         with_curves(tmp_path / "runs/else", 5, ["R,1,1.0,None,"], experiment="other"),
         with_curves(tmp_path / "runs/paper", 6, ["R,1,1.0,None,"], preset="paper"),
         with_curves(tmp_path / "runs/bare", 7, []),  # a run without curves

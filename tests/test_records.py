@@ -64,12 +64,14 @@ def test_bfloat16_and_scalars_have_a_hash(run):
     run.data("odd", torch.tensor(1.5), torch.ones(2, dtype=torch.bfloat16))
 
 
-def test_without_a_record_there_is_no_run(run):
+def test_without_a_record_there_is_no_run(run, monkeypatch):
     filled(run)
     assert records.load(run.folder.parent) == []
     run.finish()
     (record,) = records.load(run.folder.parent)
-    assert record["path"] == run.folder
+    assert (record["path"], record["kept"]) == (run.folder, False)
+    monkeypatch.setattr(records, "RESULTS", run.folder.parent)
+    assert records.load(run.folder.parent)[0]["kept"]
 
 
 def test_starting_again_takes_back_the_old_record(run, tmp_path):

@@ -18,7 +18,7 @@ def record(seed, preset="paper", path="build/runs/r", **metrics):
     named = {name.replace("_", "."): {"value": value} for name, value in metrics.items()}
     return {
         "chapter": "comm", "experiment": "overview", "preset": preset, "seed": seed,
-        "metrics": named, "path": Path(path), "files": {},
+        "metrics": named, "path": Path(path), "kept": False, "files": {},
     }  # fmt: skip
 
 

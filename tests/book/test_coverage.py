@@ -145,7 +145,7 @@ def test_what_has_not_run_is_what_the_grid_asks_for_and_no_record_is_of():
     text = book.not_run([])
     assert "| urfunny | 0 of 5 seeds | `make paper CHAPTER=comm_real EXPERIMENT=urfunny`" in text
     place = {"chapter": "comm_real", "experiment": "urfunny", "preset": "paper"}
-    runs = [{**place, "seed": seed, "metrics": {}, "path": ROOT / "build"} for seed in range(5)]
+    runs = [{**place, "seed": seed, "metrics": {}, "kept": False} for seed in range(5)]
     assert "urfunny | 4 of 5 seeds" in book.not_run(runs[1:])
     assert "urfunny" not in book.not_run(runs)
 
