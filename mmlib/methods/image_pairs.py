@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import get_args
 
 import torch
 from torch import nn
@@ -17,21 +17,8 @@ from mmlib.methods.cross_self import CrossSelf, FusedCrossSelf
 from mmlib.methods.factorcl import FactorCL
 from mmlib.methods.matching import MatchingCoMM
 from mmlib.methods.supcon import SupCon
+from mmlib.presets.trifeature import Fusion, Method, TrifeatureSettings, Views
 
-if TYPE_CHECKING:  # settings name the methods, so they cannot be imported here
-    from mmlib.presets.trifeature import TrifeatureSettings
-
-Method = Literal[
-    "cross",
-    "cross_self",
-    "cross_self_fused",
-    "factorcl",
-    "comm",
-    "comm_matching",
-    "full_only",
-    "masked_only",
-    "supcon",
-]
 TITLES: dict[str, str] = {
     "cross": "Cross",
     "cross_self": "Cross+Self",
@@ -43,8 +30,6 @@ TITLES: dict[str, str] = {
     "masked_only": "L₁ + L₂ alone",
     "supcon": "SupCon",
 }
-Fusion = Literal["transformer", "two_layers", "marked", "mlp", "linear"]
-Views = Literal["full", "no_crop", "crop", "light", "none"]
 WEIGHTS = {"comm": (1, 1, 1), "full_only": (0, 0, 1), "masked_only": (1, 1, 0)}
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from mmlib.data.trifeature import COLORS, SHAPES, TEXTURES
-from mmlib.methods.image_pairs import Method
 from mmlib.presets.base import Field
-from mmlib.presets.trifeature import TrifeatureSettings
+from mmlib.presets.trifeature import Method, TrifeatureSettings
 
 # Where the released code and the paper's text or sound practice differ, as far as it is a choice.
 PROTOCOLS = {

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from mmlib.methods.image_pairs import Fusion, Views
 from mmlib.presets import comm
 from mmlib.presets.base import Field
-from mmlib.presets.trifeature import TrifeatureSettings
+from mmlib.presets.trifeature import Fusion, TrifeatureSettings, Views
 
 # Views of image 1 and image 2.
 VIEWS: dict[str, tuple[Views, Views]] = {

@@ -6,6 +6,21 @@ from typing import Any, Literal
 
 from mmlib.presets.base import Field, Settings
 
+# What :func:`mmlib.methods.image_pairs.build` builds.
+Method = Literal[
+    "cross",
+    "cross_self",
+    "cross_self_fused",
+    "factorcl",
+    "comm",
+    "comm_matching",
+    "full_only",
+    "masked_only",
+    "supcon",
+]
+Fusion = Literal["transformer", "two_layers", "marked", "mlp", "linear"]
+Views = Literal["full", "no_crop", "crop", "light", "none"]
+
 
 class TrifeatureSettings(Settings):
     """Which world is seen, by which network, and how that is trained and probed."""

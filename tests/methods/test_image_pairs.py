@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from mmlib.augment.image import Flip, GaussianBlur, Normalize, ResizedCrop
-from mmlib.methods.image_pairs import TITLES, WEIGHTS, Fusion, Method, build
+from mmlib.methods.image_pairs import TITLES, WEIGHTS, build
 from mmlib.presets.base import resolve
+from mmlib.presets.trifeature import Fusion, Method
 
 METHODS = get_args(Method)
 
