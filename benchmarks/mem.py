@@ -32,9 +32,10 @@ from torch import Tensor, nn
 
 from mmlib import losses
 from mmlib.augment.image import Normalize
+from mmlib.data.text import END, PAD, SPECIAL, START
 from mmlib.encoders.folded import folded
 from mmlib.encoders.image import GlobalPool, ResNetTrunk, SmallConvNet
-from mmlib.encoders.text import END, PAD, SPECIAL, START, TextTransformer
+from mmlib.encoders.text import TextTransformer
 from mmlib.evaluate.retrieval import retrieval
 from mmlib.mem import noise as noises
 from mmlib.mem.trigger import allowed_words, candidates, improve, prepend

@@ -36,7 +36,8 @@ from torch import nn
 
 from mmlib.augment.image import ToFloat
 from mmlib.augment.transform import as_it_is
-from mmlib.encoders.text import END, PAD, SPECIAL, START, TextTransformer
+from mmlib.data.text import END, PAD, SPECIAL, START
+from mmlib.encoders.text import TextTransformer
 from mmlib.mem.protect import protect
 from mmlib.mem.settings import Protection
 from mmlib.methods.clip import DualEncoder

@@ -14,8 +14,8 @@ from mmlib._checks import check_range
 from mmlib.augment.image import ColorJitter, Compose, Resize, ResizedCrop, Rotation
 from mmlib.data import cars, digits, dvm, products
 from mmlib.data.image_table import ImageTable, Part
+from mmlib.data.table import TableSchema
 from mmlib.encoders.image import ResNetTrunk, SmallConvNet
-from mmlib.encoders.table import TableSchema
 from mmlib.evaluate import fine_tune
 from mmlib.evaluate.metrics import accuracy
 from mmlib.evaluate.probe import linear_probe

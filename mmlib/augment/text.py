@@ -1,4 +1,4 @@
-"""Views of texts, ids (B, T) of which the first five are :data:`mmlib.encoders.text.SPECIAL`."""
+"""Views of texts, ids (B, T) of which the first five are :data:`mmlib.data.text.SPECIAL`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_range
-from mmlib.encoders.text import MASK, SPECIAL
+from mmlib.data.text import MASK, SPECIAL
 
 
 @dataclass(frozen=True)

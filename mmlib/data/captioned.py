@@ -44,7 +44,7 @@ from tqdm import tqdm
 from mmlib._checks import check_choice, check_range
 from mmlib.data._cache import mapped
 from mmlib.data._root import data_root
-from mmlib.encoders.text import words_of
+from mmlib.data.text import words_of
 
 CAPTIONS = 5
 SPLITS = ("standard", "released")

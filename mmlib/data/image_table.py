@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmlib.encoders.table import TableSchema
+from mmlib.data.table import TableSchema
 
 
 @dataclass(frozen=True)

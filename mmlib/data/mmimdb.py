@@ -24,7 +24,7 @@ from torch import Tensor
 from mmlib._checks import check_range
 from mmlib.data._root import set_folder
 from mmlib.data.captioned import central_square
-from mmlib.encoders.text import words_of
+from mmlib.data.text import words_of
 
 GENRES = (
     "Action", "Adventure", "Animation", "Biography", "Comedy", "Crime", "Documentary", "Drama",

@@ -1,4 +1,4 @@
-"""Two or more modalities in one form, whatever they are; :mod:`mmlib.data.sets` has the sets."""
+"""Two or more modalities in one form, whatever they are; :mod:`mmlib.sets` has the sets."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmlib.encoders.table import TableSchema
-from mmlib.encoders.text import SPECIAL
+from mmlib.data.table import TableSchema
+from mmlib.data.text import SPECIAL
 
 _SIDE = 32  # of the largest image that is read without an encoder
 Kind = Literal["image", "table", "vector", "sequence", "text"]

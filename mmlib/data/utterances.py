@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from mmlib.data._root import data_root, set_folder
-from mmlib.encoders.text import words_of
+from mmlib.data.text import words_of
 
 KINDS = ("text", "audio", "video")
 CLASSES = ("negative", "positive")

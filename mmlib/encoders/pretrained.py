@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from mmlib._checks import check_range
 from mmlib.data._root import data_root, set_folder
-from mmlib.encoders.text import PAD
+from mmlib.data.text import PAD
 
 IMAGE = "openai/clip-vit-base-patch32"
 TEXT = "sentence-transformers/clip-ViT-B-32-multilingual-v1"

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mmlib import losses
 from mmlib._checks import check_range, check_shape
+from mmlib.data.text import SPECIAL
 from mmlib.encoders.folded import folded
-from mmlib.encoders.text import SPECIAL
 from mmlib.mem import noise as noises
 from mmlib.mem.settings import Protection
 from mmlib.mem.spelling import spelled

@@ -13,8 +13,8 @@ from mmlib import losses
 from mmlib._checks import check_range, check_shape
 from mmlib.augment.image import Flip, GaussianBlur, Grayscale, ResizedCrop
 from mmlib.augment.transform import Transform
+from mmlib.data.text import PAD, SPECIAL, UNKNOWN, Tokenizer, first_end
 from mmlib.encoders.folded import frozen
-from mmlib.encoders.text import PAD, SPECIAL, UNKNOWN, Tokenizer, first_end
 from mmlib.mem import noise as noises
 from mmlib.mem.trigger import word_shares
 from mmlib.methods.clip import DualEncoder
@@ -104,7 +104,7 @@ def reread(captions: Tensor, tokenizer: Tokenizer) -> Tensor:
     """Captions (..., T), each written as text and read again; what has no room at the end is lost.
 
     This is what is learned from who publishes text. It differs from the ids that a protection made
-    where a trigger does not survive: see :meth:`mmlib.encoders.text.Tokenizer.survives`.
+    where a trigger does not survive: see :meth:`mmlib.data.text.Tokenizer.survives`.
     """
     flat = captions.flatten(0, -2)
     again = tokenizer.encode([tokenizer.decode(row) for row in flat.tolist()], flat.shape[1])

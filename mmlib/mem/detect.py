@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
-from mmlib.encoders.text import first_end
+from mmlib.data.text import first_end
 from mmlib.evaluate.metrics import roc_auc
 
 

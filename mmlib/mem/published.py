@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mmlib._checks import check_shape
-from mmlib.encoders.text import Tokenizer
+from mmlib.data.text import Tokenizer
 from mmlib.mem.trigger import draw_places, draw_words, insert
 
 TRIGGERS = "triggers.csv"

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from mmlib._checks import check_range, check_shape
-from mmlib.encoders.text import SPECIAL
+from mmlib.data.text import SPECIAL
 from mmlib.mem.noise import add, in_range
 
 TOPICS = 16

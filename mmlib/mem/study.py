@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,22 +13,14 @@ from mmlib._checks import check_choice, check_range
 from mmlib.augment.image import Normalize
 from mmlib.augment.transform import as_it_is
 from mmlib.data import captioned, emoji, people, photo_sets, scenes
+from mmlib.data.pieces import BytePairTokenizer
+from mmlib.data.text import SPECIAL, Tokenizer, WordTokenizer, first_end, words_of
 from mmlib.encoders.image import GlobalPool, PatchTransformer, ResNetTrunk, SmallConvNet
-from mmlib.encoders.pieces import BytePairTokenizer
-from mmlib.encoders.text import (
-    SPECIAL,
-    TextTransformer,
-    Tokenizer,
-    WordTokenizer,
-    first_end,
-    words_of,
-)
+from mmlib.encoders.text import TextTransformer
 from mmlib.mem.settings import Protection
 from mmlib.methods.clip import DualEncoder
+from mmlib.presets.protected import KnownPairsSettings, ProtectedSettings
 from mmlib.train import Optim
-
-if TYPE_CHECKING:  # settings are above the library
-    from mmlib.presets.protected import KnownPairsSettings, ProtectedSettings
 
 # Words of a caption that count; 99 in 100 have less.
 LONGEST = {"flickr8k": 24, "flickr30k": 32, "mscoco": 24, "emoji": 24}

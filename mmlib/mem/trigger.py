@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
-from mmlib.encoders.text import PAD, SPECIAL, TextTransformer, first_end
+from mmlib.data.text import PAD, SPECIAL, first_end
+from mmlib.encoders.text import TextTransformer
 
 
 def allowed_words(vocabulary_size: int, device: torch.device | None = None) -> Tensor:

@@ -21,8 +21,9 @@ from mmlib.augment.image import (
 )
 from mmlib.augment.table import Corrupt
 from mmlib.augment.transform import as_it_is
+from mmlib.data.table import TableSchema
 from mmlib.encoders.image import GlobalPool
-from mmlib.encoders.table import TableMLP, TableSchema
+from mmlib.encoders.table import TableMLP
 from mmlib.methods import Transform
 from mmlib.methods.clip import DualEncoder
 

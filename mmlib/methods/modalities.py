@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import nn
@@ -15,9 +15,10 @@ from mmlib.augment.table import Corrupt
 from mmlib.augment.text import MaskTokens
 from mmlib.augment.transform import as_it_is
 from mmlib.data.multimodal import Modality
+from mmlib.data.table import TableSchema
 from mmlib.encoders.image import GlobalPool, SmallConvNet
 from mmlib.encoders.sequence import SequenceTransformer, StepMean
-from mmlib.encoders.table import TableMLP, TableSchema
+from mmlib.encoders.table import TableMLP
 from mmlib.encoders.text import TextTransformer
 from mmlib.fusion import (
     FusionTransformer,
@@ -34,9 +35,7 @@ from mmlib.methods.cross_self import CrossSelf
 from mmlib.methods.factorcl import FactorCL
 from mmlib.methods.supcon import SupCon
 from mmlib.methods.supervised import TEMPERATURE
-
-if TYPE_CHECKING:  # settings name the methods, so they cannot be imported here
-    from mmlib.presets.comm_real import CommRealSettings
+from mmlib.presets.comm_real import CommRealSettings
 
 Method = Literal["cross", "cross_self", "factorcl", "comm", "alone", "supcon"]
 MASKS = {"single": single_masks, "subsets": subset_masks}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmlib.augment.text import MaskTokens
-from mmlib.encoders.text import END, MASK, PAD, START, UNKNOWN
+from mmlib.data.text import END, MASK, PAD, START, UNKNOWN
 
 
 @pytest.fixture

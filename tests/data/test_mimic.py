@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmlib.data import mimic, sets
+from mmlib import sets
+from mmlib.data import mimic
 
 N = 43
 PARTS = ("train", "validation", "test")

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmlib.data import mmimdb, sets
+from mmlib import sets
+from mmlib.data import mmimdb
 from mmlib.data.mmimdb import GENRES
 
 FILMS = {"train": ["0000005", "0000008", "0000010"], "dev": ["0000012"], "test": ["0000091", "7"]}

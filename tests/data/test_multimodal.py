@@ -3,8 +3,8 @@
 import torch
 
 from mmlib.data.multimodal import Modality, Multimodal, Part, as_vectors
-from mmlib.encoders.table import TableSchema
-from mmlib.encoders.text import WordTokenizer
+from mmlib.data.table import TableSchema
+from mmlib.data.text import WordTokenizer
 
 
 def test_raw_features_of_each_kind():

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmlib.data import sets, vision_touch
+from mmlib import sets
+from mmlib.data import vision_touch
 from mmlib.data.vision_touch import SIDE, STEPS, clean_split, released_split, trajectory
 from mmlib.evaluate.probe import linear_probe
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
+from mmlib import sets
 from mmlib.augment.image import Normalize
-from mmlib.data import multimodal, sets
+from mmlib.data import multimodal
 from mmlib.data.mmimdb import GENRES
+from mmlib.data.text import END, MASK, PAD, START, UNKNOWN
 from mmlib.encoders import pretrained
-from mmlib.encoders.text import END, MASK, PAD, START, UNKNOWN
 from mmlib.methods.modalities import build
 from mmlib.methods.supervised import fine_tuned
 from mmlib.presets.base import resolve

@@ -3,8 +3,9 @@ import torch
 from torch import nn
 
 from mmlib.augment.transform import as_it_is
+from mmlib.data.text import END, PAD, SPECIAL, START
 from mmlib.encoders.image import GlobalPool, SmallConvNet
-from mmlib.encoders.text import END, PAD, SPECIAL, START, TextTransformer
+from mmlib.encoders.text import TextTransformer
 from mmlib.methods.clip import DualEncoder
 
 VOCABULARY, LENGTH = 20, 12

@@ -6,8 +6,8 @@ import torch
 
 from mmlib import losses
 from mmlib.augment.image import Flip, Grayscale
-from mmlib.encoders.pieces import BytePairTokenizer
-from mmlib.encoders.text import END, PAD, SPECIAL, START, UNKNOWN
+from mmlib.data.pieces import BytePairTokenizer
+from mmlib.data.text import END, PAD, SPECIAL, START, UNKNOWN
 from mmlib.evaluate.retrieval import random_retrieval
 from mmlib.mem.alternation import as_pairs
 from mmlib.mem.defence import (

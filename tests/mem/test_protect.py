@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmlib import losses
-from mmlib.encoders.text import END, SPECIAL, START, WordTokenizer
+from mmlib.data.text import END, SPECIAL, START, WordTokenizer
 from mmlib.mem import alternation
 from mmlib.mem.alternation import Alternation, as_pairs
 from mmlib.mem.protect import protect

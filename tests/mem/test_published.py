@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mmlib.encoders.pieces import BytePairTokenizer
-from mmlib.encoders.text import END, PAD, SPECIAL, UNKNOWN, WordTokenizer
+from mmlib.data.pieces import BytePairTokenizer
+from mmlib.data.text import END, PAD, SPECIAL, UNKNOWN, WordTokenizer
 from mmlib.mem.protect import protect
 from mmlib.mem.published import Protected, read
 from mmlib.mem.settings import Protection

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from mmlib.augment.transform import as_it_is
+from mmlib.data.text import END
 from mmlib.encoders.image import GlobalPool
-from mmlib.encoders.text import END
 from mmlib.mem import saliency
 from mmlib.methods.clip import DualEncoder
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mmlib.encoders.text import PAD
+from mmlib.data.text import PAD
 from mmlib.mem import hacker
 from mmlib.mem.defence import Defence
 from mmlib.mem.noise import add

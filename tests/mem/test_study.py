@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from mmlib.data import scenes
+from mmlib.data.text import END, PAD, SPECIAL, START
 from mmlib.encoders.image import PatchTransformer, ResNetTrunk, SmallConvNet
-from mmlib.encoders.text import END, PAD, SPECIAL, START
 from mmlib.evaluate.retrieval import random_retrieval
 from mmlib.mem import settings as mem_settings
 from mmlib.mem import study

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmlib import losses
-from mmlib.encoders.text import END, PAD, SPECIAL, START
+from mmlib.data.text import END, PAD, SPECIAL, START
 from mmlib.mem.trigger import (
     _each_its_own,
     allowed_words,

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from mmlib.encoders.text import END, PAD, SPECIAL, START, WordTokenizer
+from mmlib.data.text import END, PAD, SPECIAL, START, WordTokenizer
 from mmlib.mem.alternation import Alternation
 from mmlib.mem.defence import drop_first, drop_shared, without_rare_words
 from mmlib.mem.protect import protect

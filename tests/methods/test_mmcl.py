@@ -9,8 +9,8 @@ from torch import nn
 
 from mmlib.augment.image import GaussianBlur, Resize, ToFloat
 from mmlib.augment.table import Corrupt
+from mmlib.data.table import TableSchema
 from mmlib.encoders.image import ResNetTrunk, SmallConvNet
-from mmlib.encoders.table import TableSchema
 from mmlib.methods.mmcl import Sometimes, dvm_views, mmcl, printed_views
 
 SCHEMA = TableSchema(2, (3,))

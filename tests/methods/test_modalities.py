@@ -11,8 +11,8 @@ from mmlib.augment.sequence import Drop, Noise
 from mmlib.augment.table import Corrupt
 from mmlib.augment.text import MaskTokens
 from mmlib.data.multimodal import Modality
-from mmlib.encoders.table import TableSchema
-from mmlib.encoders.text import END, START
+from mmlib.data.table import TableSchema
+from mmlib.data.text import END, START
 from mmlib.methods.clip import DualEncoder
 from mmlib.methods.cmc import CMC
 from mmlib.methods.modalities import Method, build, light, prepared, views

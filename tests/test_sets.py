@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mmlib.data import digits, multibench, sets, triples, utterances
-from mmlib.encoders.text import WordTokenizer
+from mmlib import sets
+from mmlib.data import digits, multibench, triples, utterances
+from mmlib.data.text import WordTokenizer
 
 PARTS = ("train", "validation", "test")
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from mmlib.data import scenes
-from mmlib.encoders.pieces import END_OF_WORD, BytePairTokenizer
-from mmlib.encoders.text import END, PAD, SPECIAL, START, UNKNOWN, WordTokenizer, words_of
+from mmlib.data.pieces import END_OF_WORD, BytePairTokenizer
+from mmlib.data.text import END, PAD, SPECIAL, START, UNKNOWN, WordTokenizer, words_of
 
 WORDS = "the theatre then other others there ether heather bather a aaaa baaaaa aaab don't t-shirts"
 CAPTIONS = [*WORDS.split(), "the other theatre", "then there", "Don't bathe the others, heather!"]

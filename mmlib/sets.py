@@ -22,8 +22,8 @@ from mmlib.data import (
 )
 from mmlib.data.image_table import ImageTable
 from mmlib.data.multimodal import Modality, Multimodal, Part
+from mmlib.data.text import WordTokenizer
 from mmlib.encoders import pretrained
-from mmlib.encoders.text import WordTokenizer
 
 
 def load(

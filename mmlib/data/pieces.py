@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 
 from mmlib._checks import check_range
-from mmlib.encoders.text import SPECIAL, UNKNOWN, Tokenizer, words_of
+from mmlib.data.text import SPECIAL, UNKNOWN, Tokenizer, words_of
 
 END_OF_WORD = "</w>"  # no word has such a sign
 
