@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mmlib._checks import check_choice, check_range
+from mmlib._checks import check_range
 
 
 def epsilon_of(
@@ -26,7 +26,8 @@ def epsilon_of(
 ) -> float:
     """Cost of ``responses`` independent randomized responses of one label among K classes.
 
-    Double randomized response is 2 responses where images count as private, see :func:`guarantee`.
+    Double randomized response is 2 responses where images count as private, see
+    :class:`mmlib.label_dp.terms.DoubleRR`.
     A label drawn anew in every epoch is as many responses as there are epochs.
 
     Args:
@@ -62,20 +63,6 @@ def noise_for(
     loss = _loss_for(epsilon / responses, n_classes, order)
     other = math.exp(-loss)  # chance of another given class over that of the own one
     return n_classes * other / (1 + (n_classes - 1) * other)
-
-
-def inclusive_noise(noise: float, n_classes: int) -> float:
-    """Lambda of the pseudo-code, from the lambda of the paper's prose.
-
-    The prose draws one of the K - 1 *other* classes with chance ``noise``, from 0 to (K - 1) / K
-    (beyond that the own class is the least likely one, which no uniform draw gives).
-
-    >>> round(inclusive_noise(0.75, 4), 12)
-    1.0
-    """
-    check_range("n_classes", n_classes, 2)
-    check_range("noise", noise, 0.0, (n_classes - 1) / n_classes)
-    return min(1.0, noise * n_classes / (n_classes - 1))
 
 
 def keep_probability(noise: float, n_classes: int) -> float:
@@ -130,75 +117,6 @@ class Guarantee:
     order: float
     reason: str
     delta: float = 0.0
-
-
-def guarantee(
-    mechanism: str,
-    noise: float,
-    n_classes: int,
-    *,
-    notion: str,
-    draw: str = "uniform",
-    pools: str = "given",
-    order: float = math.inf,
-    noise_image: float | None = None,
-) -> Guarantee:
-    """The bound on what a mechanism tells of a record's label, for any data.
-
-    Args:
-        mechanism: "label_rr" (the label is randomised, its image released as it is) or "double_rr".
-        noise: lambda of each coin, or of the label's, from 0 to 1.
-        n_classes: K, at least 2.
-        notion: "standard" (the image is known anyway; neighbours differ in the label alone) or
-            "population" (the image is private too; a neighbour has another label and the image
-            that goes with it).
-        draw: how double RR draws images, "uniform" or "knn".
-        pools: "given" (the images to draw from are given beforehand and owe nothing to the record;
-            for the population notion they follow the classes' own distributions) or "records"
-            (they are the records themselves, grouped by their true labels).
-        order: alpha, from 1 to infinity.
-        noise_image: lambda of the image's coin, if it is another one.
-
-    Source: label-DP paper, Theorem; Busa-Fekete et al. 2023; this book's chapter 4.
-
-    >>> guarantee("double_rr", 0.5, 2, notion="population", draw="knn").epsilon
-    inf
-    """
-    check_choice("mechanism", mechanism, ("label_rr", "double_rr"))
-    check_choice("notion", notion, ("standard", "population"))
-    check_choice("draw", draw, ("uniform", "knn"))
-    check_choice("pools", pools, ("given", "records"))
-    once = epsilon_of(noise, n_classes, order=order)
-    second = once if noise_image is None else epsilon_of(noise_image, n_classes, order=order)
-    if mechanism == "label_rr":
-        if notion == "standard":
-            return Guarantee(once, order, "the released label is all that depends on the label")
-        return Guarantee(math.inf, order, "the image is released as it is and may tell the label")
-    if draw == "knn" and notion == "population":
-        return Guarantee(
-            math.inf,
-            order,
-            "an image of the own class that is near to no image of another class comes out only if "
-            "the own class is the true one",
-        )
-    if pools == "records":
-        reason = (
-            "the label decides whom the image is near to in its class, and with that whether "
-            "another record can show it at all"
-            if draw == "knn"
-            else "every other record's draw tells a little, and with the number of records it adds "
-            "up without limit"
-        )
-        return Guarantee(math.inf, order, reason)
-    if notion == "standard":
-        return Guarantee(
-            once, order, "the released image owes nothing to the label; the released label does"
-        )
-    return Guarantee(
-        once + second,
-        order,
-        "two independent randomized responses of the label, one of them shown as an image",
-    )
 
 
 def _check(n_classes: int, responses: int, order: float) -> None:

@@ -2,8 +2,7 @@
 
 ``noise`` is always the paper's lambda as its Algorithm 1 prints it: the chance that the label is
 drawn anew, uniformly from all K classes *with the own one*. The paper's prose draws one of the
-*other* classes instead; that is the same mechanism with another parameter, which
-:func:`mmlib.label_dp.accounting.inclusive_noise` converts.
+*other* classes instead; that is the same mechanism with (K - 1) / K of this lambda.
 
 What is drawn is drawn once: to draw again, for example in every epoch, releases the labels again
 and costs as much again.
@@ -139,7 +138,7 @@ def double_rr(
     The label goes through :func:`randomized_response` and, by coins of its own, the image through
     :func:`swap_images`, which documents the arguments. Pools are formed by the true ``labels``.
     What this guarantees, and what draw "knn" does not, says
-    :func:`mmlib.label_dp.accounting.guarantee`.
+    :meth:`mmlib.label_dp.terms.DoubleRR.cost`.
 
     Returns labels (Q,) and indices (Q,) into the N records; Q = N unless ``records`` says else.
 

@@ -18,7 +18,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range
-from mmlib.label_dp.accounting import Guarantee, epsilon_of, guarantee
+from mmlib.label_dp.accounting import Guarantee, epsilon_of
 from mmlib.label_dp.bounds import floor_epsilon, mismatch_cost
 from mmlib.label_dp.coins import Generator
 from mmlib.label_dp.mechanisms import randomized_response, swap_images
@@ -52,7 +52,19 @@ class Terms:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelRR(Terms):
+class LabelOnly(Terms):
+    """A mechanism that releases the image as it is; a subclass says what its label costs."""
+
+    def _cost(self, notion: str, order: float) -> Guarantee:
+        if notion == "population":
+            reason = "the image is released as it is and may tell the label"
+            return Guarantee(math.inf, order, reason)
+        reason = "the released label is all that depends on the label"
+        return Guarantee(self._label_cost(order), order, reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRR(LabelOnly):
     """Randomized response of the label; its image stays as it is.
 
     >>> round(LabelRR(n_classes=286, noise=0.659878).cost("standard").epsilon, 4)
@@ -62,8 +74,8 @@ class LabelRR(Terms):
     noise: float
     name: ClassVar[str] = "label randomized response"
 
-    def _cost(self, notion: str, order: float) -> Guarantee:
-        return guarantee("label_rr", self.noise, self.n_classes, notion=notion, order=order)
+    def _label_cost(self, order: float) -> float:
+        return epsilon_of(self.noise, self.n_classes, order=order)
 
     def draw(self, labels: Tensor, generator: Generator) -> Drawn:
         return randomized_response(labels, self.noise, self.n_classes, generator=generator), None
@@ -112,33 +124,17 @@ class DoubleRR(Terms):
             raise ValueError("floor needs neighbours and largest_pool, which its bound depends on")
 
     def _cost(self, notion: str, order: float) -> Guarantee:
-        noise, k = self.noise_label, self.n_classes
+        k = self.n_classes
         near = self.neighbours is not None and self.neighbours < (self.largest_pool or math.inf)
-        if self.pools == "released" and notion == "population":
-            return Guarantee(
-                math.inf, order, "the image itself turns up in place of other records' images"
-            )
-        pools = "records" if self.pools == "records" else "given"
-        nowhere = near and self.floor == 0
-        plain = guarantee(
-            "double_rr",
-            noise,
-            k,
-            notion=notion,
-            draw="knn" if nowhere else "uniform",
-            pools=pools,
-            order=order,
-            noise_image=self.noise_image,
+        label, image = (
+            epsilon_of(noise, k, order=order) for noise in (self.noise_label, self.noise_image)
         )
-        if notion == "standard" or math.isinf(plain.epsilon):
-            return plain
-        if math.isinf(self.divergence):
-            return Guarantee(math.inf, order, _NO_POOL)
+        if lost := self._lost(notion, near):
+            return Guarantee(math.inf, order, lost)
+        if notion == "standard":
+            reason = "the released image owes nothing to the label; the released label does"
+            return Guarantee(label, order, reason)
         if near:
-            if self.divergence:
-                return Guarantee(
-                    math.inf, order, "the floor's bound needs pools that are the classes themselves"
-                )
             image = floor_epsilon(
                 self.noise_image, k, self.floor, self.neighbours, self.largest_pool, noise_label=1.0
             )
@@ -150,8 +146,36 @@ class DoubleRR(Terms):
             )
             reason = "a response of the label, and one shown as an image of a model of the class"
         else:
-            return plain
-        return Guarantee(epsilon_of(noise, k, order=order) + image, order, reason)
+            reason = (
+                "two independent randomized responses of the label, one of them shown as an image"
+            )
+        return Guarantee(label + image, order, reason)
+
+    def _lost(self, notion: str, near: bool) -> str:
+        """Why no finite bound holds; empty where one does. ``near``: draws look at distances."""
+        population, always = notion == "population", near and self.floor == 0
+        if population and self.pools == "released":
+            return "the image itself turns up in place of other records' images"
+        if population and always:
+            return (
+                "an image of the own class that is near to no image of another class comes out "
+                "only if the own class is the true one"
+            )
+        if self.pools == "records" and always:
+            return (
+                "the label decides whom the image is near to in its class, and with that whether "
+                "another record can show it at all"
+            )
+        if self.pools == "records":
+            return (
+                "every other record's draw tells a little, and with the number of records it adds "
+                "up without limit"
+            )
+        if population and math.isinf(self.divergence):
+            return _NO_POOL
+        if population and near and self.divergence:
+            return "the floor's bound needs pools that are the classes themselves"
+        return ""
 
     def draw(
         self,

@@ -10,12 +10,12 @@ from typing import ClassVar
 from torch import Tensor
 
 from mmlib._checks import check_shape
-from mmlib.label_dp.accounting import Guarantee, epsilon_of, guarantee
+from mmlib.label_dp.accounting import Guarantee, epsilon_of
 from mmlib.label_dp.bounds import query_cost
 from mmlib.label_dp.coins import Generator
 from mmlib.label_dp.mechanisms import randomized_response
 from mmlib.label_dp.priors import laplace_labels, rr_with_prior, two_stage_rr
-from mmlib.label_dp.terms import Drawn, Terms
+from mmlib.label_dp.terms import Drawn, LabelOnly, Terms
 from mmlib.label_dp.variants import draw_near, privatised
 
 
@@ -109,20 +109,17 @@ class NoisyQuery(Terms):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _LabelOnly(Terms):
-    """A mechanism of the label alone that takes its pure epsilon."""
+class _AtEpsilon(LabelOnly):
+    """One that takes its pure epsilon."""
 
     epsilon: float
 
-    def _cost(self, notion: str, order: float) -> Guarantee:
-        if notion == "population":
-            return guarantee("label_rr", 0.0, self.n_classes, notion=notion, order=order)
-        reason = "the released label is all that depends on the label"
-        return Guarantee(self.epsilon, order, reason)
+    def _label_cost(self, order: float) -> float:
+        return self.epsilon
 
 
 @dataclass(frozen=True, kw_only=True)
-class PriorRR(_LabelOnly):
+class PriorRR(_AtEpsilon):
     """Response among the likely classes; ``draw`` takes the ``prior``, (N, K) or (K,)."""
 
     name: ClassVar[str] = "randomized response with a prior"
@@ -133,7 +130,7 @@ class PriorRR(_LabelOnly):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoStageRR(_LabelOnly):
+class TwoStageRR(_AtEpsilon):
     """LP-2ST; ``draw`` takes ``first`` (N,) and ``predict``, see ``two_stage_rr``."""
 
     name: ClassVar[str] = "two-stage randomized response"
@@ -153,7 +150,7 @@ class TwoStageRR(_LabelOnly):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Laplace(_LabelOnly):
+class Laplace(_AtEpsilon):
     """ALIBI: one-hot labels with Laplace noise, (N, K)."""
 
     name: ClassVar[str] = "one-hot labels with Laplace noise"

@@ -12,8 +12,6 @@ from mmlib.label_dp.accounting import (
     agreement,
     approximate_epsilon,
     epsilon_of,
-    guarantee,
-    inclusive_noise,
     keep_probability,
     noise_for,
 )
@@ -128,45 +126,6 @@ def test_limits():
     assert epsilon_of(0.5, 4, order=1e9) == pytest.approx(math.log(5), abs=1e-8)
 
 
-def test_the_proses_parametrisation_is_the_same_mechanism():
-    noise, k = 0.6, 5  # one of the four others with chance 0.6
-    inclusive = inclusive_noise(noise, k)
-    assert keep_probability(inclusive, k) == pytest.approx(1 - noise)
-    assert epsilon_of(inclusive, k) == pytest.approx(math.log((1 - noise) / (noise / (k - 1))))
-    assert inclusive_noise((k - 1) / k, k) == 1.0
-    with pytest.raises(ValueError, match=r"noise is 0.9; allowed: \[0.0, 0.8\]"):
-        inclusive_noise(0.9, k)
-
-
-def test_guarantee_of_each_mechanism_under_each_notion():
-    def cost(mechanism, **options):
-        return guarantee(mechanism, 0.659878, 286, **options).epsilon
-
-    once, twice = pytest.approx(5.0, abs=1e-5), pytest.approx(10.0, abs=1e-5)
-    assert cost("label_rr", notion="standard") == once
-    assert cost("label_rr", notion="population") == math.inf
-    assert cost("double_rr", notion="standard") == once
-    assert cost("double_rr", notion="population") == twice
-    assert cost("double_rr", notion="standard", draw="knn") == once  # given pools: no label in them
-    assert cost("double_rr", notion="population", draw="knn") == math.inf
-    for draw in ("uniform", "knn"):
-        for notion in ("standard", "population"):
-            assert cost("double_rr", notion=notion, draw=draw, pools="records") == math.inf
-    reasons = {
-        guarantee("double_rr", 0.5, 2, notion=notion, draw=draw, pools=pools).reason
-        for notion, draw, pools in (
-            ("standard", "uniform", "given"),
-            ("population", "uniform", "given"),
-            ("population", "knn", "given"),
-            ("standard", "knn", "records"),
-            ("standard", "uniform", "records"),
-        )
-    }
-    assert len(reasons) == 5
-    half = guarantee("double_rr", 0.5, 4, notion="population", order=2.0)
-    assert (round(half.epsilon, 4), half.order) == (2.4476, 2.0)
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -178,10 +137,6 @@ def test_guarantee_of_each_mechanism_under_each_notion():
         (lambda: noise_for(-1.0, 3), "epsilon is -1.0; allowed"),
         (lambda: approximate_epsilon(1.0, 1.0, 0.1), "order is 1.0; allowed"),
         (lambda: approximate_epsilon(1.0, 2.0, 0.0), "delta is 0.0; allowed"),
-        (
-            lambda: guarantee("double_rr", 0.5, 3, notion="local"),
-            "notion is 'local'; allowed: 'standard', 'population'",
-        ),
     ],
 )
 def test_wrong_values_are_named(call, message):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from mmlib.label_dp.accounting import epsilon_of, noise_for
 from mmlib.label_dp.bounds import mismatch_cost
+from mmlib.label_dp.exact import class_images, double_rr_law, renyi_divergence
 from mmlib.label_dp.release import TEACHING, Ledger, total_cost
 from mmlib.label_dp.terms import CoupledRR, DoubleRR, LabelRR
 from mmlib.label_dp.terms_variants import Anchored, Laplace, NoisyQuery, PriorRR, TwoStageRR
@@ -43,6 +44,7 @@ def near(floor, k, **changes):
         (double(table="moves"), 2.5, 5),
         (double(table="stays"), 2.5, math.inf),
         (near(0.0, 10), 2.5, math.inf),
+        (near(0.0, 10, pools="records"), math.inf, math.inf),
         (near(0.0, 1980), 2.5, 5),  # the whole pool
         (near(0.2, 10), 2.5, 9.24),
         (near(0.5, 10), 2.5, 7.90),
@@ -69,7 +71,7 @@ def test_pure_cost_under_each_notion_and_a_reason(terms, standard, population):
             assert terms.cost(notion, order).epsilon <= found.epsilon + 1e-12
 
 
-def test_reasons_differ_where_the_bound_is_lost_for_different_causes():
+def test_reasons_differ_where_the_bound_is_another_or_lost_for_another_cause():
     lost = [
         LabelRR(n_classes=K, noise=ONE), double(table="stays"), double(pools="released"),
         double(pools="records"), double(divergence=math.inf), near(0.0, 10),
@@ -79,6 +81,24 @@ def test_reasons_differ_where_the_bound_is_lost_for_different_causes():
     reasons = {terms.cost("population").reason for terms in lost}
     assert len(reasons) == len(lost)
     assert "near" in near(0.0, 10).cost("population").reason
+    known = [double(), double(pools="records"), near(0.0, 10, pools="records")]
+    reasons |= {terms.cost("standard").reason for terms in known}
+    reasons |= {double().cost("population").reason}
+    assert len(reasons) == len(lost) + len(known)  # the pools' own is the same for both notions
+
+
+def test_the_theorem_holds_for_pools_that_are_the_classes_and_for_no_smaller_ones():
+    """In a world of two classes of two images: the laws themselves, not a bound."""
+    images = class_images(torch.tensor([0, 0, 1, 1]), 2)
+    smaller = torch.eye(4, dtype=torch.float64)[[1, 3]]  # a public image of each class
+    terms = DoubleRR(n_classes=2, noise_label=0.5, noise_image=0.5, pools="given")
+    for draws, divergence in ((images, 0.0), (smaller, math.inf)):
+        law = double_rr_law(images, 0.5, draws[:, None].expand(-1, 4, -1))
+        for order in (2.0, math.inf):
+            exact = renyi_divergence(law[0], law[1], order)
+            cost = dataclasses.replace(terms, divergence=divergence).cost("population", order)
+            assert cost.epsilon == pytest.approx(exact), (divergence, order)
+    assert terms.cost("population").epsilon == math.inf  # unless it is said, no pool is a class
 
 
 def test_terms_are_frozen_and_checked():
