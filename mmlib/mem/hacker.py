@@ -21,7 +21,7 @@ from mmlib.mem.defence import (
     swap_captions,
     without_rare_words,
 )
-from mmlib.mem.published import Protected
+from mmlib.mem.published import Protected, check_victim
 from mmlib.mem.spelling import unspelled
 from mmlib.methods.clip import DualEncoder
 from mmlib.train import EpochSampler, Optim, fit
@@ -77,8 +77,7 @@ def train_hacker(
     than a batch's share of them.
     """
     defence = defence or Defence()
-    for protection in made:
-        protection.check_victim(model)
+    check_victim(model, made)
     c = check_shape("captions", captions, "N C T", N=len(images))["C"]
     if defence.reread is not None:
         captions = reread(captions, defence.reread)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,14 +68,6 @@ class Protected:
         """
         return tokenizer.survives(self.triggers)
 
-    def check_victim(self, victim: nn.Module) -> None:
-        """Raise ``ValueError`` if ``victim`` has the surrogate's weights, from before or after.
-
-        A protection made on the very model that it is tested on shows nothing about a hacker's.
-        """
-        if fingerprint(victim) in self.surrogate:
-            raise ValueError("the victim has the weights of the surrogate; start it from others")
-
     def write(self, folder: Path, tokenizer: Tokenizer) -> None:
         """Write a PNG for each image and ``triggers.csv``: file, ids, words, survives.
 
@@ -132,6 +125,16 @@ def read(folder: Path, originals: Tensor, *, epsilon: int) -> Protected:
     woven, carried = (int(rows[0][k]) if k in rows[0] else None for k in ("woven", "carried"))
     images, triggers = images.to(originals.device), triggers.long().to(originals.device)
     return Protected(images, triggers, [], woven=woven, carried=carried)
+
+
+def check_victim(victim: nn.Module, made: Iterable[Protected]) -> None:
+    """Raise ``ValueError`` if ``victim`` has a surrogate's weights, from before or after.
+
+    A protection made on the very model that it is tested on shows nothing about a hacker's.
+    """
+    surrogates = {known for protection in made for known in protection.surrogate}
+    if surrogates and fingerprint(victim) in surrogates:
+        raise ValueError("the victim has the weights of the surrogate; start it from others")
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -9,7 +9,7 @@ from mmlib.data.text import END, SPECIAL, START, WordTokenizer
 from mmlib.mem import alternation
 from mmlib.mem.alternation import Alternation, as_pairs
 from mmlib.mem.protect import protect
-from mmlib.mem.published import Protected
+from mmlib.mem.published import Protected, check_victim
 from mmlib.mem.settings import Protection, rows
 from mmlib.mem.trigger import prepend
 
@@ -347,12 +347,13 @@ def test_the_surrogate_is_no_victim(make_model, make_pairs):
     start = copy.deepcopy(surrogate)
     g = torch.Generator().manual_seed(0)
     made = protect(surrogate, images, ids, SMALL, generator=g, progress=False)
+    none = replace(SMALL, text="random", image="none")  # trains none, so there is none to be
+    random = protect(start, images, ids, none, generator=g)
     for victim in (surrogate, start, make_model()):  # trained, untrained, and of the same seed
         with pytest.raises(ValueError, match="has the weights of the surrogate"):
-            made.check_victim(victim)
-    made.check_victim(make_model(seed=1))
-    none = replace(SMALL, text="random", image="none")  # trains none, so there is none to be
-    protect(start, images, ids, none, generator=g).check_victim(start)
+            check_victim(victim, (random, made))
+    check_victim(make_model(seed=1), (random, made))
+    check_victim(start, (random,))
 
 
 def test_surrogate_sees_true_protected_pairs(make_model, make_pairs, monkeypatch):
