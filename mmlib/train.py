@@ -80,7 +80,8 @@ class EpochSampler:
 
     ``sampler(step)`` are the indices (B,) of that step, int64 on ``device``: a function of ``seed``
     and ``step`` alone, the same on every device. ``drop_last`` leaves out an epoch's last,
-    incomplete batch. Raises ``ValueError`` unless 1 <= batch_size <= n.
+    incomplete batch; without it one of a single record is left out all the same, since it has no
+    negatives. Raises ``ValueError`` unless 1 <= batch_size <= n.
 
     >>> sampler = EpochSampler(5, 2, seed=0)
     >>> sampler.steps_per_epoch, sampler(1).shape, torch.equal(sampler(7), sampler(7))
@@ -100,7 +101,8 @@ class EpochSampler:
         check_range("seed", seed, 0)
         self.n, self.batch_size, self.seed, self.drop_last = n, batch_size, seed, drop_last
         self.device = torch.device(device)
-        self.steps_per_epoch = n // batch_size if drop_last else math.ceil(n / batch_size)
+        whole = drop_last or n % batch_size == 1
+        self.steps_per_epoch = n // batch_size if whole else math.ceil(n / batch_size)
         self._epoch = -1
 
     def __call__(self, step: int) -> Tensor:

@@ -182,6 +182,8 @@ def test_sampler_passes_every_record_once_an_epoch():
     assert dropped.steps_per_epoch == 2
     assert torch.equal(dropped(1), steps[1])
     assert torch.equal(dropped(2), steps[3])
+    lone = EpochSampler(9, 4, seed=0, drop_last=False)  # its ninth record would have no negatives
+    assert [len(lone(step)) for step in range(4)] == [4] * 4
 
 
 @pytest.mark.parametrize(
