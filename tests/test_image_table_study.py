@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from mmlib.augment.image import Rotation
+from mmlib.evaluate import fine_tune
 from mmlib.image_table_study import ImageTableStudy, _views
 from mmlib.presets.base import resolve
 
@@ -88,6 +89,28 @@ def test_validation_and_training_records_are_not_mixed_up(study):
     other = study.tune(encoder, study.private.images, wrong, "wrong")
     assert len(right.validation) == 2
     assert right.validation != other.validation
+
+
+def test_four_of_five_images_are_augmented_in_fine_tuning(study, monkeypatch):
+    """Source: the released code's downstream runs; in pre-training it is 19 of 20."""
+    study, seen = copy.copy(study), {}
+    study.gentle, study.resize = (lambda x, g: x + 1), (lambda x, g: x)
+    monkeypatch.setattr(fine_tune, "fine_tune", lambda *_, **settings: seen.update(settings))
+    study.tune(torch.nn.Identity(), study.private.images, study.private.labels, "x")
+    views = seen["views"](torch.zeros(10_000, 1), torch.Generator().manual_seed(0))
+    assert views.mean().item() == pytest.approx(0.8, abs=0.015)
+
+
+def test_byols_slow_copy_keeps_99_percent_of_itself_a_step(study):
+    model = study.pretrain_alone("byol", "x")
+    before = [slow.clone() for slow in model.slow.parameters()]
+    with torch.no_grad():
+        for fast in model.projection.parameters():
+            fast.add_(1.0)
+    model.loss([study.private.images[:8]], torch.Generator().manual_seed(0))
+    online = [*model.encoders[0].parameters(), *model.projection.parameters()]
+    for slow, old, fast in zip(model.slow.parameters(), before, online, strict=True):
+        torch.testing.assert_close(slow, 0.99 * old + 0.01 * fast)
 
 
 def test_heads_are_scored_after_every_epoch_and_learn(study):

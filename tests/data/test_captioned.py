@@ -113,6 +113,22 @@ def test_the_central_square_is_kept(folder):
     assert image.float().mean() > 245
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "sides", "corner"),
+    [(40, 30, (21, 16), (2, 0)), (30, 40, (16, 21), (0, 2))],
+    ids=["landscape", "portrait"],
+)
+def test_the_short_side_is_resized_by_bicubic_interpolation(width, height, sides, corner, folder):
+    path = folder / "Flicker8k_Dataset" / photos()[0][0]
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path, "JPEG", quality=95)
+    left, top = corner
+    with Image.open(path) as photo:
+        resized = np.array(photo.resize(sides, Image.Resampling.BICUBIC))
+    expected = torch.from_numpy(resized[top : top + 16, left : left + 16]).permute(2, 0, 1)
+    assert torch.equal(flickr8k(16, root=folder)["train"].images[0], expected)
+
+
 def test_where_it_lies_is_one_setting(tmp_path, monkeypatch):
     monkeypatch.setenv("MMLIB_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"ask its publisher .* with their request form"):
