@@ -55,6 +55,8 @@ class DualEncoder(Towers):
         with torch.no_grad():  # undoes what the step before did too much
             self.log_scale.clamp_(0, math.log(MAX_SCALE))
         z1, z2 = self.project(transformed(self.augment, batch, generator))
+        # losses.clip up to rounding: its gradients differ in the last bits, and the records of all
+        # trainings by it were made with these.
         temperature = 1 / self.scale
         loss = losses.info_nce(z1, z2, temperature=temperature)
         loss = (loss + losses.info_nce(z2, z1, temperature=temperature)) / 2
