@@ -44,8 +44,7 @@ class Defence:
     jpeg: int | None = None  # quality at which images are saved and read again, once
     rounding: int = 1  # pixels become the nearest multiple of it, in levels of 1/255, once
     unspelled: int = 0  # bound, in levels, of noise that is read off the captions and taken off
-    adversarial: int = 0  # bound, in levels, of noise that raises the hacker's own loss, anew
-    adversarial_steps: int = 2  # of PGD towards it, before the views, at every step
+    adversarial: int = 0  # bound, in levels, of noise that raises the hacker's loss, at every step
     clean_share: float = 0.0  # of each batch is drawn from clean pairs that the hacker has
     views: tuple[Transform, ...] = ()  # of the images, anew at every step
 
@@ -57,7 +56,6 @@ class Defence:
         check_range("rounding", self.rounding, 1, 255)
         check_range("unspelled", self.unspelled, 0, 127)
         check_range("adversarial", self.adversarial, 0, 127)
-        check_range("adversarial_steps", self.adversarial_steps, 1)
         check_range("clean_share", self.clean_share, 0, 1, open_high=True)
 
 

@@ -26,6 +26,8 @@ from mmlib.mem.spelling import unspelled
 from mmlib.methods.clip import DualEncoder
 from mmlib.train import EpochSampler, Optim, fit
 
+PGD_STEPS = 2  # of the noise of adversarial training, before the views
+
 
 def evaluate(model: DualEncoder, images: Tensor, captions: Tensor) -> dict[str, float]:
     """:func:`mmlib.evaluate.retrieval.retrieval` of images (N, 3, H, W) and captions (N, C, T)."""
@@ -114,8 +116,7 @@ def train_hacker(
             seen = torch.cat([seen, clean[0][more]])
             texts = torch.cat([texts, clean[1][more, which]])
         if defence.adversarial:
-            bound, steps = defence.adversarial, defence.adversarial_steps
-            seen = attacked(model, seen, texts, epsilon=bound, steps=steps)
+            seen = attacked(model, seen, texts, epsilon=defence.adversarial, steps=PGD_STEPS)
         for view in defence.views:
             seen = view(seen, g)
         if defence.word_drop:
