@@ -16,10 +16,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import glance
 import yaml
 
-from mmlib import claims, evidence, records, tables
+from mmlib import claims, evidence, plots, records, tables
 from mmlib.presets.base import CHAPTERS
 from mmlib.records import RESULTS, ROOT, RUNS, verify
 
@@ -55,6 +57,11 @@ def stage() -> None:
     wanted[Path("book/_speed.md")] = speed()
     wanted[Path("book/_claims.md")] = claims.page(loaded)
     wanted[Path("book/_headlines.md")] = claims.headlines(loaded)
+    drawn, alt = glance.figure(loaded)
+    with TemporaryDirectory() as folder:
+        plots.save(drawn, Path(folder, "glance.png"))
+        wanted[Path("book/glance.png")] = Path(folder, "glance.png").read_bytes()
+    wanted[Path("book/_glance.md")] = glance.page(alt, "glance.png")
     for path in STAGE.rglob("*"):
         inside = path.relative_to(STAGE)
         if path.is_file() and inside.parts[0] != "_build" and inside not in wanted:

@@ -1,0 +1,41 @@
+"""The first page's figure shows what is recorded."""
+
+import json
+import statistics
+import sys
+
+import pytest
+
+from mmlib import records
+from mmlib.records import RESULTS, ROOT
+
+
+@pytest.fixture(scope="module")
+def glance():
+    sys.path.insert(0, str(ROOT / "workflow"))
+    import glance
+
+    return glance
+
+
+def test_every_bar_is_the_mean_of_its_records(glance):
+    figure, alt = glance.figure(records.load(RESULTS))
+    assert len(figure.axes) == len(glance.PANELS)
+    for panel, ax in zip(glance.PANELS, figure.axes, strict=True):
+        titles = [label.get_text() for label in ax.get_yticklabels()]
+        assert titles == [title for title, *_ in panel.bars]
+        for bar, (title, place, metric, _) in zip(ax.patches, panel.bars, strict=True):
+            paths = RESULTS.glob(f"{place}/desk/*/record.json")
+            found = [json.loads(path.read_text())["metrics"] for path in paths]
+            mean = statistics.mean(m[metric]["value"] for m in found if metric in m)
+            assert bar.get_width() == pytest.approx(mean)
+            assert panel.limits[0] <= mean <= panel.limits[1]
+            assert f"{title} {mean:.3g}" in alt
+    for _, place, _, _ in (bar for panel in glance.PANELS for bar in panel.bars):
+        assert f"`{place}`" in glance.page(alt, "a.png")
+
+
+def test_what_is_not_recorded_has_no_bar(glance):
+    figure, alt = glance.figure([])
+    assert not [bar for ax in figure.axes for bar in ax.patches]
+    assert "CoMM 5" not in alt
