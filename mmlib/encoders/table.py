@@ -13,6 +13,7 @@ class TableMLP(nn.Module):
     Two linear layers, with batch normalisation and ReLU between them; Kaiming-normal weights, zero
     biases. Source: label-DP paper's code base (MMCL), table encoder.
 
+    >>> import torch
     >>> encoder = TableMLP(TableSchema(2, (3,)), width=8)
     >>> encoder(torch.tensor([[0.5, -1.0, 2.0], [0.1, 0.0, 0.0]])).shape
     torch.Size([2, 8])
