@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 
 def pick_device() -> torch.device:
@@ -15,6 +17,19 @@ def pick_device() -> torch.device:
     True
     """
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@cache
+def constant(values: tuple, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Numbers, nested as in ``torch.tensor``, as a tensor that is kept and must not be changed.
+
+    Made anew in each step, they would be copied to a GPU each time, and the host would wait.
+
+    >>> constant((1, 2), torch.device("cpu"), torch.long)
+    tensor([1, 2])
+    """
+    with torch.inference_mode(False):  # whose tensors no gradient may meet later
+        return torch.tensor(values, device=device, dtype=dtype)
 
 
 def device_name(device: torch.device) -> str:

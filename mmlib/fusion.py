@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmlib._checks import check_range, check_shape
+from mmlib.device import constant
 from mmlib.encoders.transformer import Transformer
 
 
@@ -127,9 +128,13 @@ class FusionTransformer(nn.Module):
         seen = [any(entries) for entries in zip(*masks, strict=True)]
         sequence = self._sequence(tokens, seen)
         lengths = [0 if not used else t.shape[1] for t, used in zip(tokens, seen, strict=True)]
-        visible = torch.tensor([[True, *mask] for mask in masks])
-        visible = visible.repeat_interleave(torch.tensor([1, *lengths]), dim=1)
-        return list(self.transformer.row_seeing(sequence, 0, visible.to(sequence.device)).unbind(1))
+        spans = [1, *lengths]
+        visible = tuple(
+            tuple(sees for sees, n in zip((True, *mask), spans, strict=True) for _ in range(n))
+            for mask in masks
+        )
+        visible = constant(visible, sequence.device, torch.bool)
+        return list(self.transformer.row_seeing(sequence, 0, visible).unbind(1))
 
     def _sequence(self, tokens: Sequence[Tensor], mask: Sequence[bool]) -> Tensor:
         """The class token and the tokens that are seen: (B, 1 + T, D)."""

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range, check_shape
+from mmlib.device import constant
 
 
 def info_nce(anchors: Tensor, positives: Tensor, *, temperature: float | Tensor) -> Tensor:
@@ -237,7 +238,7 @@ def comm(
     if weights is not None:
         if len(weights) != len(terms):
             raise ValueError(f"weights has {len(weights)} entries for {len(terms)} terms")
-        terms = terms * torch.as_tensor(weights, dtype=terms.dtype, device=terms.device)
+        terms = terms * constant(tuple(weights), terms.device, terms.dtype)
     return terms.sum() if convention_of(convention).reduce == "sum" else terms.mean()
 
 

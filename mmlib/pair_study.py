@@ -91,14 +91,15 @@ class PairStudy:
     ) -> list[dict[str, float]]:
         """Train on free or ``biased`` pairs, and return the history, of 20 rows or a few more.
 
-        ``labels`` (P,), of the training pairs, go to the model's loss after the images. Pairs come
-        in an order that only the seed decides. ``name`` and ``on_step`` are those of
-        :func:`mmlib.train.fit`.
+        ``labels`` (P,), of the training pairs and on the device, go to the model's loss after the
+        images. Pairs come in an order that only the seed decides. ``name`` and ``on_step`` are
+        those of :func:`mmlib.train.fit`.
         """
         cfg, pairs = self.cfg, self.training_pairs[biased]
+        first, second = pairs.first.to(self.device), pairs.second.to(self.device)
 
         def loss(rows: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-            sides = (self.images["train"][side[rows]] for side in (pairs.first, pairs.second))
+            sides = (self.images["train"][side[rows]] for side in (first, second))
             return model.loss((*sides, *(known[rows] for known in labels)), generator)
 
         return fit(
@@ -106,7 +107,11 @@ class PairStudy:
             loss,
             Optim(steps, cfg.learning_rate, cfg.weight_decay, precision=cfg.precision),
             EpochSampler(
-                len(pairs), min(cfg.batch_size, len(pairs)), seed=cfg.seed, drop_last=False
+                len(pairs),
+                min(cfg.batch_size, len(pairs)),
+                seed=cfg.seed,
+                drop_last=False,
+                device=self.device,
             ),
             generator=generator,
             name=f"{name}, {'biased' if biased else 'free'} pairs",

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,6 +30,7 @@ from mmlib.augment.functional import (
     rotate,
 )
 from mmlib.augment.transform import Compose, Transform
+from mmlib.device import constant
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -54,7 +56,7 @@ class Normalize(Transform):
     std: tuple[float, float, float] = IMAGENET_STD
 
     def change_(self, batch: Tensor, generator: torch.Generator | None) -> Tensor:
-        mean, std = batch.new_tensor([self.mean, self.std])[:, :, None, None]
+        mean, std = constant((self.mean, self.std), batch.device, batch.dtype)[:, :, None, None]
         return batch.sub_(mean).div_(std)
 
 
@@ -170,7 +172,7 @@ class ColorJitter(Transform):
             (adjust_saturation_, *_factors(self.saturation), 1.0),
             (adjust_hue, -self.hue, self.hue, 0.0),
         ]
-        for i in torch.randperm(4, generator=generator, device=batch.device).tolist():
+        for i in _order(4, generator):
             change, low, high, unchanged = changes[i]
             if low < high:
                 value = _uniform(low, high, generator, len(batch))
@@ -271,10 +273,26 @@ def _chosen(batch: Tensor, p: float, generator: torch.Generator | None) -> Tenso
     return _uniform(0, 1, generator, len(batch)) < p
 
 
-def _change_(batch: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Overwrite the chosen samples with ``change(samples, their indices)``."""
+def _change_(
+    batch: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor | slice], Tensor]
+) -> Tensor:
+    """``change(samples, their indices)`` of the chosen samples, which it may overwrite."""
+    if batch.device.type != "cpu":  # all of them: which they are, a GPU would have to say first
+        return torch.where(chosen[:, None, None, None], change(batch, slice(None)), batch)
     rows = chosen.nonzero()[:, 0]
     return batch.index_copy_(0, rows, change(batch[rows], rows)) if len(rows) else batch
+
+
+def _order(n: int, generator: torch.Generator) -> list[int]:
+    """A random order of n things, known to the host.
+
+    Drawn on a GPU it would have to be waited for; the host draws by where the GPU's stream is.
+    """
+    if generator.device.type != "cpu":
+        place = generator.get_state().tolist()  # seed and offset, which the host keeps
+        seed = int(np.random.SeedSequence(place).generate_state(1)[0])
+        generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(n, generator=generator).tolist()
 
 
 def _factors(strength: float) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
+from mmlib.device import constant
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class TableSchema:
         """(B, C) -> (B, n_features). Raises ``ValueError`` if a code is out of its range."""
         check_shape("rows", rows, "B C", C=self.n_columns)
         codes = rows[:, self.n_continuous :].long()
-        sizes = torch.tensor(self.cardinalities, device=rows.device)
+        sizes = constant(self.cardinalities, rows.device, torch.long)
         wrong = (codes < 0) | (codes >= sizes)
         if wrong.any():
             row, column = wrong.nonzero()[0].tolist()
