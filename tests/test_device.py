@@ -1,10 +1,14 @@
-"""A record says which processor ran it, on whatever system."""
+"""A record says which processor ran it, on whatever system, and float32 is what it says."""
 
 import platform
 
+import pytest
 import torch
 
 from mmlib import device
+from mmlib.evaluate.probe import logistic_path
+from mmlib.evaluate.retrieval import retrieval
+from mmlib.label_dp.neighbours import nearest
 
 
 def test_a_cpu_is_named_with_its_threads():
@@ -21,3 +25,68 @@ def test_the_processor_is_what_linux_tells_or_else_what_python_knows(tmp_path, m
     assert device._processor(told) == "riscv64"
     told.write_text("model\t\t: 85\nmodel name\t: Xeon: Gold\nmodel name\t: another\n")
     assert device._processor(told) == "Xeon: Gold"
+
+
+@pytest.fixture
+def _as_before():
+    """Torch's own settings again: they are those of the process."""
+    yield
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = True
+    for name in NEW:
+        NEW[name].fp32_precision = "tf32" if name in ("conv", "rnn") else "none"
+
+
+NEW = {
+    "all": torch.backends,
+    "cuda": torch.backends.cuda.matmul,
+    "cpu": torch.backends.mkldnn.matmul,
+    "conv": torch.backends.cudnn.conv,
+    "rnn": torch.backends.cudnn.rnn,
+}
+
+
+def by_old_names():
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.allow_tf32 = True
+
+
+def by_new_names():
+    for name in ("cuda", "conv", "rnn"):
+        NEW[name].fp32_precision = "tf32"
+
+
+def for_all():
+    torch.backends.fp32_precision = "tf32"
+
+
+@pytest.mark.usefixtures("_as_before")
+@pytest.mark.parametrize("asked", [lambda: None, by_old_names, by_new_names, for_all])
+def test_on_a_gpu_float32_is_float32_whatever_was_asked_for_before(asked, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    asked()
+    assert device.pick_device() == torch.device("cuda")
+    assert [NEW[name].fp32_precision for name in ("cuda", "conv", "rnn")] == ["ieee"] * 3
+    # The old names raise where they do not agree with the new ones.
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not torch.backends.cudnn.allow_tf32
+    device.check_products(torch.device("cuda"))
+
+
+@pytest.mark.usefixtures("_as_before")
+@pytest.mark.parametrize("asked", [by_old_names, for_all])
+@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+def test_products_of_fewer_digits_are_refused_by_what_has_to_be_exact(asked, kind):
+    device.check_products(torch.device(kind))
+    asked()
+    with pytest.raises(RuntimeError, match=f"on {kind} are of tf32; allowed: ieee"):
+        device.check_products(torch.device(kind))
+    x, y = torch.eye(4), torch.arange(4)
+    exact = (
+        lambda: nearest(x, x, torch.ones(4, dtype=torch.long), own=y),
+        lambda: retrieval((x, x), captions_per_image=1),
+        lambda: logistic_path(x, y, [1.0]),
+    )
+    for call in exact:
+        with pytest.raises(RuntimeError, match="on cpu are of tf32"):
+            call()

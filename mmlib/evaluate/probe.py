@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range, check_shape
+from mmlib.device import check_products
 from mmlib.evaluate._logistic import Problems
 from mmlib.evaluate.metrics import accuracy, balanced_accuracy, roc_auc
 
@@ -141,7 +142,8 @@ def logistic_path(
             deviation. The weights returned are for ``x`` as given in either case.
         tolerance: largest entry of the gradient of the mean objective, in the solver's coordinates.
 
-    Raises ``ValueError`` on other shapes and ranges; warns if the solver stops early.
+    Raises ``ValueError`` on other shapes and ranges, and as :func:`mmlib.device.check_products`
+    says; warns if the solver stops early.
     Source: CoMM, released code (the un-squared norm).
 
     >>> (c,) = logistic_path(torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1]), [1.0])
@@ -164,6 +166,7 @@ def logistic_path(
         check_range("labels", int(y.max()), 0, classes - 1)
     check_range("classes", classes, 2)
 
+    check_products(x.device)
     # Embeddings often come from inference mode, whose tensors may not leave it.
     with torch.inference_mode(False), torch.no_grad():
         x = x.detach().to(torch.promote_types(x.dtype, torch.float32))

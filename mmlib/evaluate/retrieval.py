@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
+from mmlib.device import check_products
 
 _WAYS = {"i2t": "captions ranked for an image", "t2i": "images ranked for a caption"}
 _MEANINGS = {f"recall_{k}": f"share in % of queries with rank at most {k}" for k in (1, 5, 10)}
@@ -46,7 +47,8 @@ def retrieval(
         captions_per_image: c.
 
     Returns ``recall_1.i2t``, ``recall_5.i2t``, ``recall_10.i2t``, ``median_rank.i2t`` and the same
-    for t2i. Raises ``ValueError`` on other shapes and on nan or infinite values.
+    for t2i. Raises ``ValueError`` on other shapes and on nan or infinite values, and as
+    :func:`mmlib.device.check_products` says where it takes products.
     Source: MEM, released code (there ties are broken by index).
 
     >>> retrieval(torch.eye(4).repeat_interleave(2, dim=1), captions_per_image=2)["recall_1.i2t"]
@@ -56,6 +58,7 @@ def retrieval(
     units = None
     if not isinstance(similarity, Tensor):
         units = _units(*similarity)
+        check_products(units[0].device)
         with torch.autocast(units[0].device.type, enabled=False):
             similarity = units[0].float() @ units[1].float().T
     n, total = check_shape("similarity", similarity, "N C").values()
@@ -116,8 +119,7 @@ def _rank(similarity: Tensor, own: Tensor, units: _Units | None = None) -> _Rank
     With ``units``, whose product it is in float32, ranks are those of the product in float64,
     rounded to float32, so that pairs that are equal but for rounding stay tied. The error of a
     float32 product is bounded: only items so near to a query's best own one that the bound leaves
-    their order open are computed anew. Needs full float32 products, which is what torch does
-    unless told otherwise.
+    their order open are computed anew.
     """
     slack = 0.0
     if units is not None:  # D rounded products and sums, of numbers that were rounded before

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_shape
+from mmlib.device import check_products
 
 _BLOCK = 2**17  # numbers at once where distances are computed anew: they stay in the cache
 
@@ -17,8 +18,7 @@ def nearest(queries: Tensor, pool: Tensor, k: Tensor, own: Tensor) -> Tensor:
 
     Exact: one matrix product gives all distances up to its rounding error, which is bounded, and
     where the bound leaves open who is among the k, the candidates' distances are computed anew
-    from differences in float64. Equal ones go by index. Needs full float32 products, which is what
-    torch does unless told otherwise.
+    from differences in float64. Equal ones go by index.
 
     Args:
         queries: (Q, D).
@@ -27,7 +27,7 @@ def nearest(queries: Tensor, pool: Tensor, k: Tensor, own: Tensor) -> Tensor:
         own: integers (Q,), the member that is no neighbour of the query (itself), -1 for none.
 
     Returns booleans (Q, P) with ``k`` true ones a row. Raises ``ValueError`` for features that are
-    not finite or whose squares are not.
+    not finite or whose squares are not, and as :func:`mmlib.device.check_products` says.
 
     >>> line = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
     >>> nearest(line[1:2], line, torch.tensor([2]), own=torch.tensor([1]))
@@ -42,6 +42,7 @@ def nearest(queries: Tensor, pool: Tensor, k: Tensor, own: Tensor) -> Tensor:
     reach = (own_length + longest).square()
     if not reach.to(dtype).isfinite().all():
         raise ValueError("features have values that are not finite, or too large to square")
+    check_products(q.device)
     with torch.autocast(q.device.type, enabled=False):
         # Squared distances but for the query's own norm, which does not change who is nearest.
         distance = torch.addmm(lengths.square().to(dtype), q, p.T, alpha=-2)
