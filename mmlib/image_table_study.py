@@ -15,6 +15,7 @@ from mmlib.augment.image import ColorJitter, Compose, Resize, ResizedCrop, Rotat
 from mmlib.data import cars, digits, dvm, products
 from mmlib.data.image_table import ImageTable, Part
 from mmlib.data.table import TableSchema
+from mmlib.device import to_device
 from mmlib.encoders.image import ResNetTrunk, SmallConvNet
 from mmlib.evaluate import fine_tune
 from mmlib.evaluate.metrics import accuracy
@@ -76,7 +77,7 @@ class ImageTableStudy:
         if rows.shape[1] > schema.n_columns:
             schema = TableSchema(schema.n_continuous, (*schema.cardinalities, self.classes))
         model = mmcl.mmcl(trunk, schema, rows, views=self.views, size=self.cfg.image_size)
-        return model.to(self.device)
+        return to_device(model, self.device)
 
     def pretrain(
         self,

@@ -202,6 +202,16 @@ def test_images_with_a_table(table, objective, monkeypatch):
     assert waited(fitted) == (ASKS & {"TableSchema.one_hot"} if objective == "pairs" else set())
 
 
+def test_studies_have_filters_with_their_channels_last(pairs, table):
+    cfg = resolve("unlearnable_audit", {"preset": "smoke", "data": "scenes"})
+    with apart():
+        captions = load_pairs(cfg, THERE, longest_trigger=3)
+        models = pairs.untrained("comm"), table.untrained(), new_model(cfg, captions, 0)
+        filters = [p for model in models for p in model.parameters() if p.ndim == 4]
+    assert len(filters) > 3
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in filters)
+
+
 def test_captions_are_protected_and_learned_from():
     cfg = resolve("unlearnable_audit", {"preset": "smoke", "data": "scenes"})
     with apart():

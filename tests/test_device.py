@@ -27,6 +27,15 @@ def test_the_processor_is_what_linux_tells_or_else_what_python_knows(tmp_path, m
     assert device._processor(told) == "Xeon: Gold"
 
 
+def test_filters_have_their_channels_last_on_a_gpu_alone():
+    def ordered(kind):
+        model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5), torch.nn.Linear(4, 2))
+        weight = device.to_device(model, torch.device(kind))[0].weight
+        return weight.device.type, weight.is_contiguous(memory_format=torch.channels_last)
+
+    assert [ordered(kind) for kind in ("cpu", "meta")] == [("cpu", False), ("meta", True)]
+
+
 @pytest.fixture
 def _as_before():
     """Torch's own settings again: they are those of the process."""

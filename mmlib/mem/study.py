@@ -15,6 +15,7 @@ from mmlib.augment.transform import as_it_is
 from mmlib.data import captioned, emoji, people, photo_sets, scenes
 from mmlib.data.pieces import BytePairTokenizer
 from mmlib.data.text import SPECIAL, Tokenizer, WordTokenizer, first_end, words_of
+from mmlib.device import to_device
 from mmlib.encoders.image import GlobalPool, PatchTransformer, ResNetTrunk, SmallConvNet
 from mmlib.encoders.text import TextTransformer
 from mmlib.mem.settings import Protection
@@ -227,7 +228,7 @@ def new_model(
     model = DualEncoder(
         [GlobalPool(body), text], [project, nn.Identity()], augment=inputs, prepare=inputs
     )
-    return model.to(pairs.train[0].device)
+    return to_device(model, pairs.train[0].device)
 
 
 def budget(cfg: ProtectedSettings) -> Protection:
