@@ -76,6 +76,8 @@ class _Operations(TorchDispatchMode):
         tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         there = any(isinstance(x, There) for x in tensors)
         host = any(not isinstance(x, There) and x.ndim for x in tensors)  # numbers go anywhere
+        if any(x.device == THERE and not isinstance(x, There) for x in tensors):
+            raise RuntimeError(f"{func}: a list of the host as an index, which has no values here")
         on_device = there
         if kwargs.get("device") is not None:
             on_device = torch.device(kwargs["device"]) == THERE
@@ -172,7 +174,7 @@ def pairs():
         return PairStudy(resolve("comm", {"preset": "smoke", "blur": True}), THERE)
 
 
-@pytest.mark.parametrize("method", image_pairs.TITLES)
+@pytest.mark.parametrize("method", sorted({*image_pairs.TITLES} - {"full_only", "masked_only"}))
 def test_pairs_of_images(pairs, method):
     def fitted(steps):
         n = len(pairs.training_pairs[False])
@@ -267,6 +269,7 @@ def test_any_modalities(method, second):
         lambda x: torch.rand(3, generator=torch.Generator(), device=x.device),
         lambda x: torch.rand(3, generator=seeded()),
         lambda x: torch.arange(3)[x.long()],
+        lambda x: x[[0, 2]],
     ],
 )
 def test_what_would_fail_on_a_gpu_fails(mistake):
