@@ -101,7 +101,7 @@ PRESETS = {
         "head_hidden": 512, "head_features": 256, "temperature": 0.1,
         "crop_low": 0.08, "blur": True, "steps": 15_700, "synergy_steps": 15_700,
         "batch_size": 64,
-        "learning_rate": 3e-4, "weight_decay": 1e-4, "precision": "float32",
+        "learning_rate": 3e-4, "weight_decay": 1e-4, "precision": "bfloat16",
         "points": 20, "probe_crops": True, "probe_penalty": "unsquared",
     },
 }  # fmt: skip
