@@ -65,6 +65,25 @@ def test_weights_are_products_of_the_units_counts():
     assert seen == {(4, 0, 0, 0), (1, 1, 1, 1), (0, 0, 0, 4)}
 
 
+def test_numbers_that_no_sample_has_are_no_units():
+    """Images of a larger set: only those that occur are drawn."""
+    value = torch.tensor([1.0, 2.0, 4.0, 8.0])
+
+    def found(unit):
+        return bootstrap(
+            lambda rows: value[rows].mean().item(), 4, repeats=100, generator=seeded(), units=[unit]
+        )
+
+    assert found(torch.tensor([3, 50, 7, 900])) == found(torch.tensor([0, 2, 1, 3]))
+
+
+def test_a_resample_without_samples_counts_nothing():
+    """One pair of two images: it is there only if both are drawn."""
+    pair = torch.tensor([0]), torch.tensor([1])
+    found = bootstrap(lambda rows: 7.0, 1, repeats=20, generator=seeded(), units=pair)
+    assert (found.low, found.high, found.deviation) == (7.0, 7.0, 0.0)
+
+
 def test_resamples_without_a_score_are_left_out_and_errors():
     x = torch.tensor([0.0, 1.0])
 

@@ -208,6 +208,24 @@ def test_stratified_split_holds_the_share_of_every_class():
     assert not torch.equal(held, other)
 
 
+def test_a_class_that_only_the_test_set_has_is_never_right():
+    x, y = torch.eye(3).repeat(20, 1), torch.arange(3).repeat(20)
+    seen = y < 2
+    result = linear_probe(x[seen], y[seen], x, y, validation=(x[seen], y[seen]))
+    assert result.classifier.logits(x).shape == (60, 3)
+    assert result.balanced_accuracy == pytest.approx(100 * 2 / 3)
+
+
+@pytest.mark.parametrize("constant", [0.1, -0.1, 1e4])
+def test_a_feature_that_is_the_same_for_all_but_for_rounding_adds_nothing(constant):
+    x, y = embeddings(n=300)
+    last_digits = 1e-7 * torch.randn(300, 1, generator=torch.Generator().manual_seed(0))
+    more = torch.cat([x, constant * (1 + last_digits)], dim=1)
+    (without,), (beside,) = (logistic_path(z, y, [1.0], standardize=True) for z in (x, more))
+    more[:, -1] *= 1 + 1e-5  # to a new sample, too
+    torch.testing.assert_close(beside.logits(more), without.logits(x), atol=1e-2, rtol=0)
+
+
 def test_wrong_arguments_are_named():
     x, y = embeddings(n=60)
     with pytest.raises(ValueError, match="penalty is 'l1'; allowed: 'l2', 'unsquared'"):

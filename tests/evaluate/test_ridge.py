@@ -80,6 +80,13 @@ def test_a_validation_set_of_test_samples_is_fitted():
     assert errors["leak"] < 0.3 < 0.95 < errors["clean"]
 
 
+def test_of_equal_strengths_the_weakest_is_chosen():
+    nothing, y = torch.zeros(20, 3), made(20)[1]
+    found = ridge_probe(nothing, y, nothing, y, validation=(nothing, y), strengths=[1e2, 1e-2, 1.0])
+    assert len(set(found.validation.values())) == 1
+    assert found.alpha == 1e-2
+
+
 def test_wrong_arguments_are_named():
     x, y = made(20)
     with pytest.raises(ValueError, match=r"alpha is 0.0; allowed: \(0, inf\)"):
