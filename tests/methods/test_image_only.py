@@ -64,6 +64,16 @@ def test_simclr_is_nt_xent_of_the_projected_views(generator):
     torch.testing.assert_close(model.loss([images], generator)["loss"], expected)
 
 
+def test_byols_prediction_of_a_view_is_of_the_slow_copys_other_one(generator):
+    crops = ResizedCrop(8, scale=(0.2, 0.6))
+    model, images = make("byol", crops, momentum=1.0), photos(6, generator)  # it stays
+    x1, x2 = (crops(images, again) for again in [torch.Generator().manual_seed(1)] for _ in "12")
+    z1, z2 = (model.predictor(model.projection(model.encoders[0](x))) for x in (x1, x2))
+    expected = byol(z1, model.slow(x2)) + byol(z2, model.slow(x1))
+    found = model.loss([images], torch.Generator().manual_seed(1))["loss"]
+    torch.testing.assert_close(found, expected)
+
+
 def test_byols_slow_copy_follows_by_its_momentum_and_is_not_trained(generator):
     model = make("byol", momentum=0.9)
     before = [p.clone() for p in model.slow.parameters()]

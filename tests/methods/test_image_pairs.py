@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 import torch
 
-from mmlib.augment.image import Flip, GaussianBlur, Normalize, ResizedCrop
+from mmlib.augment.image import ColorJitter, Flip, GaussianBlur, Normalize, ResizedCrop
 from mmlib.methods.image_pairs import TITLES, WEIGHTS, build
 from mmlib.presets.base import resolve
 from mmlib.presets.trifeature import Fusion, Method
@@ -59,6 +59,11 @@ def test_views_are_the_settings():
     assert ResizedCrop in first
     assert ResizedCrop not in second
     assert Flip in second
+    light = [ResizedCrop(16, scale=(0.5, 1.0)), Normalize()]
+    for method in ("cross_self", "cross_self_fused"):  # what is aligned across the images
+        model = build(method, settings())
+        assert [part.transforms for part in model.align] == [light, light]
+        assert ColorJitter in kinds(model.augment[0])
     for method, weights in WEIGHTS.items():
         assert build(method, settings()).weights == weights
 
@@ -75,6 +80,7 @@ def test_fusions_and_views_of_the_ablations():
     width = settings().width
     assert sizes["marked"] == sizes["transformer"] + 2 * width
     assert sizes["linear"] == 2 * width * width + width
+    assert sizes["mlp"] == 4 * width * (2 * width + 1) + width * (4 * width + 1)
     assert sizes["two_layers"] > sizes["transformer"] > sizes["mlp"] > sizes["linear"]
 
     model = build("comm", settings(), views=("none", "crop"))

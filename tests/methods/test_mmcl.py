@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmlib.augment.image import GaussianBlur, Resize, ToFloat
+from mmlib.augment.image import GaussianBlur, Resize, ResizedCrop, Rotation, ToFloat
 from mmlib.augment.table import Corrupt
 from mmlib.data.table import TableSchema
 from mmlib.encoders.image import ResNetTrunk, SmallConvNet
@@ -134,3 +134,5 @@ def test_views_of_the_printed_recipe(generator):
     corners = printed_views(24, scale=(1.0, 1.0))(white, generator)[:, 0, 0, 0]
     assert 0.3 < (corners < 0.05).float().mean() < 1  # turns bring black into the corner
     assert (dvm_views(24, scale=(1.0, 1.0))(white, generator)[:, 0, 0, 0] > 0.1).all()
+    assert Rotation(degrees=45) in printed_views(24).transforms
+    assert ResizedCrop(24, scale=(0.2, 1.0)) in printed_views(24).transforms

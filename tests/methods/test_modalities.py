@@ -125,16 +125,18 @@ def test_views_are_those_of_the_kind():
     image = kinds(views(KINDS["image"], 0.4))
     assert {ResizedCrop, ColorJitter, Flip} <= set(image)
     assert Rotation not in image
-    upright = kinds(views(Modality("digit", "image", 16, upright=True), 0.4))
-    assert Rotation in upright
-    assert Flip not in upright
+    upright = views(Modality("digit", "image", 16, upright=True), 0.4)
+    assert Rotation(degrees=15) in upright.transforms
+    assert Flip not in kinds(upright)
     assert views(KINDS["image"], 0.4).transforms[0].scale == (0.4, 1.0)
     for kind in ("vector", "sequence"):
         assert kinds(views(KINDS[kind], 1)) == [Drop, Noise]
-    assert isinstance(views(KINDS["text"], 1), MaskTokens)
+    assert views(KINDS["text"], 1) == MaskTokens(0.15)
     table = views(KINDS["table"], 1)
     assert isinstance(table, Corrupt)
+    assert table.rate == 0.3
     assert torch.equal(table.marginals, ROWS)
+    assert light(KINDS["image"]).transforms[0] == ResizedCrop(16, scale=(0.5, 1.0))
 
 
 @pytest.mark.parametrize("kind", ["table", "vector", "sequence", "text"])
@@ -153,6 +155,12 @@ def test_alignment_across_modalities_is_light_unless_asked(method):
         transform = getattr(build(method, modalities, settings(align=align)), field)[0]
         seen = torch.stack([transform(x[0], seeded(k)) for k in range(8)])
         assert bool((seen != x[0]).any()) == changes
+
+
+def test_supcon_has_the_released_temperature_whatever_the_others_have():
+    pair = [KINDS["vector"], KINDS["sequence"]]
+    found = {m: build(m, pair, settings(temperature=0.5)).temperature for m in ("supcon", "comm")}
+    assert found == {"supcon": 0.07, "comm": 0.5}
 
 
 def test_another_name_is_an_error():
