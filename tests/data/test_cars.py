@@ -126,6 +126,8 @@ def test_rows_are_possible_cars(world):
     usual = column(table, "bodytype") == models.body[labels]
     assert 0.93 < usual.double().mean() < 0.98
     assert (models.dimensions[:, 0] < models.dimensions[:, 3]).all()
+    for name, codes in cars.CATEGORICAL.items():  # each name of a gearbox, a fuel, ... occurs
+        assert column(table, name).unique().tolist() == list(range(len(codes)))
 
 
 def test_cars_of_a_model_differ_less_than_models(world):
@@ -250,6 +252,12 @@ def test_paint_glass_and_background_have_their_colours():
     assert image[:, -1, 0].tolist() == [128, 76, 26]
 
 
+@pytest.mark.parametrize(("yaw", "red"), [(0, False), (180, True)])
+def test_lamps_are_pale_in_front_and_red_behind(yaw, red):
+    image = picture(colour=list(COLOURS).index("white"), yaw=yaw, size=120).float()
+    assert (image[0] - image[1:].amax(0) > 60).any() == red
+
+
 def test_a_post_hides_what_is_behind_it():
     post = {"hidden": torch.tensor([[0.25, 0.5, 1.0]]), "post": torch.tensor([[0.0, 1.0, 0.0]])}
     image, free = picture(**post), picture()
@@ -287,23 +295,28 @@ def test_split_is_40_10_50_in_every_class_and_a_function_of_the_seed():
     data = cars.load(8, rows=600, classes=12)
     parts = (data.train, data.validation, data.test)
     assert [len(part) for part in parts] == pytest.approx([240, 60, 300], abs=8)
-    for part in parts:
-        assert (part.labels.bincount(minlength=12) > 0).all()
+    counts = cars.class_counts(600, 12)
+    for part, share in zip(parts, (0.4, 0.1, 0.5), strict=True):
+        assert ((part.labels.bincount(minlength=12) - share * counts).abs() <= 1).all()
     again, other = cars.load(8, rows=600, classes=12), cars.load(8, rows=600, classes=12, seed=1)
     assert torch.equal(data.train.images, again.train.images)
     assert torch.equal(data.test.table, again.test.table)
     assert not torch.equal(data.train.images[:50], other.train.images[:50])
 
 
-def test_a_row_is_drawn_in_the_style_of_its_own_model(monkeypatch):
+def test_a_row_is_drawn_in_its_colour_and_body_and_in_the_style_of_its_model(monkeypatch):
     drawn = {}
 
     def note(dimensions, body, colour, style, scene, size):
-        drawn.update(dimensions=dimensions, style=style)
+        drawn.update(dimensions=dimensions, style=style, kinds=torch.stack([colour, body], dim=1))
         return render(dimensions, body, colour, style, scene, size)
 
     monkeypatch.setattr(cars, "render", note)
-    cars.load(8, rows=300, classes=4)
+    data = cars.load(8, rows=300, classes=4)
+    rows = torch.cat([data.train.table, data.validation.table, data.test.table])
+    told = rows[:, [data.columns.index(name) for name in ("color", "bodytype")]]
+    seen, known = (k.long().unique(dim=0, return_counts=True) for k in (drawn["kinds"], told))
+    assert all(map(torch.equal, seen, known))
     models = cars.catalogue(4, torch.Generator().manual_seed(0))
     by_lengths = torch.cdist(drawn["dimensions"], models.dimensions).argmin(dim=1)
     by_style = torch.cdist(drawn["style"], models.style).argmin(dim=1)
