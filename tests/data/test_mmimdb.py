@@ -1,6 +1,7 @@
 """Small sets in the publisher's exact layout, good and bad."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 from mmlib import sets
 from mmlib.data import mmimdb
 from mmlib.data.mmimdb import GENRES
+from mmlib.encoders.text import WordTokenizer
 
 FILMS = {"train": ["0000005", "0000008", "0000010"], "dev": ["0000012"], "test": ["0000091", "7"]}
 PARTS = {"train": "train", "validation": "dev", "test": "test"}
@@ -84,6 +86,13 @@ def test_films_are_a_set_of_poster_and_plot(folder, monkeypatch):
     assert torch.equal(data.validation.inputs[0], own["validation"].posters)
     assert torch.equal(data.validation.labels, own["validation"].genres)
     assert data.train.inputs[1].shape == (3, 8)
+    told = {
+        k: replace(part, plots=tuple(f"{k} {p}" for p in part.plots)) for k, part in own.items()
+    }
+    data = sets.of_films(told, words=30, length=9)
+    tokenizer = WordTokenizer.fit(told["train"].plots)  # a word of another part alone is unknown
+    for name in PARTS:
+        assert torch.equal(getattr(data, name).inputs[1], tokenizer.encode(told[name].plots, 9))
 
 
 def rewritten(film, change):

@@ -19,6 +19,23 @@ def test_everybody_has_a_name_and_every_caption_says_it(made):
             assert all(len(caption.split()) <= people.LONGEST for caption in five)
 
 
+def test_a_person_is_three_shapes_the_same_in_every_photo(monkeypatch):
+    drawn, render = [], scenes.render
+
+    def note(looks, *others, **named):
+        drawn.append(looks)
+        return render(looks, *others, **named)
+
+    monkeypatch.setattr(scenes, "render", note)
+    people.make(30, 4, 16, generator=torch.Generator().manual_seed(0))
+    (looks,) = drawn
+    assert (looks.count == 3).all()
+    for seen in (looks.shape, looks.color, looks.large, looks.cell):
+        photos = seen.unflatten(0, (30, 4))
+        assert (photos == photos[:, :1]).all()
+    assert (looks.background.view(30, 4) != looks.background.view(30, 4)[:, :1]).any()
+
+
 def test_photos_of_one_are_nearer_than_photos_of_two(made):
     """Photos differ in ground and light, so each is seen as its edges."""
     x = made.images.float()

@@ -157,8 +157,8 @@ def test_test_combinations_and_validation_images_are_new(parts, values):
     assert of["learn"] == of["train"] == of["validation"]
     assert not of["test"] & of["train"]
     assert (len(of["train"]), len(of["test"])) == (48, 16)
-    for k in (1, 2):  # with each shape each value once
-        assert len({(c[0], c[k]) for c in of["test"]}) == 16
+    for a, b in combinations(range(3), 2):  # each value of one with each of another, once
+        assert len({(c[a], c[b]) for c in of["test"]}) == 16
     assert not set(shown["validation"].tolist()) & set(
         torch.cat([shown["learn"], shown["train"]]).tolist()
     )
