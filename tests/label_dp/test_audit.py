@@ -89,6 +89,15 @@ def test_right_mechanisms_exceed_their_claim_no_more_often_than_stated(mechanism
     assert sum(x > 0 for x in found) > 0.9 * audits  # and it is no empty bound
 
 
+def test_both_ends_of_all_intervals_share_the_error():
+    def counted(x, n, g):  # x of n draws give 1
+        return (torch.arange(n) < x).long()
+
+    found = bound(counted, (900, 100), 2, draws=1000, confidence=0.95)
+    low, high = clopper_pearson(torch.tensor([900, 100]), 1000, 0.05 / (2 * 4))
+    assert found == pytest.approx((low[0] / high[1]).log().item())
+
+
 def test_choosing_among_many_events_is_paid_for():
     def nothing(label, n, g):  # releases noise alone, so any positive bound is wrong
         return torch.randint(500, (n,), generator=g)
