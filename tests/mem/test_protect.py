@@ -276,6 +276,10 @@ def test_one_noise_for_a_pair_for_an_image_or_for_a_group(run):
     for pixel in noise.flatten(1).T[torch.randperm(768, generator=g)[:200]]:
         assert len(set(pixel.tolist()) - {99}) <= 1  # one for all
     assert (noise.where(room, 0) != 0).any()
+    settings = replace(SMALL, text="none", image="uniform", unit="group", groups=1)
+    group, images, _ = run(settings)
+    noise = (group.images.int() - images.int())[1][(images[0] == 0) & room[1]]
+    assert noise.min() < 0 < noise.max()  # the black of one image clips no noise of another
 
 
 def test_pairs_are_images_published_once_for_each_caption(make_model, make_pairs):
