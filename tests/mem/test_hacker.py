@@ -154,6 +154,28 @@ def test_without_defence_pairs_arrive_as_published(seen):
     assert len(which) == 12  # every caption of every image has its turn
 
 
+@pytest.mark.parametrize(
+    ("defence", "change"),
+    [
+        (Defence(drop_first=2), lambda ids: drop_first(ids.flatten(0, 1), 2)),
+        (Defence(min_share=0.3), lambda ids: without_rare_words(ids, 0.3).flatten(0, 1)),
+    ],
+)
+def test_the_hacker_trains_on_captions_without_what_the_defence_takes_off(seen, defence, change):
+    batches, _, ids = seen(defence)
+    assert not torch.equal(change(ids), ids.flatten(0, 1))
+    met = {row for _, texts in batches for row in rows_of(texts, change(ids))}
+    assert len(met) > 6
+
+
+def test_words_are_dropped_anew_at_every_step(seen):
+    batches, _, ids = seen(Defence(word_drop=0.5))
+    texts = torch.cat([texts for _, texts in batches])
+    kept, all_words = ((x >= len(SPECIAL)).sum(-1).double().mean() for x in (texts, ids))
+    assert 0.35 < kept / all_words < 0.65
+    assert len(texts.unique(dim=0)) > 2 * 12  # of twelve captions
+
+
 def test_captions_are_swapped_within_a_photo_and_nowhere_else(seen, make_pairs):
     images, ids = make_pairs(3, captions=4)
     pairs = as_pairs(images, ids)

@@ -1,4 +1,5 @@
 import copy
+import sys
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from mmlib.mem.protect import protect
 from mmlib.mem.published import Protected, check_victim
 from mmlib.mem.settings import Protection, rows
 from mmlib.mem.trigger import prepend
+from mmlib.train import Optim
 
 SMALL = Protection(
     rounds=2,
@@ -77,6 +79,20 @@ def test_the_constant_word_is_the_most_frequent_and_no_special_token(run, make_p
         (word,) = made.triggers.unique().tolist()
         assert word >= len(SPECIAL)
         assert counts[word] == counts[len(SPECIAL) :].max()
+
+
+def test_the_surrogate_is_trained_as_the_settings_say(run, monkeypatch):
+    module, seen = sys.modules["mmlib.mem.protect"], []
+    fit = module.fit
+
+    def noted(model, loss, optim, sampler, **more):
+        seen.append((optim, sampler.batch_size))
+        return fit(model, loss, optim, sampler, **more)
+
+    monkeypatch.setattr(module, "fit", noted)
+    run(replace(SMALL, learning_rate=3e-3, weight_decay=0.7, precision="bfloat16"))
+    asked = Optim(steps=6, learning_rate=3e-3, weight_decay=0.7, precision="bfloat16")
+    assert seen == [(asked, 4)]
 
 
 def test_bound_is_exact_after_many_steps(run):
