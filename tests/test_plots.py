@@ -100,6 +100,26 @@ def test_bars_show_the_mean_and_say_it(frame):
     assert len({bar.get_hatch() for bar in figure.axes[0].patches}) == 2
 
 
+def test_bars_stand_over_the_names_of_their_groups():
+    rows = [("raw", 1.0, "a"), ("comm", 2.0, "a"), ("cross", 3.0, "a"), ("cross", 4.0, "b")]
+    frame = pd.DataFrame(rows, columns=["group", "value", "by"])
+    figure, alt = plots.bars(frame, "group", "value", "by", ylabel="%")
+    (ax,) = figure.axes
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["raw", "comm", "cross"]
+    first, second = ([bar.get_height() for bar in bars] for bars in ax.containers)
+    assert first == [1.0, 2.0, 3.0]
+    assert second[2] == 4.0
+    assert "a: raw 1, comm 2, cross 3" in alt
+    plt.close(figure)
+
+
+def test_the_text_of_a_curve_tells_its_ends():
+    frame = pd.DataFrame({"step": [0, 1, 2], "value": [5.0, 9.0, 4.0], "by": "a"})
+    figure, alt = plots.curves(frame, "step", "value", "by", xlabel="step", ylabel="loss")
+    assert "a goes from 5 to 4" in alt
+    plt.close(figure)
+
+
 def test_a_category_of_bars_keeps_its_colour_where_one_before_it_is_missing(frame):
     names = pd.CategoricalDtype(["zero", "two", "one"])
     frame = frame[frame["method"] == "one"].astype({"method": names})

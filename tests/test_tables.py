@@ -175,6 +175,11 @@ def test_scorecard_has_every_item_once():
     assert "reproduced**" not in text
 
 
+def test_directions_are_told_in_words():
+    assert tables.words("median_rank.i2t.clean") == "median rank, image to text, clean"
+    assert tables.words("recall_10.t2i.mem") == "recall 10, text to image, MEM"
+
+
 def test_methods_are_called_the_same_everywhere():
     for method, title in image_pairs.TITLES.items():
         assert tables.words(method) == title

@@ -122,6 +122,7 @@ def test_models_are_drawn_from_seed_and_offset(cfg, pairs):
     assert one != fingerprint(study.new_model(cfg, pairs, 2))
     other = cfg.model_copy(update={"seed": 4})
     assert one != fingerprint(study.new_model(other, pairs, 1))
+    assert one != fingerprint(study.new_model(other, pairs, 0))  # nor is it another run's victim
 
 
 @pytest.mark.parametrize(
@@ -187,6 +188,7 @@ def test_every_protection_that_is_compared_has_a_title_of_its_own():
 
 
 def test_the_budget_and_the_hackers_are_the_settings(cfg):
+    cfg = cfg.model_copy(update={"surrogate_learning_rate": 5 * cfg.learning_rate})
     made = study.budget(cfg)
     assert (made.rounds, made.candidates, made.epsilon) == (cfg.rounds, cfg.candidates, cfg.epsilon)
     assert made.learning_rate == cfg.surrogate_learning_rate
