@@ -113,6 +113,12 @@ def test_byols_slow_copy_keeps_99_percent_of_itself_a_step(study):
         torch.testing.assert_close(slow, 0.99 * old + 0.01 * fast)
 
 
+def test_a_probe_learns_nothing_from_the_records_that_it_is_tested_on(study):
+    x_test = F.one_hot(study.test.labels, 10).float()
+    nothing = torch.zeros(len(study.private), 10)  # of private records, to learn from or to choose
+    assert study.probe(nothing, study.private.labels, x_test)[0] < 20
+
+
 def test_heads_are_scored_after_every_epoch_and_learn(study):
     points = []
     x = F.one_hot(study.private.labels, 10).float()
@@ -120,6 +126,10 @@ def test_heads_are_scored_after_every_epoch_and_learn(study):
     study.head(x, study.private.labels, x_test, "x", lambda *point: points.append(point))
     assert [epoch for epoch, _ in points] == [1, 2]
     assert points[-1][1] > 50  # one in ten by chance
+    moved = []  # test images of another scale are seen as such: training's mean is taken off
+    ramp = 5 * torch.arange(10.0)
+    study.head(x, study.private.labels, x_test + ramp, "x", lambda *point: moved.append(point))
+    assert moved[-1][1] < 20
 
 
 def test_views_of_digits_have_turns_and_of_photos_the_released_recipe(study):

@@ -17,6 +17,40 @@ def test_each_preset_gives_every_field(chapter):
         assert resolve(chapter, {"preset": name}).preset == name
 
 
+@pytest.mark.parametrize(
+    ("chapter", "printed"),
+    [
+        (  # of the released code for Trifeature: 100 epochs of 157 steps
+            "comm",
+            {
+                "trunk": "alexnet", "image_size": 224, "width": 512, "heads": 8,
+                "head_hidden": 512, "head_features": 256, "temperature": 0.1, "crop_low": 0.08,
+                "learning_rate": 3e-4, "weight_decay": 1e-4, "batch_size": 64, "steps": 100 * 157,
+                "convention": "released", "precision": "float32",
+            },
+        ),
+        (  # of MEM's code: 20 rounds of 200 surrogate steps, words in the first 5
+            "unlearnable",
+            {
+                "trunk": "resnet50", "unit": "pair", "epsilon": 8, "trigger_length": 3,
+                "rounds": 20, "trigger_rounds": 5, "surrogate_steps": 200, "noise_steps": 8,
+                "candidates": 16, "batch_size": 128, "surrogate_learning_rate": 1e-4,
+                "weight_decay": 0.2, "text_width": 512, "features": 1024,
+            },
+        ),
+        ("label_dp", {"epsilon": 5.0, "n_classes": 286, "n_records": 70_565}),
+        (
+            "image_table",
+            {"epsilon": 5.0, "trunk": "resnet50", "batch_size": 512, "learning_rate": 3e-3,
+             "weight_decay": 1.5e-6, "views": "dvm"},
+        ),
+    ],
+)  # fmt: skip
+def test_the_paper_preset_is_what_the_paper_or_its_code_has(chapter, printed):
+    settings = resolve(chapter, {"preset": "paper"})
+    assert {name: getattr(settings, name) for name in printed} == printed
+
+
 @every_chapter
 def test_every_field_says_what_it_is(chapter):
     settings, _ = chapter_settings(chapter)
