@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from mmlib.augment.image import Rotation
+from mmlib.data import dvm
 from mmlib.evaluate import fine_tune
-from mmlib.image_table_study import ImageTableStudy, _views
+from mmlib.image_table_study import ImageTableStudy, _load, _views
 from mmlib.presets.base import resolve
 
 
@@ -137,6 +138,15 @@ def test_views_of_digits_have_turns_and_of_photos_the_released_recipe(study):
     photos, gentle = _views(with_settings(study, views="dvm").cfg)
     assert not any(isinstance(t, Rotation) for t in photos.transforms)
     assert photos != gentle
+
+
+@pytest.mark.parametrize("parts", ["released", "text"])
+def test_dvm_car_is_split_as_asked(parts, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(dvm, "load", lambda size, **options: asked.update(options, size=size))
+    cfg = resolve("image_table", {"preset": "smoke", "data": "dvm", "dvm_parts": parts})
+    _load(cfg, torch.device("cpu"))
+    assert (asked["size"], asked["parts"]) == (cfg.image_size, parts)
 
 
 def test_cars_have_as_many_models_and_rows_as_are_asked_for():

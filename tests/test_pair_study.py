@@ -1,5 +1,7 @@
 """The study that the Trifeature chapters share."""
 
+import copy
+
 import pytest
 import torch
 from sklearn.decomposition import PCA
@@ -68,6 +70,17 @@ def test_training_gives_whole_pairs_with_their_labels_in_the_seeds_order(first):
         assert torch.equal(x1, first.images["train"][pairs.first[rows]])
         assert torch.equal(x2, first.images["train"][pairs.second[rows]])
         assert torch.equal(rows, again[2])
+
+
+def test_an_epoch_has_every_pair_also_those_of_an_incomplete_batch(first):
+    """As released: of 10,000 pairs the last batch of 64 has 16."""
+    model, n = Recorder(), len(first.training_pairs[False])
+    whole, rest = divmod(n, 24)
+    assert rest
+    odd = copy.copy(first)
+    odd.cfg = first.cfg.model_copy(update={"batch_size": 24})
+    odd.train(model, whole + 1, biased=False, generator=torch.Generator().manual_seed(0), name="x")
+    assert [len(x) for x, _ in model.seen] == [24] * whole + [rest]
 
 
 def test_embeddings_are_the_models_own(first):
