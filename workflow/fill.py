@@ -64,6 +64,8 @@ def main() -> None:
     options.add_argument("rows", nargs="*", metavar="chapter/experiment")
     options.add_argument("--minutes", type=float, default=float("inf"), help="until time is up")
     given = options.parse_args()
+    # Else a batch system that ends this script leaves the run in progress behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     end = time.monotonic() + 60 * given.minutes
     grid = yaml.safe_load((ROOT / "workflow" / "grid.yml").read_text())
     try:
@@ -79,9 +81,9 @@ def main() -> None:
             print(f"time is up in {place}; missing: {len(places) - done}")
             break
         if status == 0 and given.preset in ("desk", "paper"):
-            status = call(["mmlib.records", "keep", str(run)], 60)
-        print(f"{place}: {'failed' if status else 'done'}", flush=True)
-        failed |= bool(status)
+            status = call(["mmlib.records", "keep", str(run)], 600)
+        print(f"{place}: {'done' if status == 0 else 'failed'}", flush=True)
+        failed |= status != 0
     sys.exit(failed)
 
 

@@ -65,3 +65,14 @@ def test_one_that_fails_does_not_stop_the_others(checkout):
     assert done.returncode == 1
     assert "alpha/overview/quick/seed-0: failed" in done.stdout
     assert checkout.record("beta")["seed"] == 0
+
+
+def test_ended_by_a_signal_it_takes_the_run_in_progress_with_it(checkout):
+    checkout.chapter(1, "alpha", "near", "time.sleep(600)")
+    checkout.grid({"chapter": "alpha"})
+    process = subprocess.Popen([sys.executable, "workflow/fill.py", "quick"], cwd=checkout.root)
+    kernel = checkout.wait_for(lambda: list(checkout.root.glob("build/runs/**/kernel")))[0]
+    pid = int(checkout.wait_for(kernel.read_text))
+    process.terminate()
+    assert process.wait(60) == 1
+    checkout.wait_for(lambda: checkout.has_ended(pid), 15)
