@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,17 @@ class Parts:
         return torch.load(path, weights_only=False) if path.exists() else None
 
     def write(self, name: str, part: dict[str, Any]) -> None:
-        """Keep a part, whole or not at all."""
+        """Keep a part, whole or not at all; warn of one that the disk does not take."""
         path = self._path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_suffix(f".{os.getpid()}")
-        torch.save(part, scratch)
-        os.replace(scratch, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with scratch.open("wb") as file:  # given a path, torch says nothing of a full disk
+                torch.save(part, file)
+            os.replace(scratch, path)
+        except OSError as error:  # the run needs no part; published images may be gigabytes
+            scratch.unlink(missing_ok=True)
+            warnings.warn(f"a part of the run is not kept: {error}", stacklevel=2)
 
     def clear(self) -> None:
         """Forget all parts, those of other places, too."""

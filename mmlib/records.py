@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -215,11 +216,11 @@ class Run:
     def _unfinished(self) -> Parts:
         """Where the parts of all attempts at this run lie.
 
-        The workflow's attempts have folders whose names differ behind the first dot.
+        The workflow's attempts have folders of one name but for their process: seed-0.17.running.
         """
         (notebook,) = (ROOT / "notebooks").glob(f"[0-9][0-9]_{self.chapter}.ipynb")
         return Parts(
-            self.folder.with_name(self.folder.name.partition(".")[0] + ".parts"),
+            self.folder.with_name(re.sub(r"\.\d+\.running$", "", self.folder.name) + ".parts"),
             [notebook, *sorted((ROOT / "mmlib").glob("**/*.py"))],
             self.settings.model_dump(mode="json", exclude={"folder"}),
             _versions(),
@@ -270,9 +271,9 @@ def show_source(obj: Any) -> None:
 def load(*roots: Path) -> list[dict[str, Any]]:
     """All finished records below ``roots`` (default: ``build/runs`` and ``results``).
 
-    Each is the content of its ``record.json`` with its ``path`` and whether it is ``kept``, that
-    is lies in ``results``. Folders without one, and scratch
-    folders of runs in progress, are passed over.
+    Each is the content of its ``record.json`` with its ``path`` and whether it is ``kept``, that is
+    lies in ``results``. Folders without one, and scratch folders of runs in progress, are passed
+    over.
     """
     return [
         {**json.loads(path.read_text()), "path": path.parent, "kept": RESULTS in path.parents}

@@ -1,5 +1,6 @@
 """A record is whole or it is not there."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -305,6 +306,31 @@ def test_parts_are_of_the_same_settings_data_code_and_name_only(attempt, tmp_pat
         with monkeypatch.context() as changed_code:
             changed_code.setattr(records, "ROOT", copy)
             assert not taken_up(attempt()), changed
+
+
+def test_runs_whose_folders_differ_behind_a_dot_have_parts_of_their_own(attempt, tmp_path):
+    for rate in ("0.1", "0.2"):
+        run = attempt(folder=str(tmp_path / f"lr-{rate}"))
+        run.once("a", worker(run, []), 1)
+    run.finish()
+    assert [path.name for path in tmp_path.glob("*.parts")] == ["lr-0.1.parts"]
+
+
+def test_a_part_that_has_no_room_on_the_disk_ends_no_run(attempt, tmp_path, monkeypatch):
+    def half(part, file):
+        file.write(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", half)
+    run = attempt()
+    with pytest.warns(UserWarning, match="a part of the run is not kept: .*No space left"):
+        _, told = run.once("a", worker(run, []), 1)
+    assert told == {"bias": 1}
+    assert not [path for path in tmp_path.glob("*.parts/**/*") if path.is_file()]
+    calls, again = [], attempt()
+    with pytest.warns(UserWarning, match="not kept"):
+        again.once("a", worker(again, calls), 1)
+    assert calls == [1]
 
 
 def test_a_run_by_hand_keeps_no_parts(monkeypatch, tmp_path):

@@ -68,7 +68,7 @@ def test_what_was_cut_short_ends_as_if_it_had_not_been(tmp_path):
     nbformat.write(notebook, tmp_path / "in.ipynb")
 
     def execute(path, attempt):
-        parameters = {"preset": "smoke", "folder": str(tmp_path / f"run.{attempt}")}
+        parameters = {"preset": "smoke", "folder": str(tmp_path / f"run.{attempt}.running")}
         out = tmp_path / "out.ipynb"
         papermill.execute_notebook(path, out, parameters, progress_bar=False, cwd=tmp_path)
         return out.read_text()
@@ -78,7 +78,7 @@ def test_what_was_cut_short_ends_as_if_it_had_not_been(tmp_path):
     parts = len(list(tmp_path.glob("run.parts/*/*")))
     taken_up = execute(path_of("comm_ablation"), 2).count("taken up from an earlier attempt")
     assert taken_up == parts > 10
-    record = json.loads((tmp_path / "run.2" / "record.json").read_text())
+    record = json.loads((tmp_path / "run.2.running" / "record.json").read_text())
     before = json.loads((tmp_path / "metrics.json").read_text())
     assert {name: metric["value"] for name, metric in record["metrics"].items()} == before
 
