@@ -276,7 +276,10 @@ def _chosen(batch: Tensor, p: float, generator: torch.Generator | None) -> Tenso
 def _change_(
     batch: Tensor, chosen: Tensor, change: Callable[[Tensor, Tensor | slice], Tensor]
 ) -> Tensor:
-    """``change(samples, their indices)`` of the chosen samples, which it may overwrite."""
+    """The batch, which may be overwritten, with ``change(samples, their indices)`` of those chosen.
+
+    ``change`` leaves what it is given as it is.
+    """
     if batch.device.type != "cpu":  # all of them: which they are, a GPU would have to say first
         return torch.where(chosen[:, None, None, None], change(batch, slice(None)), batch)
     rows = chosen.nonzero()[:, 0]
