@@ -119,6 +119,15 @@ class PairStudy:
             on_step=on_step,
         )
 
+    def classes(self, of_synergy: bool) -> Tensor:
+        """Class numbers (P,) of the free training pairs, on the device: what SupCon is told.
+
+        The label of S, or else those of R, U1 and U2 in one number.
+        """
+        labels, textures = self.training_pairs[False].labels, len(self.world.textures)
+        of_each = (labels["R"] * textures + labels["U1"]) * textures + labels["U2"]
+        return (labels["S"] if of_synergy else of_each).to(self.device)
+
     @torch.no_grad()
     def embed(
         self,

@@ -40,6 +40,14 @@ def test_biased_pairs_follow_the_map_and_free_ones_do_not_know_it(first):
         assert 0 < pairs.labels["S"].double().mean() < 1
 
 
+def test_a_supervised_method_is_told_the_labels_that_are_probed(first):
+    labels = first.training_pairs[False].labels
+    assert torch.equal(first.classes(of_synergy=True), labels["S"])
+    others = list(zip(*(labels[task].tolist() for task in ("R", "U1", "U2")), strict=True))
+    numbers = first.classes(of_synergy=False).tolist()
+    assert len({*zip(numbers, others, strict=True)}) == len({*numbers}) == len({*others}) > 3
+
+
 def test_no_image_and_no_combination_of_the_test_is_trained_on(first):
     trained, probed = (
         {tuple(row) for row in first.labels[split].tolist()} for split in ("train", "test")

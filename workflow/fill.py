@@ -4,8 +4,8 @@
 
 Rows (chapter/experiment) come in the order given, without any in the grid's order; first each row's
 first missing seed, then its second, and so on. A run that has finished is kept in ``results`` at
-once, where only those of size ``desk`` and ``paper`` belong. When time is up the run in progress is
-ended, and the same command goes on from the last part that it finished.
+once, where only those of size ``desk`` and ``paper`` belong, and of committed code. When time is up
+the run in progress is ended, and the same command goes on from the last part that it finished.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+KEPT = ("desk", "paper")
 SNAKEMAKE = ("snakemake", "--snakefile", "workflow/Snakefile", "--profile")
 
 
@@ -58,6 +59,12 @@ def call(arguments: Sequence[str], seconds: float) -> int | None:
             process.wait()
 
 
+def is_committed() -> bool:
+    from mmlib.records import git_state  # which takes torch along
+
+    return git_state()["clean"]
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("preset", choices=("smoke", "quick", "desk", "paper"))
@@ -72,6 +79,8 @@ def main() -> None:
         places = missing(grid, given.preset, given.rows, ROOT / "results")
     except ValueError as error:
         options.error(str(error))
+    if given.preset in KEPT and not is_committed():
+        options.error("runs of code that is not committed are not kept; commit it first")
     failed = False
     for done, place in enumerate(places):
         run = Path("build/runs", place)
@@ -80,7 +89,7 @@ def main() -> None:
         if status is None:
             print(f"time is up in {place}; missing: {len(places) - done}")
             break
-        if status == 0 and given.preset in ("desk", "paper"):
+        if status == 0 and given.preset in KEPT:
             status = call(["mmlib.records", "keep", str(run)], 600)
         print(f"{place}: {'done' if status == 0 else 'failed'}", flush=True)
         failed |= status != 0

@@ -143,6 +143,37 @@ def group_posterior(groups: Tensor, released: Tensor, law: Tensor, prior: Tensor
     return (told @ by_label.log() + prior.to(told.device).double().log()).softmax(dim=1)
 
 
+def linked_posterior(
+    images: Tensor, rows: Tensor, released: Tensor, noise: float, misread: float, shares: Tensor
+) -> Tensor:
+    """Chances (G, K) of the class of each group of images, where rows that stay tell groups, too.
+
+    Double RR swaps a record's image and randomises its label, each with lambda ``noise``. Its row,
+    released as it is, tells which records have one class, but not which. So labels name the groups
+    of rows, each by the class that is likeliest, and these names, as if they were released, name
+    the groups of images.
+
+    Args:
+        images, rows: integers (N,) from 0 to G - 1, the class of the image that is shown and the
+            class that is read off the row, both under numbers that mean nothing by themselves.
+        released: integers (N,) from 0 to K - 1, the labels.
+        noise: lambda of both coins, above 0 and up to 1.
+        misread: share of rows that are read as of a class drawn at random, from 0 to 1.
+        shares: (K,), positive, of the classes among the records. They sum to 1.
+
+    Raises ``ValueError`` for shapes or values that do not fit.
+
+    >>> images, rows = torch.tensor([0, 1, 1, 0]), torch.tensor([1, 0, 0, 1])
+    >>> released, half = torch.tensor([0, 1, 1, 0]), torch.tensor([0.5, 0.5])
+    >>> linked_posterior(images, rows, released, 0.5, 0.0, half).argmax(1)
+    tensor([0, 1])
+    """
+    by_row = shown_law(noise, misread, shares)  # of a label, in a group of rows
+    names = group_posterior(rows, released, by_row, shares).argmax(1)
+    by_image = shown_law(misread, noise, shares)  # of a row's name, in a group of images
+    return group_posterior(images, names[rows], by_image, shares)
+
+
 def class_shares(released: Tensor, noise: float, n_classes: int) -> Tensor:
     """Estimated shares (K,) of the true classes, from labels that went through one response.
 

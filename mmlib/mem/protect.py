@@ -81,7 +81,7 @@ def protect(
         visit_after_round(step)
 
     trained, used = [], []
-    if settings.text == "optimised" or settings.image == "pgd":
+    if settings.trains:
         optim = Optim(
             steps=settings.rounds * settings.surrogate_steps,
             learning_rate=settings.learning_rate,

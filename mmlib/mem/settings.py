@@ -53,6 +53,11 @@ class Protection:
     weight_decay: float = 0.2
     precision: str = "float32"
 
+    @property
+    def trains(self) -> bool:
+        """Whether it needs a surrogate that is trained."""
+        return self.text == "optimised" or self.image == "pgd"
+
     def __post_init__(self) -> None:
         check_choice("text", self.text, ("none", "constant", "random", "optimised"))
         check_choice("image", self.image, ("none", "uniform", "pgd", "spelled"))

@@ -15,6 +15,7 @@ from mmlib.label_dp.learning import (
     forward_loss,
     group_posterior,
     law_likelihood,
+    linked_posterior,
     shown_law,
 )
 from mmlib.label_dp.mechanisms import double_rr, randomized_response
@@ -249,6 +250,29 @@ def test_a_groups_posterior_is_bayes_rule_label_by_label():
     arguments = (x.tolist() for x in (groups, released, law, prior))
     torch.testing.assert_close(ours, torch.tensor(slow_group_posterior(*arguments)).double())
     torch.testing.assert_close(ours[2], prior)
+
+
+def test_rows_that_stay_name_the_groups_of_images():
+    """Of many records, by formulas of their own: each kind of coin counts where it was thrown."""
+    shares = torch.tensor([0.6, 0.3, 0.1]).double()
+    truth = shares.multinomial(30_000, replacement=True, generator=generator())
+    noise, misread, mixed = 0.9, 0.5, torch.tensor([2, 0, 1])
+    shown = randomized_response(truth, noise, 3, generator=generator(1))
+    read = randomized_response(truth, misread, 3, generator=generator(2))
+    labels = randomized_response(truth, noise, 3, generator=generator(3))
+    few = slice(0, 60)  # of images; the rows of all are named rightly
+    first = torch.cat([mixed[shown[few]], torch.full((len(truth) - 60,), 3)])  # 3: of no group
+    found = linked_posterior(first, mixed[read], labels, noise, misread, shares)[:3]
+
+    # P(row r, class y | image x), where an image and a row are own or drawn uniformly.
+    own = (1 - noise) * torch.eye(3) + noise / 3
+    right = (1 - misread) * torch.eye(3) + misread / 3
+    law = (shares[:, None, None] * own[:, :, None] * right[:, None, :]).sum(0)
+    law = (law / law.sum(1, keepdim=True)).log()
+    for group, name in enumerate(mixed.argsort().tolist()):
+        seen = read[few][shown[few] == name].bincount(minlength=3).double()
+        expected = (law @ seen + shares.log()).softmax(0)
+        torch.testing.assert_close(found[group], expected, atol=1e-6, rtol=1e-6)
 
 
 def test_a_group_of_one_is_a_record():

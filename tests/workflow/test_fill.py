@@ -1,6 +1,7 @@
 """What is missing runs in its order, and stops when time is up."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 import time
@@ -65,6 +66,20 @@ def test_one_that_fails_does_not_stop_the_others(checkout):
     assert done.returncode == 1
     assert "alpha/overview/quick/seed-0: failed" in done.stdout
     assert checkout.record("beta")["seed"] == 0
+
+
+def test_what_could_not_be_kept_does_not_run(checkout):
+    checkout.write("mmlib/records.py", "git_state = lambda: {'clean': False}")
+    checkout.chapter(1, "alpha", "alone")
+    checkout.grid({"chapter": "alpha", "preset": "desk"})
+    done = subprocess.run(
+        [sys.executable, "workflow/fill.py", "desk"],
+        cwd=checkout.root, text=True, capture_output=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(checkout.root)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "runs of code that is not committed are not kept" in done.stderr
+    assert not (checkout.root / "build").exists()
 
 
 def test_ended_by_a_signal_it_takes_the_run_in_progress_with_it(checkout):
