@@ -33,7 +33,13 @@ class Parts:
         return torch.load(path, weights_only=False) if path.exists() else None
 
     def write(self, name: str, part: dict[str, Any]) -> None:
-        """Keep a part, whole or not at all; warn of one that the disk does not take."""
+        """Keep a part, whole or not at all; warn of one that the disk does not take.
+
+        Other places' parts go first: nothing may ever ask for them again.
+        """
+        for other in self.folder.glob("*"):
+            if other != self._place:
+                shutil.rmtree(other, ignore_errors=True)
         path = self._path(name)
         scratch = path.with_suffix(f".{os.getpid()}")
         try:

@@ -278,25 +278,30 @@ def test_a_part_that_is_cut_short_is_made_again(attempt):
 
 
 def test_parts_are_of_the_same_settings_data_code_and_name_only(attempt, tmp_path, monkeypatch):
-    first, calls = attempt(), []
-    first.once("a", worker(first, calls), 1)
+    calls = []
 
     def taken_up(run, part="a"):
+        with monkeypatch.context() as unchanged:  # there is a part of an attempt as it should be
+            unchanged.setattr(records, "ROOT", root)
+            unchanged.setattr(records, "device_name", device_name)
+            first = attempt()
+            first.once("a", worker(first, calls), 1)
         made = len(calls)
         run.once(part, worker(run, calls), 1)
         return len(calls) == made
 
+    root, device_name = records.ROOT, records.device_name
     assert taken_up(attempt())
     assert not taken_up(attempt(), "b")
-    assert not taken_up(attempt(epsilon=4.0))
     other_data = attempt()
     other_data.data("more", torch.arange(5))
     assert not taken_up(other_data)
     with pytest.raises(ValueError, match="part 'a' of the run is there already"):
         taken_up(other_data)
-    monkeypatch.setattr(records, "device_name", lambda device: "another")
-    assert not taken_up(attempt())
-    monkeypatch.undo()
+    assert not taken_up(attempt(epsilon=4.0))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(records, "device_name", lambda device: "another")
+        assert not taken_up(attempt())
     for changed in ("notebooks/04_label_dp.ipynb", "mmlib/label_dp/release.py"):
         copy = tmp_path / changed.partition(".")[0]
         for folder in ("notebooks", "mmlib"):
@@ -306,6 +311,15 @@ def test_parts_are_of_the_same_settings_data_code_and_name_only(attempt, tmp_pat
         with monkeypatch.context() as changed_code:
             changed_code.setattr(records, "ROOT", copy)
             assert not taken_up(attempt()), changed
+
+
+def test_parts_of_other_code_make_room(attempt, tmp_path):
+    for epsilon in (4.0, 5.0):
+        run = attempt(epsilon=epsilon)
+        for bias in (1, 2):
+            run.once(f"part {bias}", worker(run, []), bias)
+    assert len(list(tmp_path.glob("*.parts/*"))) == 1
+    assert len(list(tmp_path.glob("*.parts/*/*"))) == 2
 
 
 def test_runs_whose_folders_differ_behind_a_dot_have_parts_of_their_own(attempt, tmp_path):
