@@ -14,6 +14,7 @@ The rule (:func:`verdict`), applied to the largest preset of which there are eno
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -156,11 +157,22 @@ def shown_of(item: Item, preset: str, loaded: list[dict]) -> list[dict[str, floa
 
 
 def sides(claim: str) -> tuple[str, str]:
-    """The two metrics of ``a > b``, ``b < a``, ``a >= b`` or ``b <= a``, the larger first."""
-    left, sign, right = claim.split()
-    if sign not in _SIGNS:
-        raise ValueError(f"claim is {claim!r}; allowed: 'a > b', 'a < b', 'a >= b', 'a <= b'")
+    """The two metrics of ``a > b``, ``b < a``, ``a >= b`` or ``b <= a``, the larger first.
+
+    A margin, as in ``a > b + 0.1``, belongs to neither.
+    """
+    left, sign, right, _ = _read(claim)
     return (left, right) if sign[0] == ">" else (right, left)
+
+
+def _read(claim: str) -> tuple[str, str, str, float]:
+    """Left side, sign, right side and what is added to that."""
+    found = re.fullmatch(r"(\S+) ([<>]=?) (\S+?)(?: \+ ([\d.]+))?", claim)
+    if found is None:
+        allowed = "'a > b', 'a < b', 'a >= b', 'a <= b', each with or without ' + 0.1'"
+        raise ValueError(f"claim is {claim!r}; allowed: {allowed}")
+    left, sign, right, margin = found.groups()
+    return left, sign, right, float(margin or 0.0)
 
 
 def claim_holds(claim: str, runs: list[dict[str, float]], level: float = 0.95) -> bool | None:
@@ -168,9 +180,10 @@ def claim_holds(claim: str, runs: list[dict[str, float]], level: float = 0.95) -
 
     With several runs the interval of the mean paired difference, 95 % or ``level``, must exclude
     zero; with one the difference must have the sign. ``a >= b`` (or ``b <= a``), a bound, must hold
-    in every run.
+    in every run. In ``a > b + 0.1`` the difference is one to b + 0.1.
     """
     large, small = sides(claim)
+    runs = _with_margin(claim, runs)
     if any(large not in run or small not in run for run in runs):
         return None
     if "=" in claim:
@@ -191,6 +204,8 @@ def outcome(
     ('holds', 'not run here')
     """
     large, small = sides(claim)
+    left, sign, right, _ = _read(claim)
+    claim, runs = f"{left} {sign} {right}", _with_margin(claim, runs)
     numbers = {side: value for side in (large, small) if (value := number(side)) is not None}
     runs = [run | numbers for run in runs]
     held = claim_holds(claim, runs, level)
@@ -200,6 +215,12 @@ def outcome(
         return "holds"
     opposite = exact or "=" in claim or claim_holds(f"{small} > {large}", runs, level)
     return "does not hold" if opposite else "not shown"
+
+
+def _with_margin(claim: str, runs: list[dict[str, float]]) -> list[dict[str, float]]:
+    """The runs, with a claim's margin added to its right side."""
+    _, _, right, margin = _read(claim)
+    return [run | {right: run[right] + margin} if right in run else run for run in runs]
 
 
 def number(side: str) -> float | None:

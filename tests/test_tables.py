@@ -122,6 +122,27 @@ def test_claims_read_both_signs_and_miss_missing_metrics():
         claim_holds("a = b", [run])
 
 
+def test_a_margin_is_asked_of_the_difference():
+    runs = [{"a": a, "b": 1.0} for a in (2.0, 2.1, 1.9)]  # the interval is ± 0.25
+    for claim, found in (
+        ("a > b + 0.7", "holds"),
+        ("a > b + 0.9", "not shown"),
+        ("a > b + 1.3", "does not hold"),
+        ("a < b + 1.3", "holds"),
+        ("a < b + 0.7", "does not hold"),
+        ("a >= b + 0.9", "holds"),
+        ("a >= b + 1", "does not hold"),
+        ("a > c + 1", "not run here"),
+    ):
+        assert tables.outcome(claim, runs) == found, claim
+        held = tables.claim_holds(claim, runs)
+        assert held == (None if "c" in claim else found == "holds"), claim
+    assert tables.sides("a < b + 1.3") == ("b", "a")
+    for wrong in ("a > b - 1", "a > b + c", "a > b +1"):
+        with pytest.raises(ValueError, match="claim is"):
+            tables.sides(wrong)
+
+
 def test_equal_means_do_not_hold():
     assert not claim_holds("a > b", [{"a": 1.0, "b": 1.0}])
 
