@@ -123,9 +123,9 @@ def page(alt: str, file: str) -> str:
 Recorded runs at desk, mean and 95 % interval over seeds. Cross, Cross+Self and FactorCL are CoMM's
 rivals. Label-DP's images are points drawn in code, as many as the paper's and so far apart that a
 linear model of true labels reaches about the paper's number without noise. An oracle is told which
-of them are of one class, and has only to name the classes. MEM-3 is noise and three words, optimised
-together; noise is made for random words as well. A best defence is the single one that takes most
-of the protection away. Records:
+of them are of one class, and has only to name the classes. MEM-3 is noise and three words,
+optimised together; noise is made for random words as well. A best defence is the single one that
+takes most of the protection away. Records:
 {", ".join(f"`{place}`" for place in places)}.
 ```
 """
