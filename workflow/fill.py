@@ -22,6 +22,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # the library of this checkout
 KEPT = ("desk", "paper")
 SNAKEMAKE = ("snakemake", "--snakefile", "workflow/Snakefile", "--profile")
 

@@ -86,7 +86,7 @@ PRESETS = {
         "learning_rate": 3e-3, "weight_decay": 1e-4, "precision": "float32",
         "points": 6, "probe_crops": False, "probe_penalty": "l2",
     },
-    # Every number is the released code's.
+    # Every number is the released code's; bfloat16 is ours, for a GPU's matrix units.
     "paper": {
         "methods": (
             "cross", "cross_self", "factorcl", "full_only", "masked_only", "comm", "supcon",

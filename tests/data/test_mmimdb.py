@@ -11,7 +11,7 @@ from PIL import Image
 from mmlib import sets
 from mmlib.data import mmimdb
 from mmlib.data.mmimdb import GENRES
-from mmlib.encoders.text import WordTokenizer
+from mmlib.data.text import WordTokenizer
 
 FILMS = {"train": ["0000005", "0000008", "0000010"], "dev": ["0000012"], "test": ["0000091", "7"]}
 PARTS = {"train": "train", "validation": "dev", "test": "test"}

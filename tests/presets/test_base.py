@@ -26,7 +26,7 @@ def test_each_preset_gives_every_field(chapter):
                 "trunk": "alexnet", "image_size": 224, "width": 512, "heads": 8,
                 "head_hidden": 512, "head_features": 256, "temperature": 0.1, "crop_low": 0.08,
                 "learning_rate": 3e-4, "weight_decay": 1e-4, "batch_size": 64, "steps": 100 * 157,
-                "convention": "released", "precision": "float32",
+                "convention": "released",
             },
         ),
         (  # of MEM's code: 20 rounds of 200 surrogate steps, words in the first 5
