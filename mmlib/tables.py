@@ -203,17 +203,15 @@ def outcome(
     >>> outcome("a > 2", [{"a": 3.0}, {"a": 3.1}]), outcome("a > b", [{"a": 3.0}])
     ('holds', 'not run here')
     """
-    large, small = sides(claim)
-    left, sign, right, _ = _read(claim)
-    claim, runs = f"{left} {sign} {right}", _with_margin(claim, runs)
-    numbers = {side: value for side in (large, small) if (value := number(side)) is not None}
+    numbers = {side: value for side in sides(claim) if (value := number(side)) is not None}
     runs = [run | numbers for run in runs]
     held = claim_holds(claim, runs, level)
     if held is None:
         return "not run here"
     if held:
         return "holds"
-    opposite = exact or "=" in claim or claim_holds(f"{small} > {large}", runs, level)
+    turned = claim.translate(str.maketrans("<>", "><"))
+    opposite = exact or "=" in claim or claim_holds(turned, runs, level)
     return "does not hold" if opposite else "not shown"
 
 
@@ -340,8 +338,9 @@ def _outcomes(item: Item, loaded: list[dict]) -> list[str]:
     _, runs, enough = deciding(item.chapter, item.experiment, loaded, exact=exact)
     told = []
     for claim in item.claims if enough else ():
-        left, sign, right = claim.split()
+        left, sign, right, margin = _read(claim)
         ordering = f"“{words(left)}” {_SIGNS[sign]} “{words(right)}”"
+        ordering += f" and {margin:g}" if margin else ""
         told.append(f"{ordering}: {outcome(claim, runs, exact=exact)}")
     return told
 

@@ -18,6 +18,13 @@ def fill():
     return module
 
 
+def run(checkout, *arguments):
+    command = [sys.executable, "workflow/fill.py", *arguments]
+    return subprocess.run(
+        command, cwd=checkout.root, text=True, capture_output=True, check=False
+    )  # fmt: skip
+
+
 def row(chapter, experiment, seeds, preset="desk"):
     return {"chapter": chapter, "experiment": experiment, "preset": preset, "seeds": seeds}
 
@@ -42,10 +49,8 @@ def test_time_ends_the_run_in_progress_and_starts_no_other(checkout):
     checkout.chapter(2, "beta", "alone")
     checkout.grid({"chapter": "alpha"}, {"chapter": "beta"})
     began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "workflow/fill.py", "quick", "--minutes", "0.2"],
-        cwd=checkout.root, text=True, capture_output=True, check=True,
-    )  # fmt: skip
+    done = run(checkout, "quick", "--minutes", "0.2")
+    assert done.returncode == 0
     assert 12 <= time.monotonic() - began < 60
     assert "time is up in alpha/overview/quick/seed-0; missing: 2" in done.stdout
     assert not checkout.run_folder("alpha").exists()
@@ -58,10 +63,7 @@ def test_one_that_fails_does_not_stop_the_others(checkout):
     checkout.chapter(1, "alpha", "alone", "raise RuntimeError('no such data')")
     checkout.chapter(2, "beta", "near")
     checkout.grid({"chapter": "alpha"}, {"chapter": "beta"})
-    done = subprocess.run(
-        [sys.executable, "workflow/fill.py", "quick"],
-        cwd=checkout.root, text=True, capture_output=True, check=False,
-    )  # fmt: skip
+    done = run(checkout, "quick")
     assert done.returncode == 1
     assert "alpha/overview/quick/seed-0: failed" in done.stdout
     assert checkout.record("beta")["seed"] == 0
@@ -71,10 +73,7 @@ def test_what_could_not_be_kept_does_not_run(checkout):
     checkout.write("mmlib/records.py", "git_state = lambda: {'clean': False}")
     checkout.chapter(1, "alpha", "alone")
     checkout.grid({"chapter": "alpha", "preset": "desk"})
-    done = subprocess.run(
-        [sys.executable, "workflow/fill.py", "desk"],
-        cwd=checkout.root, text=True, capture_output=True, check=False,
-    )  # fmt: skip
+    done = run(checkout, "desk")
     assert done.returncode == 2
     assert "runs of code that is not committed are not kept" in done.stderr
     assert not (checkout.root / "build").exists()
