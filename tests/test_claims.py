@@ -68,8 +68,9 @@ def test_a_second_look_widens_the_interval_that_decides_and_the_one_that_is_told
 
 
 AGAIN = {  # rows with seeds that were added, or chosen, after a look at others
-    "comm/overview", "comm_ablation/matching", "unlearnable_audit/optimised-photos",
-    "unlearnable_audit/optimised-scenes", "unlearnable_sweeps/length-again",
+    "comm/overview", "comm_ablation/matching", "image_table/overview", "label_dp_audit/overview",
+    "unlearnable_audit/optimised-photos", "unlearnable_audit/optimised-scenes",
+    "unlearnable_sweeps/length-again", "unlearnable_sweeps/shuffle-again",
 }  # fmt: skip
 
 
