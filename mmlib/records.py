@@ -250,24 +250,6 @@ def start(chapter: str, parameters: Mapping[str, Any]) -> Run:
     return Run(chapter, settings)
 
 
-def show_source(obj: Any) -> None:
-    """Show a function's or class's own source, without its docstring, in a notebook."""
-    import ast
-    import inspect
-    import textwrap
-
-    from IPython.display import Markdown, display
-
-    source = textwrap.dedent(inspect.getsource(obj))
-    lines = source.splitlines()
-    for node in reversed(list(ast.walk(ast.parse(source)))):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
-            del lines[node.body[0].lineno - 1 : node.body[0].end_lineno]
-    name = f"{obj.__module__}.{obj.__qualname__}"
-    code = "\n".join(lines).replace("\n\n\n", "\n\n").strip()
-    display(Markdown(f"`{name}`\n```python\n{code}\n```"))
-
-
 def load(*roots: Path) -> list[dict[str, Any]]:
     """All finished records below ``roots`` (default: ``build/runs`` and ``results``).
 

@@ -1,0 +1,22 @@
+"""What only a notebook's page needs."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from typing import Any
+
+from IPython.display import Markdown, display
+
+
+def show_source(obj: Any) -> None:
+    """Show a function's or class's own source, without its docstring, in a notebook."""
+    source = textwrap.dedent(inspect.getsource(obj))
+    lines = source.splitlines()
+    for node in reversed(list(ast.walk(ast.parse(source)))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+            del lines[node.body[0].lineno - 1 : node.body[0].end_lineno]
+    name = f"{obj.__module__}.{obj.__qualname__}"
+    code = "\n".join(lines).replace("\n\n\n", "\n\n").strip()
+    display(Markdown(f"`{name}`\n```python\n{code}\n```"))

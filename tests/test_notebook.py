@@ -1,0 +1,48 @@
+"""A page shows a function as the library has it, without what its docstring says."""
+
+from pathlib import Path
+
+import pytest
+
+from mmlib import notebook
+from mmlib.presets import base
+
+
+class Documented:
+    """Not to be shown."""
+
+    def twice(self, x):
+        """Nor this.
+
+        Returns: a number.
+        """
+        # A comment stays.
+        return 2 * x
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    pages = []
+    monkeypatch.setattr(notebook, "display", lambda page: pages.append(page.data))
+    return pages
+
+
+def test_the_source_of_a_class_is_shown_without_its_docstrings(shown):
+    notebook.show_source(Documented)
+    assert shown == [
+        f"`{__name__}.Documented`\n```python\n"
+        "class Documented:\n\n    def twice(self, x):\n"
+        "        # A comment stays.\n        return 2 * x\n```"
+    ]
+
+
+def test_a_method_is_shown_at_the_margin_and_as_it_is_in_its_file(shown):
+    notebook.show_source(Documented.twice)
+    (page,) = shown
+    assert page.splitlines()[0] == f"`{__name__}.Documented.twice`"
+    assert page.splitlines()[2] == "def twice(self, x):"
+    notebook.show_source(base.resolve)
+    code = shown[1].split("```python\n")[1].removesuffix("\n```").splitlines()
+    own = Path(base.__file__).read_text().splitlines()
+    assert len(code) > 5
+    assert set(code) <= set(own)
