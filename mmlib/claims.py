@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import yaml
@@ -35,6 +35,7 @@ class Claim:
     holds: tuple[str, ...] = ()
     exact: bool = False
     looks: int = 1
+    below: dict[str, float] = field(default_factory=dict)
     found: str = ""
     stated: float | None = None
     printed: tuple[float, ...] = ()
@@ -47,7 +48,7 @@ class Claim:
         """The metrics that decide it or stand in what was found."""
         sides = [side for ordering in self.holds for side in tables.sides(ordering)]
         holes = [name for *names, _ in _HOLE.findall(self.found) for name in names if name]
-        return {side for side in sides if tables.number(side) is None} | set(holes)
+        return {side for side in sides if tables.number(side) is None} | {*holes, *self.below}
 
     @property
     def level(self) -> float:
@@ -88,8 +89,11 @@ def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
         return "not run here", "–", f"`make desk {asked}`"
     count = evidence.counted(runs)
     place = f"`{claim.chapter}/{claim.experiment}/{preset}`, {count}"
+    means = {name: evidence.estimate([run[name] for run in runs]).mean for name in claim.below}
     if not enough:
         verdict = f"not decided by {count}"
+    elif any(means[name] >= most for name, most in claim.below.items()):
+        verdict = "not decided here"
     else:
         how = {"exact": claim.exact, "level": claim.level}
         ways = {tables.outcome(ordering, runs, **how) for ordering in claim.holds}

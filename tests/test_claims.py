@@ -43,6 +43,9 @@ def runs(pairs, preset="desk", chapter="comm"):
         ([(3, 1)], {"exact": True, "holds": ("a > 3.5",)}, "does not hold"),
         ([(3, 1)], {"exact": True, "holds": ("b <= 1",)}, "holds"),
         ([(3, 1)], {"exact": True, "holds": ("a > b", "b > a")}, "does not hold"),  # all of them
+        ([(3, 1), (3.1, 1), (2.9, 1)], {"below": {"b": 1.1}}, "holds"),
+        ([(3, 1), (3.1, 1), (2.9, 1)], {"below": {"b": 1.1, "a": 2.9}}, "not decided here"),
+        ([(3, 1), (3.1, 1)], {"below": {"a": 1}}, "not decided by 2 runs"),
         ([], {}, "not run here"),
         ([(3, 1)], {"exact": True, "found": "{c:.1f}"}, "not run here"),  # an older record
     ],
