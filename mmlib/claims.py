@@ -122,13 +122,18 @@ def headlines(loaded: list[dict]) -> str:
 
 
 def table(paper: str, loaded: list[dict]) -> str:
-    """The claims of a paper as a Markdown table, each linked to the page that shows its numbers."""
+    """The claims of a paper as a Markdown table, each linked to the page that shows its numbers.
+
+    Above it stands how often each verdict was given.
+    """
     mine = [claim for claim in claims().values() if claim.paper == paper]
     rows = ["| the claim | verdict | what we found | record |", "| --- | --- | --- | --- |"]
+    verdicts = []
     for claim in mine:
         verdict, found, place = decide(claim, loaded)
+        verdicts.append(verdict)
         rows.append(f"| {claim.says} | **{verdict}** | {found} | {_page(claim)}{place} |")
-    return "\n".join(rows) + "\n"
+    return "\n".join([tables.tally(verdicts), "", *rows]) + "\n"
 
 
 def _page(claim: Claim) -> str:

@@ -224,6 +224,16 @@ def bars(
     return figure, f"{_opening('Bars', ylabel, title)}. " + "; ".join(sentences) + "."
 
 
+def legend_below(figure: Figure, columns: int = 2) -> None:
+    """One legend below all panels, each label once, in place of any that cover what is drawn."""
+    entries = {}
+    for ax in figure.axes:
+        entries |= {label: h for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+        if ax.get_legend():
+            ax.get_legend().remove()
+    figure.legend(entries.values(), entries, loc="outside lower center", ncols=columns)
+
+
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:
     """Bare axes for a drawing, ``width`` by ``height`` units of 0.64 inches."""
     figure, ax = plt.subplots(figsize=(0.64 * width, 0.64 * height), layout="constrained")

@@ -15,6 +15,8 @@ The rule (:func:`verdict`), applied to the largest preset of which there are eno
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -305,15 +307,24 @@ def scorecard(loaded: list[dict]) -> str:
     """The scorecard as Markdown: one table a paper, one row an item."""
     parts = []
     for paper in dict.fromkeys(item.paper for item in items().values()):
-        mine = [item for item in items().values() if item.paper == paper]
+        mine = [(item, verdict(item, loaded)) for item in items().values() if item.paper == paper]
         rows = ["| item | page | evidence | verdict |", "| --- | --- | --- | --- |"]
-        for item in mine:
+        for item, word in mine:
             rows.append(
-                f"| {item.title} | {{doc}}`/{item.page}` | {_evidence(item, loaded)} | "
-                f"**{verdict(item, loaded)}** |"
+                f"| {item.title} | {{doc}}`/{item.page}` | {_evidence(item, loaded)} | **{word}** |"
             )
-        parts.append(f"## {paper}\n\n" + "\n".join(rows))
+        parts.append(f"## {paper}\n\n{tally(word for _, word in mine)}\n\n" + "\n".join(rows))
     return "\n\n".join(parts) + "\n"
+
+
+def tally(verdicts: Iterable[str]) -> str:
+    """How often each verdict was given, the most frequent first, as a line of Markdown.
+
+    >>> tally(["holds", "not run here; on digits", "holds"])
+    '**holds** 2, **not run here** 1.'
+    """
+    count = Counter(re.split(r";| by \d", word)[0] for word in verdicts)
+    return ", ".join(f"**{word}** {n}" for word, n in count.most_common()) + "."
 
 
 def _evidence(item: Item, loaded: list[dict]) -> str:
@@ -321,11 +332,11 @@ def _evidence(item: Item, loaded: list[dict]) -> str:
     if item.kind == "concept":
         return "our own drawing" if _has_drawing(item, loaded) else "–"
     exact = item.kind in EXACT
-    preset, runs, _ = deciding(item.chapter, item.experiment, loaded, exact=exact)
+    preset, runs, enough = deciding(item.chapter, item.experiment, loaded, exact=exact)
     if not runs:
         return "–"
-    held = [claim_holds(claim, runs) for claim in item.claims]
-    return f"{preset}, {counted(runs)}: {_of_claims(held)}"
+    told = _of_claims([claim_holds(claim, runs) for claim in item.claims])
+    return f"{preset}, {counted(runs)}: {told if enough else 'too few to decide'}"
 
 
 def _of_claims(held: list[bool | None]) -> str:

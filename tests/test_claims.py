@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from mmlib import claims, records
+from mmlib import claims, records, tables
 from mmlib.claims import Claim, decide
 from mmlib.presets.base import CHAPTERS
 
@@ -114,11 +114,12 @@ def test_the_books_claims_are_whole():
 def test_the_table_has_every_claim_once_and_links_its_page():
     mine = [claim for claim in claims.claims().values() if claim.paper == "label-DP"]
     text = claims.table("label-DP", [])
-    assert len(text.splitlines()) == 2 + len(mine)
+    assert len(text.splitlines()) == 4 + len(mine)
+    assert text.startswith(f"{tables.tally(claims.decide(claim, [])[0] for claim in mine)}\n\n|")
     assert text.count("{doc}`/notebooks/05_image_table`") == sum(
         claim.chapter == "image_table" for claim in mine
     )
-    assert text.count("**not run here**") == sum(bool(claim.holds) for claim in mine)
+    assert text.count("| **not run here** |") == sum(bool(claim.holds) for claim in mine)
 
 
 def test_headlines_are_claims_that_runs_decide():

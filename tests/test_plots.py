@@ -186,3 +186,17 @@ def test_a_chart_is_saved_by_a_palette_and_a_photo_in_full(frame, tmp_path):
         assert np.sqrt((change**2).mean()) < (2 if mode == "P" else 1e-9)
         assert saved.size == full.size
         assert width == full.width // 2
+
+
+def test_one_legend_below_the_panels_names_each_label_once():
+    figure, axes = plots.plt.subplots(1, 2, layout="constrained")
+    for ax in axes:
+        ax.plot([0, 1], [0, 1], label="both")
+    axes[1].plot([0, 1], [1, 0], label="right alone")
+    axes[1].legend()
+    plots.legend_below(figure)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["both", "right alone"]
+    assert axes[1].get_legend() is None
+    figure.canvas.draw()
+    assert legend.get_window_extent().y1 <= min(ax.get_window_extent().y0 for ax in axes)

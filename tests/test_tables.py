@@ -85,7 +85,7 @@ def test_beside_lists_each_claim_with_its_outcome(monkeypatch):
 def test_evidence_is_what_the_verdict_is_from():
     few, enough = runs([40, 41], preset="paper"), runs([70, 71, 72], preset="desk")
     assert tables._evidence(ITEM, few + enough) == "desk, 3 runs: 1 of 1 claims hold"
-    assert tables._evidence(ITEM, few) == "paper, 2 runs: 0 of 1 claims hold"
+    assert tables._evidence(ITEM, few) == "paper, 2 runs: too few to decide"
     assert tables._evidence(ITEM, []) == "–"
 
 
