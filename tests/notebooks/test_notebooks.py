@@ -30,11 +30,22 @@ def prose(chapter):
     return "\n".join(c.source for c in read(chapter).cells if c.cell_type == "markdown")
 
 
+def with_solutions(chapter):
+    """The notebook with the code of its exercises' solutions in cells before the last."""
+    notebook = read(chapter)
+    blocks = re.findall(r"(?ms)^```python\n(.*?)^```", prose(chapter))
+    here = [code for code in blocks if "build/runs" not in code]  # which reads other runs
+    (last,) = (i for i, cell in enumerate(notebook.cells) if "run.finish()" in cell.source)
+    notebook.cells[last:last] = [nbformat.v4.new_code_cell(code) for code in here]
+    return notebook
+
+
 @every_chapter
-def test_runs_at_smoke_and_leaves_a_record(chapter, tmp_path):
+def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path):
     parameters = {"preset": "smoke", "seed": 1, "folder": str(tmp_path / "run")}
+    nbformat.write(with_solutions(chapter), tmp_path / "in.ipynb")
     papermill.execute_notebook(
-        path_of(chapter), tmp_path / "out.ipynb", parameters, progress_bar=False, cwd=tmp_path
+        tmp_path / "in.ipynb", tmp_path / "out.ipynb", parameters, progress_bar=False, cwd=tmp_path
     )
     records.verify(tmp_path / "run")
     record = json.loads((tmp_path / "run" / "record.json").read_text())
