@@ -71,7 +71,7 @@ def main() -> None:
     options.add_argument("preset", choices=("smoke", "quick", "desk", "paper"))
     options.add_argument("rows", nargs="*", metavar="chapter/experiment")
     options.add_argument("--minutes", type=float, default=float("inf"), help="until time is up")
-    given = options.parse_args()
+    given = options.parse_intermixed_args()  # rows may follow --minutes
     # Else a batch system that ends this script leaves the run in progress behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     end = time.monotonic() + 60 * given.minutes
@@ -81,7 +81,11 @@ def main() -> None:
     except ValueError as error:
         options.error(str(error))
     if given.preset in KEPT and not is_committed():
-        options.error("runs of code that is not committed are not kept; commit it first")
+        options.error(
+            "runs of code that is not committed are not kept; commit first what is shown by: "
+            "git status mmlib notebooks requirements.txt"
+        )
+    print(f"missing: {len(places)}", flush=True)
     failed = False
     for done, place in enumerate(places):
         run = Path("build/runs", place)
