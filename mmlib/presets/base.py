@@ -99,7 +99,7 @@ def resolve(chapter: str, given: Mapping[str, Any]) -> Settings:
         close = difflib.get_close_matches(unknown[0], fields, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
-            f"unknown parameter {unknown[0]!r}.{hint} Chapter {chapter!r} has:\n{_list(settings)}"
+            f"unknown parameter {unknown[0]!r}.{hint} Chapter {chapter!r} has:\n{_list(fields)}"
         )
     preset = check_choice("preset", given.get("preset", "quick"), NAMES)
     changes = {name: value for name, value in given.items() if value is not None}
@@ -111,20 +111,26 @@ def resolve(chapter: str, given: Mapping[str, Any]) -> Settings:
     try:
         return settings(**values)
     except ValidationError as error:
-        wrong = "\n".join(
-            f"  {'.'.join(map(str, e['loc']))} is {e['input']!r}: {e['msg']}"
-            for e in error.errors()
-        )
+        named = {name: fields[name] for e in error.errors() for name in e["loc"][:1]}
         raise ValueError(
-            f"wrong parameters:\n{wrong}\nChapter {chapter!r} has:\n{_list(settings)}"
+            f"wrong parameters:\n{''.join(map(_wrong, error.errors()))}"
+            f"Chapter {chapter!r} has:\n{_list(named)}"
         ) from None
 
 
-def _list(settings: type[Settings]) -> str:
+def _wrong(error: Mapping[str, Any]) -> str:
+    place, message = ".".join(map(str, error["loc"])), error["msg"]
+    if error["type"] == "tuple_type":  # what papermill's -p cannot give
+        message = f"It has to be a list; papermill takes one by -y '{place}: [...]'"
+    return f"  {place} is {error['input']!r}: {message}\n"
+
+
+def _list(fields: Mapping[str, Any]) -> str:
     lines = []
-    for name, field in settings.model_fields.items():
+    for name, field in fields.items():
         limits = ", ".join(map(str, field.metadata))
         kind = str(field.annotation).removeprefix("<class '").removesuffix("'>")
+        kind = kind.replace("typing.", "").replace("tuple[", "list[").replace(", ...]", "]")
         note = f" [{limits}]" if limits else ""
         lines.append(f"  {name}: {kind}{note}  {field.description or ''}".rstrip())
     return "\n".join(lines)
