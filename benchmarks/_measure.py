@@ -37,7 +37,7 @@ class Report:
         self._path = KEPT / f"{name}.json"
         self._git = records.git_state()
         if keep and not self._git["clean"]:
-            raise RuntimeError("the tree has changes; only what committed code took is kept")
+            sys.exit("only what committed code took is kept; see: git status")
         print(how)
 
     def __enter__(self) -> Report:
