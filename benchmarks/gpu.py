@@ -52,7 +52,9 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def settings(chapter: str, tiny: bool, **changes) -> Settings:
-    return resolve(chapter, {"preset": "smoke" if tiny else "paper", **changes})
+    paper = resolve(chapter, {"preset": "paper", **changes})
+    small = {"preset": "smoke", "precision": paper.precision, **changes}
+    return resolve(chapter, small) if tiny else paper
 
 
 def ceilings(report: Report, tiny: bool) -> dict[str, float]:
