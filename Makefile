@@ -31,7 +31,7 @@ smoke quick desk paper: environment  ## run the chapters at that preset, or CHAP
 environment: $(READY)
 
 .venv/.ready: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("the pins are for Python 3.11 to 3.13, this is " + sys.version.split()[0] + "; to choose: make PYTHON=python3.12")'
 	@echo "environment: installing into .venv (some minutes, mostly torch)"
 	@start=$$(date +%s); $(PYTHON) -m venv .venv \
 	&& $(PY) -m pip install --disable-pip-version-check -q -r requirements.txt \
