@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -61,7 +62,8 @@ class Report:
         """A row of a plain number, of which less is better, or with ``least`` more."""
         met = None if goal is None else value >= goal if least else value <= goal
         goal_text = "" if goal is None else f"at {'least' if least else 'most'} {goal:g} {unit}"
-        self._row(what, f"{value:.3g} {unit}", goal_text, met)
+        found = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+        self._row(what, f"{found} {unit}".strip(), goal_text, met)
 
     def _row(self, what: str, found: str, goal: str, met: bool | None) -> None:
         self.rows.append({"what": what, "found": found, "goal": goal, "met": met})
@@ -72,7 +74,9 @@ class Report:
     def _write(self) -> None:
         KEPT.mkdir(parents=True, exist_ok=True)
         made = {
-            "script": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]).replace(" --keep", ""),
+            "script": re.sub(
+                r" --(keep|folder \S+)", "", " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+            ),
             "how": self.how,
             "date": f"{datetime.now(UTC):%Y-%m-%d}",
             "commit": self._git["commit"],

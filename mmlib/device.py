@@ -75,7 +75,8 @@ def device_name(device: torch.device) -> str:
     """A GPU's name; of a CPU the processor's, as far as the system tells it, and the threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU ({_processor()}), {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"CPU ({_processor()}), {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _processor(told: Path = Path("/proc/cpuinfo")) -> str:

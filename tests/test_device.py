@@ -11,9 +11,10 @@ from mmlib.evaluate.retrieval import retrieval
 from mmlib.label_dp.neighbours import nearest
 
 
-def test_a_cpu_is_named_with_its_threads():
-    name = device.device_name(torch.device("cpu"))
-    assert name == f"CPU ({device._processor()}), {torch.get_num_threads()} threads"
+@pytest.mark.parametrize(("count", "told"), [(1, "1 thread"), (2, "2 threads")])
+def test_a_cpu_is_named_with_its_threads(count, told, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: count)
+    assert device.device_name(torch.device("cpu")) == f"CPU ({device._processor()}), {told}"
 
 
 def test_the_processor_is_what_linux_tells_or_else_what_python_knows(tmp_path, monkeypatch):
