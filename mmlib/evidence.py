@@ -35,6 +35,16 @@ class Estimate:
     n: int
 
     @property
+    def low(self) -> float:
+        """The interval's lower end; nan for a single run."""
+        return self.mean - self.half_width
+
+    @property
+    def high(self) -> float:
+        """The interval's upper end."""
+        return self.mean + self.half_width
+
+    @property
     def sign(self) -> int:
         """1 or -1 where the interval of enough runs lies on that side of zero, else 0."""
         if self.n < FEWEST or abs(self.mean) <= self.half_width:
@@ -175,6 +185,15 @@ def over_seeds(
     """
     values = [run[metric] for run in runs if metric in run]
     return format(estimate(values), spec) if values else absent
+
+
+def column(metrics: dict[str, str], runs: list[dict[str, float]]) -> dict[str, str]:
+    """Mean and interval of each metric of a table's rows; a caption says how many runs.
+
+    >>> column({"first": "a", "second": "b"}, [{"a": 1.0}, {"a": 2.0}, {"a": 3.0}])
+    {'first': '2.00 ± 2.48', 'second': 'not run here'}
+    """
+    return {row: over_seeds(metric, runs).split(" (")[0] for row, metric in metrics.items()}
 
 
 def difference(

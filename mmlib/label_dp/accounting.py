@@ -65,6 +65,28 @@ def noise_for(
     return n_classes * other / (1 + (n_classes - 1) * other)
 
 
+def readings(epsilon: float, n_classes: int) -> dict[str, float]:
+    """The noise of both of double RR's coins, by each reading of a stated ``epsilon``.
+
+    Of two responses: pure (``two_logs``, the theorem), or a Rényi cost of ``order_2``, ``order_1``.
+    Of one response that serves both coins: ``one_log``. Each with K taken for 2 (``binary_``) and
+    forgotten (``no_k_``), noise = exp(-epsilon / responses).
+
+    >>> {name: round(noise, 4) for name, noise in readings(5.0, 286).items()}["order_2"]
+    0.8221
+    """
+    return {
+        "two_logs": noise_for(epsilon, n_classes, responses=2),
+        "order_2": noise_for(epsilon, n_classes, responses=2, order=2),
+        "order_1": noise_for(epsilon, n_classes, responses=2, order=1),
+        "one_log": noise_for(epsilon, n_classes),
+        "binary_two": noise_for(epsilon, 2, responses=2),
+        "no_k_two": math.exp(-epsilon / 2),
+        "binary_one": noise_for(epsilon, 2),
+        "no_k_one": math.exp(-epsilon),
+    }
+
+
 def keep_probability(noise: float, n_classes: int) -> float:
     """Chance a that the released label is the true one.
 

@@ -243,6 +243,14 @@ class Canaries:
     planted: Tensor
     decoys: Tensor
 
+    def margins(self, scores: Tensor) -> Tensor:
+        """Score of each planted label minus its decoy's (M,), by ``scores`` (M, K) of ``records``.
+
+        One-hot released labels are such scores, too.
+        """
+        planted, decoys = (scores.gather(1, x.long()[:, None]) for x in (self.planted, self.decoys))
+        return (planted - decoys).squeeze(1).double()
+
 
 def plant_canaries(labels: Tensor, n_classes: int, count: int, *, generator: Generator) -> Canaries:
     """Give ``count`` random records a random wrong label, and draw another wrong one as decoy.

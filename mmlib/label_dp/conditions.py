@@ -111,7 +111,7 @@ def conditions(
 
     rows = {"none": answered("no noise", 0.0)}
     for e in sorted({*epsilons, epsilon}):
-        end = "" if e == epsilon else f".eps{e:g}"
+        end = ending(e, epsilon)
         one, two = (noise_for(e, n_classes, responses=n) for n in (1, 2))
         rows[f"label_rr{end}"] = answered(f"label RR, ε = {e:g}", one, "standard")
         rows[f"double_rr{end}"] = swapped(f"double RR, ε = {e:g}", two, two, "population")
@@ -137,6 +137,15 @@ def conditions(
     for k in sorted({*more_neighbours} - {neighbours}):
         rows[f"nearest.k{k}"] = swapped(f"nearest neighbours, k = {k}", *both, neighbours=k)
     return rows
+
+
+def ending(e: float, epsilon: float) -> str:
+    """What a name ends in, of a row at ``e`` in a comparison at ``epsilon``.
+
+    >>> ending(5.0, 5.0), ending(2.0, 5.0)
+    ('', '.eps2')
+    """
+    return "" if e == epsilon else f".eps{e:g}"
 
 
 def same_pairs(condition: Condition, release: Release) -> tuple[bool, bytes]:

@@ -110,3 +110,29 @@ def renyi_divergence(p: Tensor, q: Tensor, order: float) -> float:
     if order == 1:
         return (log_p.exp() * ratio).sum().item()
     return torch.logsumexp(log_p + (order - 1) * ratio, 0).item() / (order - 1)
+
+
+def approximate_divergence(p: Tensor, q: Tensor, delta: float) -> float:
+    """The least epsilon, from 0, of which p(E) <= e^epsilon q(E) + ``delta`` holds for all events.
+
+    ``p`` and ``q`` are over the same finite outcomes; of all events the worst is where p exceeds
+    e^epsilon q. ``delta`` is from 0 (the pure epsilon) to 1.
+
+    Source: Dwork and Roth 2014, Definition 2.4.
+
+    >>> p, q = torch.tensor([0.75, 0.25]), torch.tensor([0.25, 0.75])
+    >>> round(approximate_divergence(p, q, 0.25), 4)  # log 2: 0.75 - 2 * 0.25
+    0.6931
+    """
+    from scipy.optimize import brentq
+
+    check_range("delta", delta, 0.0, 1.0)
+    pure = renyi_divergence(p, q, math.inf)
+    if delta == 0 or math.isinf(pure):
+        return pure
+    p, q = p.double().flatten(), q.double().flatten()
+
+    def failing(epsilon: float) -> float:
+        return (p - math.exp(epsilon) * q).clamp(min=0).sum().item() - delta
+
+    return brentq(failing, 0, pure) if failing(0) > 0 else 0.0

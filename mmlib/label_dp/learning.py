@@ -107,6 +107,21 @@ def shown_law(noise_label: float, noise_image: float, shares: Tensor) -> Tensor:
     return own[:, None] * respond + (1 - own)[:, None] * (shares @ respond)
 
 
+def shown_likelihood(
+    released: Tensor, noise_label: float, noise_image: float, n_classes: int
+) -> Tensor:
+    """How likely each label (N,) of double RR is by the class of the image beside it: (N, K).
+
+    By :func:`shown_law` of shares that are estimated from these labels alone.
+
+    >>> shown_likelihood(torch.tensor([0, 1]), 0.5, 0.5, 2)
+    tensor([[0.6250, 0.3750],
+            [0.3750, 0.6250]], dtype=torch.float64)
+    """
+    shares = class_shares(released, noise_label, n_classes)
+    return law_likelihood(released, shown_law(noise_label, noise_image, shares))
+
+
 def group_posterior(groups: Tensor, released: Tensor, law: Tensor, prior: Tensor) -> Tensor:
     """Chances (G, K) of the one class that a group's records share, by what was released of them.
 
@@ -172,6 +187,38 @@ def linked_posterior(
     names = group_posterior(rows, released, by_row, shares).argmax(1)
     by_image = shown_law(misread, noise, shares)  # of a row's name, in a group of images
     return group_posterior(images, names[rows], by_image, shares)
+
+
+def names_given_once(chances: Tensor, sizes: Tensor, expected: Tensor, prior: Tensor) -> Tensor:
+    """The name (K,) of each of K groups, if their sizes count and each name is given (nearly) once.
+
+    Sizes are taken as Poisson numbers. Scaling rows and columns in turn (Sinkhorn) makes of the
+    chances of each name by itself those of a matching of names and groups.
+
+    Args:
+        chances: (K, K) of each group's names, of :func:`group_posterior`.
+        sizes: records (K,) in each group.
+        expected: records (K,), positive, that a group of each name has on average.
+        prior: (K,), positive, that was used for ``chances``; it is taken off, and settles the rest.
+
+    >>> even = torch.full((2,), 0.5)
+    >>> names_given_once(torch.full((2, 2), 0.5), torch.tensor([9, 1]), torch.tensor([1, 9]), even)
+    tensor([1, 0])
+    """
+    by_size = torch.special.xlogy(sizes.double()[:, None], expected) - expected
+    fit = chances.clamp(min=1e-300).log() - prior.log() + by_size
+    for _ in range(200):
+        fit = fit.log_softmax(1).log_softmax(0)
+    return (fit.exp() * prior).argmax(1)
+
+
+def oracle_accuracy(names: Tensor, shares: Tensor) -> float:
+    """Accuracy (%) of who tells groups apart and gives group k, of share k (K,), ``names`` (K,)[k].
+
+    >>> oracle_accuracy(torch.tensor([0, 0, 2]), torch.tensor([0.5, 0.25, 0.25]))
+    75.0
+    """
+    return 100 * shares[names == torch.arange(len(shares), device=names.device)].sum().item()
 
 
 def class_shares(released: Tensor, noise: float, n_classes: int) -> Tensor:

@@ -14,9 +14,27 @@ from mmlib.label_dp.accounting import (
     epsilon_of,
     keep_probability,
     noise_for,
+    readings,
 )
 
 ORDERS = [1.0, 1.001, 1.5, 2.0, 4.0, 8.0, 32.0, 1e4, math.inf]
+
+
+def test_each_reading_is_what_it_says_and_only_the_theorems_costs_what_is_stated():
+    found, k = readings(5.0, 286), 286
+    assert round(found["two_logs"], 6) == 0.962372
+    assert round(found["one_log"], 6) == 0.659878
+    costs = {name: epsilon_of(noise, k, responses=2) for name, noise in found.items()}
+    assert costs["two_logs"] == pytest.approx(5)
+    assert costs["one_log"] == pytest.approx(10)
+    for order in (1, 2):
+        noise = found[f"order_{order}"]
+        assert epsilon_of(noise, k, responses=2, order=order) == pytest.approx(5)
+    assert epsilon_of(found["binary_two"], 2, responses=2) == pytest.approx(5)
+    assert epsilon_of(found["binary_one"], 2) == pytest.approx(5)
+    assert -math.log(found["no_k_two"]) == pytest.approx(2.5)
+    assert -math.log(found["no_k_one"]) == pytest.approx(5)
+    assert min(costs, key=costs.get) == "two_logs"
 
 
 def slow_epsilon(noise, n_classes, order):

@@ -207,6 +207,18 @@ def test_canaries_are_wrong_distinct_and_exchangeable():
     assert int((pairs > 0).sum()) == 6
 
 
+def test_a_margin_is_the_planted_labels_score_less_the_decoys():
+    canaries = plant_canaries(torch.zeros(20, dtype=torch.long), 4, 8, generator=generator())
+    scores = torch.rand(8, 4, generator=generator(1))
+    expected = [
+        scores[i, a].item() - scores[i, b].item()
+        for i, (a, b) in enumerate(zip(canaries.planted, canaries.decoys, strict=True))
+    ]
+    torch.testing.assert_close(canaries.margins(scores), torch.tensor(expected).double())
+    of_label = canaries.margins(torch.eye(4)[canaries.labels[canaries.records]])
+    assert of_label.tolist() == [1.0] * 8
+
+
 @pytest.mark.parametrize("epsilon", [0.5, 2.0])
 def test_canaries_bound_epsilon_from_below_and_come_close(epsilon):
     n_classes, labels = 10, torch.arange(20_000) % 10
@@ -216,9 +228,8 @@ def test_canaries_bound_epsilon_from_below_and_come_close(epsilon):
         g = generator(seed)
         canaries = plant_canaries(labels, n_classes, 5000, generator=g)
         released = randomized_response(canaries.labels, noise, n_classes, generator=g)
-        seen = released[canaries.records]
-        margins = (seen == canaries.planted).double() - (seen == canaries.decoys).double()
-        found = canary_bound(margins, confidence=0.9)
+        seen = torch.eye(n_classes)[released[canaries.records]]
+        found = canary_bound(canaries.margins(seen), confidence=0.9)
         bounds.append(found.lower_bound)
         above += found.lower_bound > epsilon
     assert above <= 4

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from mmlib.label_dp.accounting import epsilon_of
-from mmlib.label_dp.exact import class_images, double_rr_law, knn_draws, renyi_divergence
+from mmlib.label_dp.exact import (
+    approximate_divergence,
+    class_images,
+    double_rr_law,
+    knn_draws,
+    renyi_divergence,
+    response_law,
+)
 
 ORDERS = [1.0, 1.5, 2.0, 4.0, 8.0, 32.0, math.inf]
 
@@ -44,6 +51,26 @@ def test_golden_costs_of_the_smallest_of_these_worlds():
     law = double_rr_law(class_images(torch.arange(4).repeat_interleave(3), 4), 0.5)
     costs = [round(renyi_divergence(law[0], law[1], order), 4) for order in ORDERS]
     assert costs == [1.6094, 2.1306, 2.4476, 2.9077, 3.0846, 3.1886, 3.2189]
+
+
+def test_a_delta_cuts_off_the_worst_output_and_none_leaves_the_pure_epsilon():
+    """Of two responses, of label and image: both name the own class, or one does, or none."""
+    k, noise = 5, 0.8
+    law = response_law(noise, k)
+    p, q = (torch.outer(row, row) for row in law[:2])
+    keep, other = 1 - noise + noise / k, noise / k
+    pure = epsilon_of(noise, k, responses=2)
+    assert approximate_divergence(p, q, 0.0) == pytest.approx(pure)
+    for epsilon in (0.3 * pure, 0.8 * pure):
+        factor = math.exp(epsilon)
+        gaps = [(keep**2 - factor * other**2, 1), (keep * other - factor * other**2, 2 * (k - 2))]
+        delta = sum(times * max(0.0, gap) for gap, times in gaps)
+        assert approximate_divergence(p, q, delta) == pytest.approx(epsilon, abs=1e-9)
+    apart = (p - q).clamp(min=0).sum().item()
+    assert approximate_divergence(p, q, 0.9 * apart) > 0
+    assert approximate_divergence(p, q, 1.1 * apart) == 0
+    line = torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0])
+    assert approximate_divergence(*line, 0.1) == math.inf
 
 
 @pytest.mark.parametrize("seed", range(20))

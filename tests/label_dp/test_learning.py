@@ -1,5 +1,6 @@
 """Laws of what is released are those of the mechanisms; the corrected loss is their likelihood."""
 
+import itertools
 import math
 
 import pytest
@@ -16,9 +17,12 @@ from mmlib.label_dp.learning import (
     group_posterior,
     law_likelihood,
     linked_posterior,
+    names_given_once,
+    oracle_accuracy,
     shown_law,
+    shown_likelihood,
 )
-from mmlib.label_dp.mechanisms import double_rr, randomized_response
+from mmlib.label_dp.mechanisms import double_rr, randomized_response, swap_images
 from mmlib.label_dp.priors import (
     laplace_labels,
     laplace_posterior,
@@ -273,6 +277,53 @@ def test_rows_that_stay_name_the_groups_of_images():
         seen = read[few][shown[few] == name].bincount(minlength=3).double()
         expected = (law @ seen + shares.log()).softmax(0)
         torch.testing.assert_close(found[group], expected, atol=1e-6, rtol=1e-6)
+
+
+def test_sizes_and_names_given_once_settle_what_labels_leave_open():
+    """Slowly: the likeliest of all matchings of names and groups, of three that differ clearly."""
+    prior = torch.tensor([0.6, 0.3, 0.1]).double()
+    expected = torch.tensor([60.0, 30.0, 10.0]).double()
+    told = torch.tensor([[0.90, 0.09, 0.01], [0.86, 0.13, 0.01], [0.5, 0.3, 0.2]]).double()
+    for sizes in ([31, 58, 11], [58, 31, 11], [10, 31, 60]):
+        sizes = torch.tensor(sizes)
+
+        def fit(names, sizes=sizes):
+            return sum(
+                math.log(told[g, k] / prior[k]) + stats.poisson.logpmf(int(sizes[g]), expected[k])
+                for g, k in enumerate(names)
+            )
+
+        best = max(itertools.permutations(range(3)), key=fit)
+        assert names_given_once(told, sizes, expected, prior).tolist() == list(best)
+    assert told.argmax(1).tolist() == [0, 0, 0]  # one name for all, without the hints
+
+
+def test_the_prior_of_the_chances_counts_once():
+    """Groups of no evidence but a prior of their own: their names are the prior's likeliest."""
+    prior = torch.tensor([0.7, 0.3]).double()
+    even = torch.full((2,), 5.0).double()
+    told = prior.expand(2, 2)
+    assert names_given_once(told, torch.tensor([5, 5]), even, prior).tolist() == [0, 0]
+
+
+def test_a_wrong_name_costs_the_share_of_its_group():
+    shares = torch.tensor([0.5, 0.3, 0.2]).double()
+    assert oracle_accuracy(torch.tensor([0, 2, 1]), shares) == pytest.approx(50)
+    assert oracle_accuracy(torch.tensor([1, 1, 2]), shares) == pytest.approx(50)
+    assert oracle_accuracy(torch.arange(3), shares) == pytest.approx(100)
+
+
+def test_likelihoods_beside_a_shown_image_are_right_in_as_many_records_as_they_say():
+    shares = torch.tensor([0.5, 0.3, 0.2])
+    labels = shares.multinomial(60_000, replacement=True, generator=generator())
+    released = randomized_response(labels, 0.4, 3, generator=generator(1))
+    source = swap_images(labels, 0.6, 3, generator=generator(2))
+    told = shown_likelihood(released, 0.4, 0.6, 3)
+    shown = labels[source]
+    for c in range(3):
+        for y in range(3):
+            seen = (released[shown == c] == y).double().mean().item()
+            assert told[released == y][0, c].item() == pytest.approx(seen, abs=0.02)
 
 
 def test_a_group_of_one_is_a_record():

@@ -1,0 +1,79 @@
+"""One epsilon of the label, spent in four ways: what comes out, and how likely that is by class.
+
+Each returns what is released, labels (N,) or of Laplace noise numbers (N, K), and how likely that
+was in each class, (N, K), for a learner that knows the noise (:mod:`mmlib.label_dp.learning`).
+Images stay as they are, so all promise ``epsilon`` under the standard notion; ``generator`` is the
+privacy noise's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from mmlib.label_dp.accounting import noise_for
+from mmlib.label_dp.coins import Generator
+from mmlib.label_dp.exact import response_law
+from mmlib.label_dp.learning import law_likelihood
+from mmlib.label_dp.priors import laplace_posterior, prior_likelihood
+from mmlib.label_dp.terms import LabelRR
+from mmlib.label_dp.terms_variants import Laplace, PriorRR, TwoStageRR
+
+Told = tuple[Tensor, Tensor]
+
+
+def respond(labels: Tensor, n_classes: int, epsilon: float, *, generator: Generator) -> Told:
+    """By plain randomized response.
+
+    >>> import torch
+    >>> g = torch.Generator().manual_seed(0)
+    >>> released, told = respond(torch.tensor([2]), 3, 2.0, generator=g)
+    >>> round((told.max() / told.min()).log().item(), 6)
+    2.0
+    """
+    noise = noise_for(epsilon, n_classes)
+    released, _ = LabelRR(n_classes=n_classes, noise=noise).draw(labels, generator)
+    return released, law_likelihood(released, response_law(noise, n_classes))
+
+
+def respond_with_prior(
+    labels: Tensor, n_classes: int, epsilon: float, *, prior: Tensor, generator: Generator
+) -> Told:
+    """Among the classes that a public ``prior`` (K,) or (N, K) thinks likely."""
+    terms = PriorRR(n_classes=n_classes, epsilon=epsilon)
+    released, _ = terms.draw(labels, generator, prior=prior)
+    return released, prior_likelihood(released, prior, epsilon)
+
+
+def two_stages(
+    labels: Tensor,
+    n_classes: int,
+    epsilon: float,
+    *,
+    first: Tensor,
+    predict: Callable[[Tensor], Tensor],
+    generator: Generator,
+) -> Told:
+    """LP-2ST: ``first`` (N,) respond plainly, the others by a prior that is learned from these.
+
+    ``predict`` makes of the first stage's likelihoods (M, K) the chances (N - M, K) of the others'
+    classes, and must not touch ``labels``.
+    """
+    law, prior = response_law(noise_for(epsilon, n_classes), n_classes), []
+
+    def likely(released: Tensor) -> Tensor:
+        prior.append(predict(law_likelihood(released, law)))
+        return prior[0]
+
+    terms = TwoStageRR(n_classes=n_classes, epsilon=epsilon)
+    released, _ = terms.draw(labels, generator, first=first, predict=likely)
+    told = law_likelihood(released, law)
+    told[~first] = prior_likelihood(released[~first], prior[0], epsilon)
+    return released, told
+
+
+def laplace(labels: Tensor, n_classes: int, epsilon: float, *, generator: Generator) -> Told:
+    """ALIBI: one-hot labels with Laplace noise, in place of labels."""
+    noisy, _ = Laplace(n_classes=n_classes, epsilon=epsilon).draw(labels, generator)
+    return noisy, laplace_posterior(noisy, epsilon)
