@@ -1,8 +1,13 @@
-"""What chapter 5 trains and scores: its pairs on a device, encoders, probes, fine-tuning, heads."""
+"""What chapter 5 releases, trains and scores: private pairs, encoders, probes, tuning, heads.
+
+Whoever learns here sees private records by a :class:`mmlib.label_dp.release.Release`, or, where
+that is None, as they are, which is not private. The test part scores, and is what an attacker has.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 import torch
@@ -18,8 +23,13 @@ from mmlib.data.table import TableSchema
 from mmlib.device import to_device
 from mmlib.encoders.image import ResNetTrunk, SmallConvNet
 from mmlib.evaluate import fine_tune
-from mmlib.evaluate.metrics import accuracy
-from mmlib.evaluate.probe import linear_probe
+from mmlib.evaluate.metrics import accuracy, balanced_accuracy
+from mmlib.evaluate.noised import noised_probe
+from mmlib.evaluate.probe import LinearClassifier, linear_probe, logistic_path
+from mmlib.label_dp.attacks import table_posterior
+from mmlib.label_dp.conditions import Condition
+from mmlib.label_dp.learning import forward_loss
+from mmlib.label_dp.release import Ledger, Release
 from mmlib.methods import Transform, mmcl
 from mmlib.methods.clip import DualEncoder
 from mmlib.methods.image_only import ImageOnly
@@ -45,7 +55,7 @@ class ImageTableStudy:
     >>> study = ImageTableStudy(
     ...     resolve("image_table", {"preset": "smoke"}), lambda k: torch.Generator().manual_seed(k)
     ... )
-    >>> x, x_test = study.embedded(study.untrained())
+    >>> x, x_test = study.embedded(study.untrained())  # of private and of test images
     >>> x.shape, study.n, study.classes
     (torch.Size([900, 16]), 720, 10)
     """
@@ -64,6 +74,20 @@ class ImageTableStudy:
         self.resize = Resize(cfg.image_size)
         self.views, self.gentle = _views(cfg)
 
+    def release(self, condition: Condition, draw: int) -> Release:
+        """All private records by a ledger of their own; a ``draw`` throws all conditions' coins."""
+        near = {"features": self.private.images.flatten(1).float()} if condition.nearest else {}
+        generator = self.generator(100 + draw)
+        return Ledger(self.private.labels).release(condition.terms, generator=generator, **near)
+
+    def seen(self, release: Release | None = None) -> Part:
+        """The private records as a release shows them; rows go with the images if they move."""
+        own = self.private
+        if release is None:
+            return own
+        table = release.shown(own.table) if release.terms.table == "moves" else own.table
+        return Part(release.shown(own.images), table, release.labels)
+
     def untrained(self, rows: Tensor | None = None) -> DualEncoder:
         """A pair of encoders with the first weights.
 
@@ -81,14 +105,20 @@ class ImageTableStudy:
 
     def pretrain(
         self,
-        images: Tensor,
-        table: Tensor,
+        seen: Part,
         name: str,
         *,
-        rows: Tensor | None = None,
+        label_too: bool = False,
         note: Callable[[int, float], None] | None = None,
     ) -> DualEncoder:
-        """A model trained on the first n pairs; ``note`` gets steps and matching on test pairs."""
+        """A model trained on the first n pairs; ``note`` gets steps and matching on test pairs.
+
+        With ``label_too`` the label that is seen is one more column of the row.
+        """
+        images, table, rows = seen.images, seen.table, None
+        if label_too:
+            table = torch.cat([table, seen.labels[:, None].to(table.dtype)], dim=1)
+            rows = table[: self.n]
         model, every = self.untrained(rows), max(1, self.cfg.steps // self.cfg.points)
 
         def watch(step: int) -> None:
@@ -128,9 +158,15 @@ class ImageTableStudy:
             for part in (self.private, self.test)
         )
 
-    def probe(self, x: Tensor, labels: Tensor, x_test: Tensor) -> tuple[float, float]:
-        """Micro and macro accuracy (%) on test images of a linear probe of ``x`` and ``labels``."""
-        n = self.n
+    def probe(
+        self, embedded: tuple[Tensor, Tensor], release: Release | None = None
+    ) -> tuple[float, float]:
+        """Micro and macro accuracy (%) on test images of a linear probe of what is seen.
+
+        Validation records, seen as the training records are, choose its strength.
+        """
+        n, x_test = self.n, embedded[1]
+        x, labels = self._seen(embedded[0], release)
         result = linear_probe(
             x[:n],
             labels[:n],
@@ -144,33 +180,37 @@ class ImageTableStudy:
     def tune(
         self,
         encoder: nn.Module,
-        inputs: Tensor,
-        labels: Tensor,
+        release: Release | None,
         name: str,
         *,
         trainable: bool = True,
-        **changes,
+        likelihood: Tensor | None = None,
+        rows: Transform | None = None,
     ) -> fine_tune.Tuned:
         """An encoder under a linear layer: the first n records train, the rest say when to stop.
 
-        ``changes`` are arguments of :func:`mmlib.evaluate.fine_tune.fine_tune`, for inputs that are
-        no images, and for another loss.
+        With the ``likelihood`` (N, K) of what was released the loss knows the noise; validation
+        is by released labels all the same. ``rows`` prepares rows, which then are learned from in
+        place of images, as they are: validation is lower with corrupted ones.
         """
         cfg, n = self.cfg, self.n
-        settings = {
-            "train_y": labels[:n],
-            "test_x": self.test.images,
-            "views": mmcl.Sometimes(self.gentle, self.resize, 0.8),
-            "prepare": self.resize,
-            **changes,
-        }
+        own, test = self.private.images, self.test.images
+        views, prepare = mmcl.Sometimes(self.gentle, self.resize, 0.8), self.resize
+        if rows:
+            own, test, views, prepare = self.private.table, self.test.table, rows, rows
+        x, labels = self._seen(own, release)
+        told = labels if likelihood is None else likelihood.float()
         return fine_tune.fine_tune(
             encoder,
-            inputs[:n],
-            test_y=self.test.labels,
-            validation=(inputs[n:], labels[n:]),
+            x[:n],
+            told[:n],
+            test,
+            self.test.labels,
+            validation=(x[n:], labels[n:]),
             classes=self.classes,
             trainable=trainable,
+            views=views,
+            prepare=prepare,
             optim=Optim(
                 steps=cfg.tune_epochs * self.sampler.steps_per_epoch,
                 learning_rate=cfg.tune_learning_rate,
@@ -182,22 +222,21 @@ class ImageTableStudy:
             sampler=self.sampler,
             generator=self.generator(3),
             patience=cfg.tune_patience,
+            loss=cross_entropy if likelihood is None else forward_loss,
             name=name,
-            **settings,
         )
 
     def head(
         self,
-        x: Tensor,
-        labels: Tensor,
-        x_test: Tensor,
+        embedded: tuple[Tensor, Tensor],
+        release: Release | None,
         name: str,
         note: Callable[[int, float], None],
     ) -> None:
         """A linear layer on standardised features; ``note`` gets epochs and test accuracy (%)."""
-        x, labels, epoch = x[: self.n], labels[: self.n], self.sampler.steps_per_epoch
-        sd, mean = torch.std_mean(x, dim=0)
-        x, x_test = (x - mean) / (sd + 1e-6), (x_test - mean) / (sd + 1e-6)
+        x, labels = (seen[: self.n] for seen in self._seen(embedded[0], release))
+        epoch, (sd, mean) = self.sampler.steps_per_epoch, torch.std_mean(x, dim=0)
+        x, x_test = (x - mean) / (sd + 1e-6), (embedded[1] - mean) / (sd + 1e-6)
         torch.manual_seed(self.cfg.seed)
         layer = nn.Linear(x.shape[1], self.classes).to(self.device)
 
@@ -222,6 +261,70 @@ class ImageTableStudy:
             progress=False,
         )
 
+    def first_stage(self) -> Tensor:
+        """Who responds first in two stages (N,): validation, and half of the training records."""
+        first = torch.ones(len(self.private), dtype=torch.bool, device=self.device)
+        order = torch.randperm(self.n, generator=self.generator(300), device=self.device)
+        first[order[: self.n // 2]] = False
+        return first
+
+    def informed(self, x: Tensor, likelihood: Tensor) -> LinearClassifier:
+        """A linear head for the true class from likelihoods (M, K) of what was released.
+
+        Of the M records the last ones are for validation, as many as there are of the private.
+        """
+        m = len(x) - (len(self.private) - self.n)
+        strengths = [C for C in self.cfg.probe_strengths if 1e-3 <= C <= 1]
+        return noised_probe(
+            x[:m],
+            likelihood[:m],
+            validation=(x[m:], likelihood[m:]),
+            strengths=strengths or self.cfg.probe_strengths,
+        )
+
+    def learn(self, x: Tensor, likelihood: Tensor, x_test: Tensor) -> tuple[float, float]:
+        """Micro and macro accuracy (%) on test images of such a head."""
+        guess = self.informed(x, likelihood).logits(x_test).argmax(dim=1)
+        return accuracy(guess, self.test.labels), balanced_accuracy(guess, self.test.labels)
+
+    # --- what an attacker makes of private records, who has the test part, labels and all ---------
+
+    def attacker_prior(self) -> Tensor:
+        """Shares (K,) of the classes."""
+        shares = (self.test.labels.bincount(minlength=self.classes) + 1).double()
+        return shares / shares.sum()
+
+    def attacker_by_rows(self, columns: Sequence[int]) -> Tensor:
+        """Chances (N, K) of each private record's class by these columns of its own row."""
+        columns = list(columns)
+        return table_posterior(
+            self.test.table[:, columns],
+            self.test.labels,
+            self.private.table[:, columns],
+            self.classes,
+            categorical=[i for i, k in enumerate(columns) if k >= self.dataset.schema.n_continuous],
+            seed=self.cfg.seed,
+        )
+
+    def attacker_by_images(self) -> Tensor:
+        """Chances (N, K) by its own image, through an encoder that nobody trained."""
+        own, known = self.embedded(self.untrained())
+        (model,) = logistic_path(
+            known.double(),
+            self.test.labels,
+            [0.1],
+            classes=self.classes,
+            standardize=True,
+            tolerance=1e-4,
+        )
+        return model.logits(own.double()).softmax(1)
+
+    def _seen(self, own: Tensor, release: Release | None) -> tuple[Tensor, Tensor]:
+        """What is shown of private images or their features, and the labels beside it."""
+        if release is None:
+            return own, self.private.labels
+        return release.shown(own), release.labels
+
     def _fit(self, model: nn.Module, loss: Callable, name: str, on_step: Callable | None = None):
         cfg = self.cfg
         optim = Optim(
@@ -235,6 +338,15 @@ class ImageTableStudy:
         )
         generator = self.generator(1)
         fit(model, loss, optim, self.sampler, generator=generator, name=name, on_step=on_step)
+
+
+def steps_of_epoch(share: float, gpus: int = 1) -> int:
+    """Steps of an epoch of that share of the DVM-Car advertisements, at 512 on each GPU.
+
+    >>> steps_of_epoch(0.4), steps_of_epoch(0.4, gpus=12)  # of the released code; the paper says 12
+    (138, 12)
+    """
+    return math.ceil(share * dvm.PUBLISHED["of large models"] / (512 * gpus))
 
 
 def _load(cfg: ImageTableSettings, device: torch.device) -> ImageTable:

@@ -1,15 +1,21 @@
 """What chapter 5's trainings share: records, first weights, who trains and who chooses."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from mmlib import image_table_study as study_module
 from mmlib.augment.image import Rotation
 from mmlib.data import dvm
 from mmlib.evaluate import fine_tune
 from mmlib.image_table_study import ImageTableStudy, _load, _views
+from mmlib.label_dp.conditions import conditions
+from mmlib.label_dp.learning import forward_loss, law_likelihood
+from mmlib.label_dp.release import Release
+from mmlib.label_dp.terms import DoubleRR, LabelRR
 from mmlib.presets.base import resolve
 
 
@@ -46,25 +52,30 @@ def test_all_start_from_the_same_weights_and_another_seed_from_others(study):
 
 
 def test_a_label_is_one_more_column_with_a_code_for_each_class(study):
-    rows = torch.cat([study.private.table, study.private.labels[:, None].float()], dim=1)
-    widths = [s.encoders[1].schema.n_columns for s in (study.untrained(), study.untrained(rows))]
+    study, seen = with_settings(study, steps=1), study.seen()
+    with_label = study.pretrain(seen, "x", label_too=True)
+    widths = [m.encoders[1].schema.n_columns for m in (study.untrained(), with_label)]
     assert widths == [17, 18]
-    assert study.untrained(rows).encoders[1].schema.cardinalities[-1] == 10
+    assert with_label.encoders[1].schema.cardinalities[-1] == 10
+    other = replace(seen, labels=9 - seen.labels)
+    changed = study.pretrain(other, "x", label_too=True)
+    pairs = zip(with_label.parameters(), changed.parameters(), strict=True)
+    assert not all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_pretraining_learns_from_the_first_n_pairs_alone_and_is_watched_from_before_its_start(
     study,
 ):
     study, points = with_settings(study, steps=4, points=2), []
-    images, table = study.private.images, study.private.table
-    model = study.pretrain(images, table, "x", note=lambda *point: points.append(point))
+    seen = study.seen()
+    model = study.pretrain(seen, "x", note=lambda *point: points.append(point))
     assert [step for step, _ in points] == [0, 2, 4]
     untrained = study.matching(study.untrained(), study.test.images, study.test.table)
     assert points[0][1] == untrained
-    spoiled = images.clone()
-    spoiled[study.n :] = 0
+    spoiled = replace(seen, images=seen.images.clone())
+    spoiled.images[study.n :] = 0
     for ours, theirs in zip(
-        model.parameters(), study.pretrain(spoiled, table, "x").parameters(), strict=True
+        model.parameters(), study.pretrain(spoiled, "x").parameters(), strict=True
     ):
         assert torch.equal(ours, theirs)
 
@@ -82,12 +93,12 @@ def test_validation_and_training_records_are_not_mixed_up(study):
     """Features that are the class tell all of it; validation labels choose, and train nothing."""
     x = F.one_hot(study.private.labels, 10).float()
     x_test = F.one_hot(study.test.labels, 10).float()
-    assert study.probe(x, study.private.labels, x_test) == (100.0, pytest.approx(100.0))
+    assert study.probe((x, x_test)) == (100.0, pytest.approx(100.0))
     encoder = study.untrained().encoders[0]
     wrong = study.private.labels.clone()
     wrong[study.n :] = 9 - wrong[study.n :]
-    right = study.tune(encoder, study.private.images, study.private.labels, "right")
-    other = study.tune(encoder, study.private.images, wrong, "wrong")
+    right = study.tune(encoder, None, "right")
+    other = study.tune(encoder, released(study, labels=wrong), "wrong")
     assert len(right.validation) == 2
     assert right.validation != other.validation
 
@@ -97,7 +108,7 @@ def test_four_of_five_images_are_augmented_in_fine_tuning(study, monkeypatch):
     study, seen = copy.copy(study), {}
     study.gentle, study.resize = (lambda x, g: x + 1), (lambda x, g: x)
     monkeypatch.setattr(fine_tune, "fine_tune", lambda *_, **settings: seen.update(settings))
-    study.tune(torch.nn.Identity(), study.private.images, study.private.labels, "x")
+    study.tune(torch.nn.Identity(), None, "x")
     views = seen["views"](torch.zeros(10_000, 1), torch.Generator().manual_seed(0))
     assert views.mean().item() == pytest.approx(0.8, abs=0.015)
 
@@ -117,20 +128,140 @@ def test_byols_slow_copy_keeps_99_percent_of_itself_a_step(study):
 def test_a_probe_learns_nothing_from_the_records_that_it_is_tested_on(study):
     x_test = F.one_hot(study.test.labels, 10).float()
     nothing = torch.zeros(len(study.private), 10)  # of private records, to learn from or to choose
-    assert study.probe(nothing, study.private.labels, x_test)[0] < 20
+    assert study.probe((nothing, x_test))[0] < 20
 
 
 def test_heads_are_scored_after_every_epoch_and_learn(study):
     points = []
     x = F.one_hot(study.private.labels, 10).float()
     x_test = F.one_hot(study.test.labels, 10).float()
-    study.head(x, study.private.labels, x_test, "x", lambda *point: points.append(point))
+    study.head((x, x_test), None, "x", lambda *point: points.append(point))
     assert [epoch for epoch, _ in points] == [1, 2]
     assert points[-1][1] > 50  # one in ten by chance
     moved = []  # test images of another scale are seen as such: training's mean is taken off
     ramp = 5 * torch.arange(10.0)
-    study.head(x, study.private.labels, x_test + ramp, "x", lambda *point: moved.append(point))
+    study.head((x, x_test + ramp), None, "x", lambda *point: moved.append(point))
     assert moved[-1][1] < 20
+
+
+# --- by a release ---------------------------------------------------------------------------------
+
+
+def released(study, labels=None, source=None, **terms):
+    """Private records with these labels, showing these records' images."""
+    labels = study.private.labels if labels is None else labels
+    if source is None:
+        given = LabelRR(n_classes=10, noise=0.5)
+    else:
+        terms = {"table": "stays", "noise_label": 0.5, "noise_image": 0.5, **terms}
+        given = DoubleRR(n_classes=10, pools="records", **terms)
+    return Release(labels, source, given, (), teaching=True)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_release_shows_others_images_and_their_rows_only_if_these_move(study, moves):
+    own, back = study.private, torch.arange(len(study.private)).flip(0)
+    release = released(study, 9 - own.labels, back, table="moves" if moves else "stays")
+    seen = study.seen(release)
+    assert torch.equal(seen.images, own.images[back])
+    assert torch.equal(seen.table, own.table[back] if moves else own.table)
+    assert torch.equal(seen.labels, 9 - own.labels)
+    assert study.seen() is own
+
+
+def test_a_draw_throws_the_same_coins_in_every_condition_and_another_draw_others(study):
+    rows = conditions(10, 3.0, grid=True)
+    first, again, other = (study.release(rows["double_rr"], draw) for draw in (0, 0, 1))
+    assert torch.equal(first.labels, again.labels)
+    assert torch.equal(first.source, study.release(rows["with_table"], 0).source)
+    assert torch.equal(first.labels, study.release(rows["nearest"], 0).labels)
+    assert not torch.equal(first.labels, other.labels)
+    source = study.release(rows["nearest"], 0).source  # and near is by pixels
+    pixels = study.private.images.flatten(1).float()
+    far, near = ((pixels - pixels[s]).norm(dim=1).mean() for s in (first.source, source))
+    assert near < 0.9 * far
+
+
+def test_probes_tunings_and_heads_learn_from_what_is_released(study):
+    """Labels are turned round and images come in reverse: who mixes the two learns nothing."""
+    own, back = study.private, torch.arange(len(study.private)).flip(0)
+    x = F.one_hot(own.labels, 10).float()
+    x_test = F.one_hot(study.test.labels, 10).float()
+    right = released(study, own.labels[back], back)  # the labels of the images that are shown
+    assert study.probe((x, x_test), right)[0] == 100
+    assert study.probe((x, x_test), released(study, own.labels, back))[0] < 60
+    turned = released(study, 9 - own.labels)  # true of no test image
+    assert study.probe((x, x_test), turned)[0] < 1
+    for release, low, high in ((right, 50, 101), (turned, -1, 10)):
+        points = []
+        study.head((x, x_test), release, "x", lambda *point, to=points: to.append(point))
+        assert low < points[-1][1] < high
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fine_tune, "fine_tune", lambda *a, **k: seen.append((a, k)))
+        told = torch.rand(len(own), 10, dtype=torch.float64)
+        study.tune(torch.nn.Identity(), right, "x")
+        study.tune(torch.nn.Identity(), right, "x", likelihood=told, trainable=False)
+        study.tune(torch.nn.Identity(), None, "x", rows=study.resize)
+    n = study.n
+    for (_, images, _, test_x, test_y), settings in seen[:2]:
+        assert torch.equal(images, own.images[back][:n])
+        assert torch.equal(settings["validation"][0], own.images[back][n:])
+        assert torch.equal(settings["validation"][1], own.labels[back][n:])  # released ones
+        assert test_x is study.test.images
+        assert test_y is study.test.labels
+    assert torch.equal(seen[0][0][2], own.labels[back][:n])
+    assert torch.equal(seen[1][0][2], told[:n].float())
+    assert [s["trainable"] for _, s in seen] == [True, False, True]
+    assert [s["loss"] for _, s in seen] == [F.cross_entropy, forward_loss, F.cross_entropy]
+    (_, rows, labels, test_x, _), settings = seen[2]
+    assert torch.equal(rows, own.table[:n])
+    assert torch.equal(labels, own.labels[:n])
+    assert test_x is study.test.table
+
+
+def test_half_of_the_training_records_and_all_of_validation_respond_first(study):
+    first = study.first_stage()
+    assert first[study.n :].all()
+    assert first[: study.n].sum() == study.n - study.n // 2
+    assert torch.equal(first, study.first_stage())
+
+
+def test_an_informed_head_undoes_the_noise_and_validates_on_the_last(study):
+    own = study.private
+    x, x_test = (F.one_hot(y, 10).float() for y in (own.labels, study.test.labels))
+    turned = F.one_hot(9 - own.labels, 10).double()
+    law = torch.eye(10).flip(0).double()  # that 9 - y is released is known
+    assert study.learn(x, turned, x_test)[0] < 1
+    told = law_likelihood(9 - own.labels, law)
+    assert study.learn(x, told, x_test) == (100, pytest.approx(100))
+    seen = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study_module, "noised_probe", lambda *a, **k: seen.update(k, given=a))
+        study.informed(x[100:], told[100:])
+    assert torch.equal(seen["given"][0], x[100 : study.n])
+    assert torch.equal(seen["given"][1], told[100 : study.n])
+    assert torch.equal(seen["validation"][0], x[study.n :])
+    assert torch.equal(seen["validation"][1], told[study.n :])
+
+
+def test_attackers_have_the_test_part_and_no_private_label(study):
+    blinded = copy.copy(study)
+    blinded.private = replace(study.private, labels=torch.zeros_like(study.private.labels))
+    columns = range(study.dataset.schema.n_columns)
+    for ours, theirs, least in (
+        (study.attacker_by_rows(columns), blinded.attacker_by_rows(columns), 0.6),
+        (study.attacker_by_images(), blinded.attacker_by_images(), 0.3),
+    ):
+        assert torch.equal(ours, theirs)
+        right = (ours.argmax(1) == study.private.labels).double().mean().item()
+        assert least < right < 0.99
+        torch.testing.assert_close(ours.sum(1), torch.ones(len(ours), dtype=torch.float64))
+    assert torch.equal(study.attacker_prior(), blinded.attacker_prior())
+    few = copy.copy(study)
+    few.test = replace(study.test, labels=torch.tensor([3] * 8 + [1] * 2))
+    expected = torch.tensor([1.0, 3, 1, 9, 1, 1, 1, 1, 1, 1]) / 20
+    torch.testing.assert_close(few.attacker_prior(), expected.double())
 
 
 def test_views_of_digits_have_turns_and_of_photos_the_released_recipe(study):

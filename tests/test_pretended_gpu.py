@@ -197,7 +197,7 @@ def test_images_with_a_table(table, objective, monkeypatch):
     def fitted(steps):
         monkeypatch.setattr(table, "cfg", table.cfg.model_copy(update={"steps": steps}))
         if objective == "pairs":
-            table.pretrain(table.private.images, table.private.table, objective)
+            table.pretrain(table.seen(), objective)
         else:
             table.pretrain_alone(objective, objective)
 
