@@ -199,7 +199,7 @@ def names_given_once(chances: Tensor, sizes: Tensor, expected: Tensor, prior: Te
         chances: (K, K) of each group's names, of :func:`group_posterior`.
         sizes: records (K,) in each group.
         expected: records (K,), positive, that a group of each name has on average.
-        prior: (K,), positive, that was used for ``chances``; it is taken off, and settles the rest.
+        prior: (K,), positive, that ``chances`` were made with; it settles what is left open.
 
     >>> even = torch.full((2,), 0.5)
     >>> names_given_once(torch.full((2, 2), 0.5), torch.tensor([9, 1]), torch.tensor([1, 9]), even)
