@@ -1,6 +1,7 @@
 """Every chapter runs at `smoke`, has the parts a chapter has, and stops on a wrong parameter."""
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -40,6 +41,51 @@ def with_solutions(chapter):
     return notebook
 
 
+def of_label_dp(m):
+    yield m["reading.two_logs.noise"], 0.962372
+    yield m["reading.one_log.noise"], 0.659878
+    yield m["reading.two_logs.agreement"], 0.49074  # a^2 + (K - 1) b^2
+    yield m["reading.one_log.agreement"], 11.8775
+    yield m["knn.added_chance"], 100 * 0.659878 / 2860
+
+
+def of_image_table(m):
+    """A fall is of no noise; what no coin touched is as it was; who sees the labels is right."""
+    for name in [n.removeprefix("fall.") for n in m if n.startswith("fall.")]:
+        yield m[f"fall.{name}"], m["downstream.none"] - m[f"downstream.{name}"]
+        yield m[f"fall_clean.{name}"], m["downstream_clean.none"] - m[f"downstream_clean.{name}"]
+    for name in ("none", "label_rr"):
+        yield m[f"downstream_clean.{name}"], m["downstream.none"]
+        yield m[f"matching.{name}"], m["matching.none"]
+    for measure in ("matching", "downstream_clean"):
+        yield m[f"{measure}.image.population"], m[f"{measure}.double_rr"]
+    for who in ("shown", "row"):
+        for name in ("none", "image.population", "image_nearest.standard"):
+            yield m[f"advantage.{name}.{who}"], 100 - m["attack.prior"]
+    yield m["advantage.image.population.known"], m["advantage.none.known"]
+    yield m["advantage.table"], m["attack.table.gradient_boosting"] - m["attack.prior"]
+    yield m["tuned.untrained"], m["downstream.supervised"]
+    yield m["steps_per_epoch.released"], 138
+    yield m["steps_per_epoch.text"], 156
+
+
+def of_label_dp_audit(m):
+    for name in [n.removeprefix("cars.fall.") for n in m if n.startswith("cars.fall.")]:
+        yield m[f"cars.fall.{name}"], m["cars.clean"] - m[f"cars.{name}"]
+    yield m["repair.none.epsilon"], 5
+    yield math.exp(m["repair.floor_2.bound"]), 81  # on the line
+    yield math.exp(m["repair.floor_5.bound"]), 27
+    for name in ("anchor", "coupled"):
+        yield math.exp(m[f"repair.{name}.bound"]), 3
+    yield m["release.total"], 2
+
+
+# What metrics have to be, or to be to each other, by what they say they are.
+VALUES = {
+    "label_dp": of_label_dp, "image_table": of_image_table, "label_dp_audit": of_label_dp_audit,
+}  # fmt: skip
+
+
 @every_chapter
 def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path):
     parameters = {"preset": "smoke", "seed": 1, "folder": str(tmp_path / "run")}
@@ -59,6 +105,9 @@ def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path)
     for claim in claims.claims().values():  # and measures what decides a claim
         if claim.chapter == chapter and claim.experiment == "overview":
             assert claim.metrics <= set(record["metrics"]), claim.id
+    metrics = {name: metric["value"] for name, metric in record["metrics"].items()}
+    for found, expected in VALUES.get(chapter, lambda m: ())(metrics):
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-9)
     shown = [
         output
         for cell in nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
