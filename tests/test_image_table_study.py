@@ -220,6 +220,27 @@ def test_probes_tunings_and_heads_learn_from_what_is_released(study):
     assert test_x is study.test.table
 
 
+def test_a_model_is_scored_by_each_release_and_by_the_truth(study):
+    own, asked = study.private, []
+    x, x_test = (F.one_hot(y, 10).float() for y in (own.labels, study.test.labels))
+    study = copy.copy(study)
+    study.embedded = lambda model: (x, x_test)
+    study.matching = lambda model, images, table: 7.0 * (images is study.test.images)
+    probe = study.probe
+    study.probe = lambda *given: asked.append(given[1:]) or probe(*given)
+    turned, back = 9 - own.labels, torch.arange(len(own)).flip(0)
+    wrong, right = released(study, turned), released(study, own.labels[back], back)
+    found = study.scores(None, [wrong, right, released(study, turned)])
+    assert [s["downstream"] < 1 for s in found] == [True, False, True]
+    assert found[1]["downstream"] == 100
+    assert [s["downstream_macro"] for s in found] == pytest.approx([0, 100, 0], abs=1)
+    for scores in found:
+        clean = [scores[name] for name in ("downstream_clean", "downstream_clean_macro")]
+        assert clean == pytest.approx([100, 100])
+        assert scores["matching"] == 7
+    assert asked == [(), (wrong,), (right,)]  # like releases once
+
+
 def test_half_of_the_training_records_and_all_of_validation_respond_first(study):
     first = study.first_stage()
     assert first[study.n :].all()
