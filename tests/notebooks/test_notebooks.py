@@ -47,6 +47,8 @@ def of_label_dp(m):
     yield m["reading.two_logs.agreement"], 0.49074  # a^2 + (K - 1) b^2
     yield m["reading.one_log.agreement"], 11.8775
     yield m["knn.added_chance"], 100 * 0.659878 / 2860
+    # Of two mechanisms that claim 1, one costs 2.
+    yield m["audit.double_rr.lower_bound"] < 0.5 < m["audit.one_log.lower_bound"], True
 
 
 def of_image_table(m):
@@ -78,6 +80,13 @@ def of_label_dp_audit(m):
     for name in ("anchor", "coupled"):
         yield math.exp(m[f"repair.{name}.bound"]), 3
     yield m["release.total"], 2
+    for names in (
+        ("two_logs.ceiling", "order_2.ceiling", "one_log.ceiling", "one_log.misread"),
+        ("two_logs.rows", "order_2.rows", "one_log.misread", "one_log.rows"),
+    ):
+        values = [m[f"cars.{name}"] for name in names]
+        yield values == sorted(set(values)), True
+    yield m["canary.linear.lower_bound"] < 0.5 < m["canary.memory.lower_bound"], True
 
 
 # What metrics have to be, or to be to each other, by what they say they are.
