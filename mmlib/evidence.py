@@ -212,6 +212,25 @@ def difference(
     return estimate(values, level) if values else None
 
 
+def order(gap: Estimate, theirs: float | None = None) -> str:
+    """In words, whether runs decide the order of two, and how another's difference compares.
+
+    >>> order(Estimate(2.0, 1.0, 3)), order(Estimate(2.0, 1.0, 3), 2.5)
+    ('our runs decide the order', 'the same order')
+    >>> order(Estimate(2.0, 1.0, 3), -2.0)
+    "**the opposite order**, and the paper's difference lies outside our interval"
+    """
+    if not gap.sign:
+        told = "our runs leave the order open"
+    elif theirs is None:
+        told = "our runs decide the order"
+    else:
+        told = "the same order" if gap.mean * theirs > 0 else "**the opposite order**"
+    if theirs is not None and abs(theirs - gap.mean) > gap.half_width:
+        told += ", and the paper's difference lies outside our interval"
+    return told
+
+
 def counted(runs: list) -> str:
     """How many runs, in words."""
     return "1 run" if len(runs) == 1 else f"{len(runs)} runs"

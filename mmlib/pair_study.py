@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
+from torch.nn.functional import cosine_similarity, one_hot
 
 from mmlib._checks import check_range, check_shape
 from mmlib.augment.image import ResizedCrop
 from mmlib.data import trifeature
 from mmlib.encoders.folded import folded
 from mmlib.evaluate.features import embed_pairs
-from mmlib.evaluate.probe import ProbeResult, linear_probe
+from mmlib.evaluate.pairs import Answers
+from mmlib.evaluate.probe import linear_probe
 from mmlib.methods.image_pairs import build
 from mmlib.presets.trifeature import TrifeatureSettings
 from mmlib.train import EpochSampler, Optim, fit
@@ -164,29 +165,48 @@ class PairStudy:
         texture, color = (one_hot(k, len(v)).float().to(self.device) for k, v in known)
         return texture, color
 
+    def following(self, mapping: Tensor) -> dict[str, trifeature.Pairs]:
+        """The probe's pairs of every split with S by another map, a colour for each texture."""
+        found = {}
+        for split, pairs in self.probe_pairs.items():
+            texture, color = self.labels[split][pairs.first, 1], self.labels[split][pairs.second, 2]
+            follows = (mapping[texture] == color).long()
+            found[split] = trifeature.Pairs(
+                pairs.first, pairs.second, pairs.labels | {"S": follows}
+            )
+        return found
+
+    def features(self, model: nn.Module) -> dict[str, Tensor]:
+        """Embeddings (P, E) of the probe's pairs of every split."""
+        return {split: self.embed(model, split) for split in self.images}
+
     def probe(
         self,
         features: Mapping[str, Tensor],
-        labels: str | Mapping[str, Tensor],
+        tasks: Iterable[str],
         *,
         generator: torch.Generator,
+        pairs: Mapping[str, trifeature.Pairs] | None = None,
         **options,
-    ) -> ProbeResult:
-        """A linear probe on features (P, E) of the probe's pairs, fitted on ``"train"``.
+    ) -> dict[str, Answers]:
+        """What linear probes say of every split of ``features`` (P, E): one probe for each task.
 
-        ``labels`` is a task of the pairs (R, U1, U2, S), or gives class numbers (P,) for both
-        splits; ``options`` are :func:`mmlib.evaluate.probe.linear_probe`'s.
+        They are fitted on the split ``"train"`` alone and draw the same from ``generator``, which
+        stays as it is. Tasks are those of the labels of ``pairs``, by default the probe's pairs;
+        ``options`` are :func:`mmlib.evaluate.probe.linear_probe`'s.
         """
-        if isinstance(labels, str):
-            labels = {split: pairs.labels[labels] for split, pairs in self.probe_pairs.items()}
-        return linear_probe(
-            features["train"],
-            labels["train"].to(self.device),
-            features["test"],
-            labels["test"].to(self.device),
-            generator=generator,
-            **options,
-        )
+        pairs = self.probe_pairs if pairs is None else pairs
+        found = {split: Answers(pairs[split], {}) for split in features}
+        for task in tasks:
+            fitted = (
+                (features[split], pairs[split].labels[task].to(self.device))
+                for split in ("train", "test")
+            )
+            draw = generator.clone_state()
+            result = linear_probe(*(x for part in fitted for x in part), generator=draw, **options)
+            for split, x in features.items():
+                found[split].logits[task] = result.classifier.logits(x).double().cpu()
+        return found
 
     def _draw(self, split: str, n: int, biased: bool, seed: int) -> trifeature.Pairs:
         """At most n pairs."""
@@ -222,3 +242,14 @@ def halves_multiplied(features: Mapping[str, Tensor], components: int = 16) -> d
         for split in features:
             reduced[split].append((halves[split][k] - mean) @ directions / scale)
     return {split: products(*pair) for split, pair in reduced.items()}
+
+
+def similarity_of_halves(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Cosine similarity (P, 1) of both halves of two-tower embeddings (P, 2 E), for every split.
+
+    >>> similarity_of_halves({"test": torch.tensor([[1.0, 0.0, 2.0, 0.0], [1.0, 0.0, 0.0, 3.0]])})
+    {'test': tensor([[1.],
+            [0.]])}
+    """
+    halves = {split: f.chunk(2, dim=1) for split, f in features.items()}
+    return {split: cosine_similarity(*pair)[:, None] for split, pair in halves.items()}

@@ -137,9 +137,9 @@ def test_the_oracle_decides_synergy_by_its_product_only(first):
     known = {split: wide.oracle(split) for split in wide.probe_pairs}
     scores = [
         wide.probe(
-            {split: join(pair) for split, pair in known.items()}, "S",
+            {split: join(pair) for split, pair in known.items()}, ["S"],
             generator=torch.Generator().manual_seed(0), **PROBES[penalty],
-        ).balanced_accuracy
+        )["test"].score("synergy")
         for join in (lambda pair: torch.cat(pair, 1), lambda pair: products(*pair))
         for penalty in PROBES
     ]  # fmt: skip
@@ -172,18 +172,51 @@ def test_pairs_are_counted_as_they_are_drawn(first):
             assert first.world.count(split, biased=biased) == len(drawn)
 
 
-def test_a_probe_takes_a_task_or_labels_and_is_fitted_on_training_pairs(first):
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_probe_is_fitted_on_training_pairs_alone_and_answers_for_every_split():
+    held = PairStudy(
+        resolve("comm", {"preset": "smoke", "textures": ("stripes", "dots", "pluses"),
+                         "colors": ("yellow", "white", "red")}),
+        torch.device("cpu"), validation=0.25,
+    )  # fmt: skip
     codes = {
         split: torch.nn.functional.one_hot(pairs.labels["R"]).float()
-        for split, pairs in first.probe_pairs.items()
+        for split, pairs in held.probe_pairs.items()
     }
-    labels = {split: pairs.labels["R"] for split, pairs in first.probe_pairs.items()}
-    for asked in ("R", labels):
-        result = first.probe(codes, asked, generator=torch.Generator().manual_seed(0))
-        assert result.balanced_accuracy == 100
-    mixed = {"train": codes["train"], "test": 1 - codes["test"]}  # other shapes than those fitted
-    result = first.probe(mixed, "R", generator=torch.Generator().manual_seed(0))
-    assert result.balanced_accuracy == 0
+    mixed = codes | {"test": 1 - codes["test"]}  # other shapes than those fitted
+    generator = seeded()
+    before = generator.get_state()
+    told = held.probe(mixed, ["R", "U1"], generator=generator)
+    assert [told[split].score("redundancy") for split in ("train", "val", "test")] == [100, 100, 0]
+    assert torch.equal(generator.get_state(), before)
+    alone = held.probe(mixed, ["U1"], generator=seeded())  # tasks share no draw
+    assert torch.equal(alone["test"].logits["U1"], told["test"].logits["U1"])
+    twisted = {  # labels of another task's name, and of other splits than "train" turned round
+        split: trifeature.Pairs(p.first, p.second, {"S": (p.labels["R"] == 0).long()})
+        for split, p in held.probe_pairs.items()
+    }
+    for split in ("val", "test"):
+        twisted[split].labels["S"] = 1 - twisted[split].labels["S"]
+    told = held.probe(codes, ["S"], generator=seeded(), pairs=twisted)
+    assert [told[split].score("synergy") for split in ("train", "val", "test")] == [100, 0, 0]
+    assert torch.equal(
+        told["test"].logits["S"],
+        held.probe(codes, ["S"], generator=seeded(), pairs=twisted)["test"].logits["S"],
+    )
+
+
+def test_pairs_follow_the_map_they_are_asked_for(first):
+    own = first.following(first.world.mapping)
+    other = first.following(first.world.mapping.roll(1))
+    for split, pairs in first.probe_pairs.items():
+        assert torch.equal(own[split].labels["S"], pairs.labels["S"])
+        assert torch.equal(other[split].first, pairs.first)
+        assert torch.equal(other[split].labels["R"], pairs.labels["R"])
+        assert other[split].labels["S"].any()
+        assert not (other[split].labels["S"] * pairs.labels["S"]).any()
 
 
 def test_validation_takes_combinations_from_training_and_from_the_probes_fit(first):

@@ -13,11 +13,25 @@ from mmlib._checks import check_range, check_shape
 
 @dataclass(frozen=True)
 class Interval:
-    """The 2.5 % and 97.5 % quantile of a score over resamples, and its standard deviation."""
+    """The 2.5 % and 97.5 % quantile of a score over resamples, and its standard deviation.
+
+    A number's format is that of both ends.
+
+    >>> around = Interval(0.5, 2.0, 0.4)
+    >>> f"{around:+.1f}", around.side(), around.side(1.0), around.side(3.0)
+    ('+0.5 to +2.0', 1, 0, -1)
+    """
 
     low: float
     high: float
     deviation: float
+
+    def side(self, value: float = 0.0) -> int:
+        """1 or -1 where it lies wholly above or below ``value``, else 0."""
+        return (self.low > value) - (self.high < value)
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.low:{spec}} to {self.high:{spec}}"
 
 
 def bootstrap(
@@ -74,3 +88,27 @@ def bootstrap(
         raise ValueError(f"the score is defined on {len(values)} resamples; allowed: 2 or more")
     low, high = values.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return Interval(low, high, values.std().item())
+
+
+def difference(
+    one: Callable[[Tensor], float], other: Callable[[Tensor], float], n: int, **options
+) -> tuple[float, Interval]:
+    """How far ``one`` scores above ``other`` on ``n`` samples, and the interval of that.
+
+    Both see the same resamples, so what they share does not widen it; where either is nan, the
+    difference is, too. ``options`` are :func:`bootstrap`'s.
+
+    >>> right = torch.arange(100) % 2 == 0
+    >>> gap, around = difference(
+    ...     lambda rows: right[rows].double().mean().item() + 0.25,
+    ...     lambda rows: right[rows].double().mean().item(), 100,
+    ...     repeats=200, generator=torch.Generator().manual_seed(0),
+    ... )
+    >>> gap, f"{around:.2f}"
+    (0.25, '0.25 to 0.25')
+    """
+
+    def gap(places: Tensor) -> float:
+        return one(places) - other(places)
+
+    return gap(torch.arange(n, device=options["generator"].device)), bootstrap(gap, n, **options)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mmlib.evaluate.bootstrap import bootstrap
+from mmlib.evaluate.bootstrap import Interval, bootstrap, difference
 
 
 def seeded(seed=0):
@@ -96,3 +96,26 @@ def test_resamples_without_a_score_are_left_out_and_errors():
         bootstrap(lambda rows: torch.nan, 2, repeats=5, generator=seeded())
     with pytest.raises(ValueError, match="units"):
         bootstrap(mean_if_both, 2, repeats=5, generator=seeded(), units=[torch.arange(3)])
+
+
+def test_an_interval_is_on_a_side_of_what_it_does_not_hold():
+    around = Interval(-1.0, 2.0, 0.7)
+    assert [around.side(value) for value in (-1.5, -1.0, 0.0, 2.0, 2.5)] == [1, 0, 0, 0, -1]
+    assert Interval(0.5, 2.0, 0.4).side() == 1
+    assert Interval(-2.0, -0.5, 0.4).side() == -1
+
+
+def test_a_difference_is_the_firsts_less_the_others_on_the_same_resamples():
+    x = torch.randn(100, generator=seeded(), dtype=torch.float64)
+    y = x - 0.5 + 0.01 * torch.randn(100, generator=seeded(1), dtype=torch.float64)
+
+    def mean(values):
+        return lambda rows: values[rows].mean().item()
+
+    options = {"repeats": 200, "units": [torch.arange(100) // 2]}
+    gap, around = difference(mean(x), mean(y), 100, generator=seeded(2), **options)
+    assert gap == pytest.approx((x - y).mean().item())
+    assert around.low < gap < around.high
+    assert around.high - around.low < 0.01  # of either mean it is over a quarter
+    same = bootstrap(mean(x - y), 100, generator=seeded(2), **options)
+    assert (around.low, around.high) == pytest.approx((same.low, same.high))

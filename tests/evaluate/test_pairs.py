@@ -1,0 +1,155 @@
+"""Scores of pairs, intervals by image, and the choice on the validation pairs."""
+
+import math
+
+import pandas as pd
+import pytest
+import torch
+from sklearn import metrics
+
+from mmlib.data.trifeature import Pairs
+from mmlib.evaluate.bootstrap import bootstrap
+from mmlib.evaluate.pairs import MEASURES, Answers, averaged_parts, by_image, choose
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def pairs():
+    """Pairs of 20 images, with any labels."""
+    sides = torch.randint(20, (2, 120), generator=seeded())
+    labels = {
+        task: torch.randint(classes, (120,), generator=seeded(seed))
+        for seed, (task, classes) in enumerate({"R": 2, "U1": 3, "U2": 3, "S": 2}.items())
+    }
+    return Pairs(*sides, labels)
+
+
+def answers(pairs, seed, tasks=("R", "U1", "U2", "S"), lean=0.0):
+    """Random scores, which lean to the labels."""
+    draw = seeded(seed)
+    return Answers(
+        pairs,
+        {
+            task: torch.randn(len(pairs), int(pairs.labels[task].max()) + 1, generator=draw)
+            + lean * torch.nn.functional.one_hot(pairs.labels[task])
+            for task in tasks
+        },
+    )
+
+
+def test_measures_are_scikit_learns_averaged_over_their_tasks(pairs):
+    told, scores = answers(pairs, 0), {}
+    places = torch.arange(0, len(pairs), 2)
+    for task, labels in pairs.labels.items():
+        said = told.logits[task][places].argmax(1)
+        scores[task] = 100 * metrics.balanced_accuracy_score(labels[places], said)
+    leaning = told.logits["S"][:, 1] - told.logits["S"][:, 0]
+    expected = {
+        "redundancy": scores["R"], "uniqueness1": scores["U1"], "uniqueness2": scores["U2"],
+        "uniqueness": (scores["U1"] + scores["U2"]) / 2, "synergy": scores["S"],
+        "synergy_auc": 100 * metrics.roc_auc_score(pairs.labels["S"][places], leaning[places]),
+    }  # fmt: skip
+    assert {m: told.score(m, places) for m in MEASURES} == pytest.approx(expected)
+    assert len(set(expected.values())) == len(expected)
+    positive = pairs.labels["S"].nonzero()[:, 0]
+    assert math.isnan(told.score("synergy_auc", positive))
+    assert told.score("synergy", positive) >= 0
+    assert math.isnan(told.score("synergy", positive[:0]))
+    with pytest.raises(ValueError, match="measure is 'S'"):
+        told.score("S")
+
+
+def test_of_a_task_that_both_answer_the_second_answers(pairs):
+    free, follow = answers(pairs, 0), answers(pairs, 1, ("S",))
+    merged = free | follow
+    assert merged.score("redundancy") == free.score("redundancy")
+    assert merged.score("synergy") == follow.score("synergy") != free.score("synergy")
+    assert set(free.logits) == {"R", "U1", "U2", "S"}
+
+
+def test_intervals_and_differences_draw_images_the_same_for_both(pairs):
+    units = {"units": [pairs.first, pairs.second], "repeats": 60}
+    one, other = answers(pairs, 0, lean=0.5), answers(pairs, 1)
+    found = one.interval("synergy_auc", repeats=60, seed=3)
+    by_hand = bootstrap(
+        lambda k: one.score("synergy_auc", k), len(pairs), generator=seeded(3), **units
+    )
+    assert found == by_hand
+    gap, around = one.above(other, "synergy_auc", repeats=60, seed=3)
+    assert gap == one.score("synergy_auc") - other.score("synergy_auc") > 0
+    assert around == bootstrap(
+        lambda k: one.score("synergy_auc", k) - other.score("synergy_auc", k),
+        len(pairs), generator=seeded(3), **units,
+    )  # fmt: skip
+    assert len(pairs) == by_image(pairs, 60, 3)["n"]
+
+
+def test_scores_of_other_pairs_are_compared_over_the_images_of_both(pairs):
+    few = Pairs(pairs.first[:40], pairs.second[:40], {"S": pairs.labels["S"][:40]})
+    whole = answers(pairs, 0)
+    part = Answers(few, {"S": whole.logits["S"][:40]})
+    gap, around = part.above(whole, "synergy", repeats=60, seed=0)
+    assert gap == part.score("synergy") - whole.score("synergy") != 0
+    assert around.low < around.high
+    both = [torch.cat(side) for side in ((few.first, pairs.first), (few.second, pairs.second))]
+    assert around == bootstrap(
+        lambda k: part.score("synergy", k[k < 40]) - whole.score("synergy", k[k >= 40] - 40),
+        40 + len(pairs), units=both, repeats=60, generator=seeded(),
+    )  # fmt: skip
+    positive = pairs.labels["S"].nonzero()[:, 0]
+    one_class = Pairs(
+        pairs.first[positive], pairs.second[positive], {"S": pairs.labels["S"][positive]}
+    )
+    undefined = Answers(one_class, {"S": whole.logits["S"][positive]})
+    for gap, around in (
+        undefined.above(whole, "synergy_auc", repeats=5, seed=0),
+        whole.above(undefined, "synergy_auc", repeats=5, seed=0),
+    ):
+        assert math.isnan(gap)
+        assert math.isnan(around.low)
+        assert around.side() == 0
+
+
+def test_a_setting_is_chosen_by_validation_pairs_by_the_mean_of_three_parts(pairs):
+
+    def telling(**leans):  # answers that are right about the tasks that it leans to
+        logits = {
+            task: leans.get(task, 0.0) * torch.nn.functional.one_hot(labels).double()
+            for task, labels in pairs.labels.items()
+        }
+        return Answers(pairs, logits)
+
+    everything = telling(R=1, U1=1, U2=1, S=1)
+    tried = {
+        "none": {"val": everything, "test": everything},
+        "best on the test": {"val": telling(R=1), "test": everything},
+        "best in synergy": {"val": telling(S=1), "test": telling()},
+        "best": {"val": telling(R=1, U1=1, U2=1), "test": telling()},
+        "half of uniqueness": {"val": telling(R=1, U1=1), "test": telling()},
+    }
+    chosen, merits = choose(tried, [row for row in tried if row != "none"])
+    assert chosen == "best"
+    assert merits.keys() == tried.keys()
+    for row, answered in tried.items():
+        parts = {p: answered["val"].score(p) for p in ("redundancy", "uniqueness", "synergy")}
+        assert merits[row] == parts | {"mean": sum(parts.values()) / 3}
+    assert choose(dict.fromkeys("ab", tried["best"]), "ba")[0] == "b"  # the first of equals
+
+
+def test_curves_of_tasks_become_parts_and_their_mean():
+    points = pd.DataFrame(
+        [(curve, method, step, seed, value + step + 100 * seed)
+         for curve, value in {"R": 9.0, "U1": 1.0, "U2": 5.0, "S": 6.0}.items()
+         for method, step, seed in [("CoMM", 1, 0), ("CoMM", 1, 1), ("CoMM", 2, 0)]]
+        + [("R", "Cross", 1, 0, 7.0)],
+        columns=["curve", "method", "step", "seed", "value"],
+    )  # fmt: skip
+    found = averaged_parts(points).set_index(["method", "step", "seed"])
+    assert found.loc[("CoMM", 1, 0)].to_dict() == {"R": 10, "S": 7, "U": 4, "mean": 7}
+    assert found.loc[("CoMM", 2, 0), "mean"] == 8
+    assert found.loc[("CoMM", 1, 1), "U"] == 104
+    assert found.loc[("Cross", 1, 0), "R"] == 7
+    assert math.isnan(found.loc[("Cross", 1, 0), "mean"])
