@@ -1,8 +1,8 @@
-"""Embeddings of samples that share inputs, each input encoded once."""
+"""Embeddings of samples that share inputs, each input encoded once; fewer features of many."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -46,3 +46,18 @@ def embed_pairs(
         for batch in batches
     ]
     return torch.cat(found).float()
+
+
+def principal_components(features: Mapping[str, Tensor], components: int) -> dict[str, Tensor]:
+    """Features (N, F) of each part on the ``components`` directions of largest variance in "train".
+
+    They are (N, C), from the smallest of these variances to the largest, with mean zero over the
+    part ``"train"``; at most C features stay as they are. Raises ``ValueError`` for less than one.
+    """
+    check_range("components", components, 1)
+    if features["train"].shape[1] <= components:
+        return dict(features)
+    mean = features["train"].mean(dim=0)
+    centred = (features["train"] - mean).double()
+    directions = torch.linalg.eigh(centred.mT @ centred)[1][:, -components:].float()
+    return {part: (x - mean) @ directions for part, x in features.items()}

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from torch import nn
 
-from mmlib.evaluate.features import embed_pairs
+from mmlib.evaluate.features import embed_pairs, principal_components
 from mmlib.fusion import FusionTransformer, ProjectionHead, VectorAdapter
 from mmlib.methods.clip import DualEncoder
 from mmlib.methods.comm import CoMM
@@ -51,3 +52,20 @@ def test_errors():
         embed_pairs(method, (x, x), (place,))
     with pytest.raises(ValueError, match="places"):
         embed_pairs(method, (x, x), (place, place[:1]))
+
+
+def test_principal_components_are_those_of_the_training_part():
+    generator = torch.Generator().manual_seed(0)
+    wide = {"train": 1.0, "validation": 5.0, "test": 0.3}  # other parts vary along other features
+    features = {
+        part: torch.randn(40, 6, generator=generator) * scale ** torch.arange(6)
+        for part, scale in wide.items()
+    }
+    found = principal_components(features, 2)
+    fitted = PCA(2, svd_solver="full").fit(features["train"].numpy())
+    for part, x in features.items():
+        expected = torch.tensor(fitted.transform(x.numpy())).flip(1)
+        torch.testing.assert_close(found[part].abs(), expected.abs(), rtol=1e-3, atol=1e-3)
+    assert principal_components(features, 6) == features
+    with pytest.raises(ValueError, match="components is 0"):
+        principal_components(features, 0)
