@@ -126,6 +126,63 @@ def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path)
     assert shown
     for output in shown:
         assert len(output.metadata["image/png"]["alt"]) > 20
+    check_implied(record)
+
+
+def implied(record):
+    """What metrics of a chapter on CoMM say of others: name -> value."""
+    of = {name: metric["value"] for name, metric in record["metrics"].items()}
+    chapter, said = record["chapter"], {}
+    if chapter in ("comm", "comm_ablation"):
+        for name in of:
+            part, _, row = name.partition(".")
+            if part == "uniqueness" and f"uniqueness1.{row}" in of:
+                said[name] = (of[f"uniqueness1.{row}"] + of[f"uniqueness2.{row}"]) / 2
+    if chapter == "comm":
+        said["masks.leak"] = 0
+    if chapter in ("comm_audit", "comm_real"):
+        data = record["parameters"].get("data", "synergy_auc").removeprefix("multibench_")
+        for name in of:
+            kind, *sides = name.split(".")
+            if kind == "gap" and len(sides) == 2:
+                said[name] = of[f"{data}.{sides[0]}"] - of[f"{data}.{sides[1]}"]
+            if kind == "gain" and len(sides) == 1:
+                rows = [of[f"tasks.{m}_three.{sides[0]}"] for m in ("comm", "untrained")]
+                said[name] = rows[0] - rows[1]
+    if chapter == "comm_audit":
+        worth = {
+            m: of[f"synergy_auc.{m}"] - of[f"other_map_auc.{m}"] for m in ("comm", "untrained")
+        }
+        said["other_map.effect"] = worth["comm"] - worth["untrained"]
+    if chapter == "comm_ablation" and "weight.term.chosen" in of:
+        merits = {n[21:]: v for n, v in of.items() if n.startswith("validation.mean.term.")}
+        del merits["none"]  # CoMM itself is no candidate
+        chosen = max(merits, key=merits.get)
+        said["weight.term.chosen"] = float(chosen)
+        for part in ("redundancy", "uniqueness", "synergy", "synergy_auc"):
+            said[f"{part}.term.chosen"] = of[f"{part}.term.{chosen}"]
+            said[f"{part}.term.gain"] = of[f"{part}.term.{chosen}"] - of[f"{part}.term.none"]
+    for part in ("synergy", "synergy_auc"):
+        similar, over = f"{part}.term.cross_similarity", f"{part}.term.cross_over_floors"
+        if over in of:
+            said[over] = of[similar] - max(of[f"{similar}_free"], of[f"{similar}_untrained"])
+    return said
+
+
+def check_implied(record):
+    of = {name: metric["value"] for name, metric in record["metrics"].items()}
+    expected = implied(record)
+    assert {name: of[name] for name in expected} == pytest.approx(expected, abs=1e-9)
+    for name, low in of.items():
+        if re.search(r"[._]low$", name) and f"{name[:-3]}high" in of:
+            assert low <= of[f"{name[:-3]}high"], name
+
+
+def test_recorded_metrics_say_the_same_of_each_other():
+    found = [record for record in records.load() if record["kept"]]
+    assert found
+    for record in found:
+        check_implied(record)
 
 
 def test_what_was_cut_short_ends_as_if_it_had_not_been(tmp_path):
