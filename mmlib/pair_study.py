@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -87,15 +87,18 @@ class PairStudy:
         biased: bool,
         generator: torch.Generator,
         name: str,
-        labels: Sequence[Tensor] = (),
+        labelled: bool = False,
         on_step: Callable[[int], None] | None = None,
     ) -> list[dict[str, float]]:
         """Train on free or ``biased`` pairs, and return the history, of 20 rows or a few more.
 
-        ``labels`` (P,), of the training pairs and on the device, go to the model's loss after the
-        images. Pairs come in an order that only the seed decides. ``name`` and ``on_step`` are
-        those of :func:`mmlib.train.fit`.
+        Where it is ``labelled``, the model's loss gets class numbers after the images, those of S
+        where pairs would be biased, else of the other tasks; pairs are then free, as biased ones
+        have one class. Pairs come in an order that only the seed decides. ``name`` and ``on_step``
+        are those of :func:`mmlib.train.fit`.
         """
+        labels = [self.classes(of_synergy=biased)] if labelled else []
+        biased = biased and not labelled
         cfg, pairs = self.cfg, self.training_pairs[biased]
         first, second = pairs.first.to(self.device), pairs.second.to(self.device)
 

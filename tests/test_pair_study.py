@@ -1,6 +1,7 @@
 """The study that the Trifeature chapters share."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from sklearn.decomposition import PCA
 from mmlib.data import trifeature
 from mmlib.pair_study import PROBES, PairStudy, halves_multiplied, products
 from mmlib.presets.base import resolve
+from mmlib.train import EpochSampler
 
 
 def study(**changes):
@@ -65,19 +67,27 @@ def test_seeds_draw_the_probe_but_not_the_training(first):
 
 
 def test_training_gives_whole_pairs_with_their_labels_in_the_seeds_order(first):
-    labels = torch.arange(len(first.training_pairs[True]))
-    models = [Recorder() for _ in range(2)]
-    for model in models:
+    def seen(biased, labelled):
+        model = Recorder()
         history = first.train(
-            model, 3, biased=True, generator=torch.Generator().manual_seed(0), name="x",
-            labels=[labels],
+            model, 3, biased=biased, labelled=labelled,
+            generator=torch.Generator().manual_seed(0), name="x",
         )  # fmt: skip
         assert history[-1]["step"] == 3
-    pairs = first.training_pairs[True]
-    for (x1, x2, rows), again in zip(*(m.seen for m in models), strict=True):
-        assert torch.equal(x1, first.images["train"][pairs.first[rows]])
-        assert torch.equal(x2, first.images["train"][pairs.second[rows]])
-        assert torch.equal(rows, again[2])
+        return model.seen
+
+    for biased, labelled in itertools.product((False, True), repeat=2):
+        pairs = first.training_pairs[biased and not labelled]  # biased ones have one class
+        size = min(first.cfg.batch_size, len(pairs))
+        order = EpochSampler(len(pairs), size, seed=first.cfg.seed, drop_last=False, device="cpu")
+        batches = seen(biased, labelled)
+        for step, batch in enumerate(batches):
+            rows = order(step)
+            assert torch.equal(batch[0], first.images["train"][pairs.first[rows]])
+            assert torch.equal(batch[1], first.images["train"][pairs.second[rows]])
+            assert len(batch) == 2 + labelled
+            if labelled:
+                assert torch.equal(batch[2], first.classes(of_synergy=biased)[rows])
 
 
 def test_an_epoch_has_every_pair_also_those_of_an_incomplete_batch(first):

@@ -61,3 +61,13 @@ def principal_components(features: Mapping[str, Tensor], components: int) -> dic
     centred = (features["train"] - mean).double()
     directions = torch.linalg.eigh(centred.mT @ centred)[1][:, -components:].float()
     return {part: (x - mean) @ directions for part, x in features.items()}
+
+
+def codes(units: Tensor, alike: float) -> Tensor:
+    """A code (N,) for each of unit vectors (N, E): that of the first with a cosine above ``alike``.
+
+    >>> codes(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.9, 0.436]]), alike=0.8)
+    tensor([0, 1, 0])
+    """
+    first = (units @ units.T > alike).double().argmax(dim=1)
+    return first.unique(return_inverse=True)[1]

@@ -61,11 +61,10 @@ class Answers:
                 scores.append(balanced_accuracy(answers, labels) if classes else torch.nan)
         return sum(scores) / len(scores)
 
-    def interval(self, measure: str, *, repeats: int, seed: int) -> Interval:
-        """The interval of a measure."""
-        return bootstrap(
-            lambda places: self.score(measure, places), **by_image(self.pairs, repeats, seed)
-        )
+    def interval(self, measure: str, *, repeats: int, seed: int, by_pair: bool = False) -> Interval:
+        """The interval of a measure; ``by_pair``, as if pairs were independent."""
+        drawn = by_image(self.pairs, repeats, seed) | ({"units": []} if by_pair else {})
+        return bootstrap(lambda places: self.score(measure, places), **drawn)
 
     def above(
         self, other: Answers, measure: str, *, repeats: int, seed: int

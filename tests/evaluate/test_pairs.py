@@ -78,6 +78,11 @@ def test_intervals_and_differences_draw_images_the_same_for_both(pairs):
         lambda k: one.score("synergy_auc", k), len(pairs), generator=seeded(3), **units
     )
     assert found == by_hand
+    by_pair = one.interval("synergy_auc", repeats=60, seed=3, by_pair=True)
+    assert by_pair.deviation < by_hand.deviation
+    assert by_pair == bootstrap(
+        lambda k: one.score("synergy_auc", k), len(pairs), repeats=60, generator=seeded(3)
+    )
     gap, around = one.above(other, "synergy_auc", repeats=60, seed=3)
     assert gap == one.score("synergy_auc") - other.score("synergy_auc") > 0
     assert around == bootstrap(

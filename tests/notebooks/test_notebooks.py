@@ -7,12 +7,14 @@ import subprocess
 import sys
 
 import nbformat
+import pandas as pd
 import papermill
 import pytest
 import yaml
 from pybtex.database import parse_file
 
 from mmlib import claims, records, tables
+from mmlib.methods import image_pairs
 from mmlib.presets.base import CHAPTERS, chapter_settings
 from mmlib.records import ROOT
 
@@ -127,6 +129,7 @@ def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path)
     for output in shown:
         assert len(output.metadata["image/png"]["alt"]) > 20
     check_implied(record)
+    check_curves(record, tmp_path / "run")
 
 
 def implied(record):
@@ -178,11 +181,28 @@ def check_implied(record):
             assert low <= of[f"{name[:-3]}high"], name
 
 
+def check_curves(record, folder):
+    """Where a curve of chapter 3 ends, the score of its method is."""
+    parts = {
+        "R": "redundancy", "U1": "uniqueness1", "U2": "uniqueness2", "S": "synergy",
+        "auc": "synergy_auc",
+    }  # fmt: skip
+    if record["chapter"] == "comm":
+        points = pd.read_csv(folder / "metrics.csv")
+        ends = points[points["curve"].isin(parts)].groupby(["curve", "method"])["value"].last()
+        assert len(ends) >= len(parts)
+        for (curve, title), value in ends.items():
+            (method,) = (m for m, called in image_pairs.TITLES.items() if called == title)
+            scored = record["metrics"][f"{parts[curve]}.{method}"]["value"]
+            assert value == pytest.approx(scored), (curve, method)
+
+
 def test_recorded_metrics_say_the_same_of_each_other():
     found = [record for record in records.load() if record["kept"]]
     assert found
     for record in found:
         check_implied(record)
+        check_curves(record, record["path"])
 
 
 def test_what_was_cut_short_ends_as_if_it_had_not_been(tmp_path):
