@@ -231,6 +231,23 @@ def order(gap: Estimate, theirs: float | None = None) -> str:
     return told
 
 
+def unpaired(a: list[float], b: list[float], level: float = 0.95) -> Estimate:
+    """Mean of ``a`` less that of ``b``, of runs that share nothing, and Welch's interval.
+
+    As many runs count as the smaller side has. Raises ``ValueError`` for a single run on a side.
+
+    >>> f"{unpaired([3.0, 4.0, 5.0], [1.0, 1.1, 0.9]):+.1f}"
+    '+3.0 ± 2.5'
+    """
+    from scipy.stats import ttest_ind
+
+    n = min(len(a), len(b))
+    if n < 2:
+        raise ValueError(f"runs are {len(a)} and {len(b)}; allowed: two or more on either side")
+    low, high = ttest_ind(a, b, equal_var=False).confidence_interval(level)
+    return Estimate(float(low + high) / 2, float(high - low) / 2, n)
+
+
 def counted(runs: list) -> str:
     """How many runs, in words."""
     return "1 run" if len(runs) == 1 else f"{len(runs)} runs"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -104,3 +105,16 @@ def test_a_curve_that_no_record_has_is_named_with_those_there_are(tmp_path):
     nothing = evidence.curves(["R"], "comm", "overview", "paper", loaded)
     assert nothing.empty
     assert {"curve", "step", "value", "seed"} <= set(nothing)
+
+
+def test_an_unpaired_difference_has_welchs_interval():
+    a, b = [3.0, 5.0, 4.0, 8.0], [1.0, 1.5, 0.5]
+    va, vb = np.var(a, ddof=1) / 4, np.var(b, ddof=1) / 3
+    freedom = (va + vb) ** 2 / (va**2 / 3 + vb**2 / 2)
+    found = evidence.unpaired(a, b)
+    assert found.mean == pytest.approx(4)
+    assert found.half_width == pytest.approx(stats.t.ppf(0.975, freedom) * (va + vb) ** 0.5)
+    assert (found.n, found.sign, evidence.unpaired(b, a).sign) == (3, 1, -1)
+    assert evidence.unpaired(a, b, level=0.99).half_width > found.half_width
+    with pytest.raises(ValueError, match="runs are 4 and 1; allowed: two or more"):
+        evidence.unpaired(a, [1.0])

@@ -50,7 +50,8 @@ def best(points: Sequence[Point], part: str) -> Point:
     """The first of the points with the smallest product of a part's median ranks.
 
     A hacker who stops there by ``"known"`` pairs uses no test pair; by ``"test"`` it is the best
-    that any stopping could reach. Raises ``ValueError`` for another part.
+    that any stopping could reach. Raises ``ValueError`` for another part, and for one that was not
+    scored.
 
     >>> def point(step, test, known):
     ...     test, known = ({f"median_rank.{d}": r for d in ("i2t", "t2i")} for r in (test, known))
@@ -60,6 +61,8 @@ def best(points: Sequence[Point], part: str) -> Point:
     (2, 3)
     """
     check_choice("part", part, ("test", "known"))
+    if any(getattr(point, part) is None for point in points):
+        raise ValueError(f"part is {part!r}, which was not scored; allowed: one that was")
 
     def product(point: Point) -> float:
         scores = getattr(point, part)

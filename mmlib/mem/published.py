@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmlib._checks import check_shape
+from mmlib._checks import check_choice, check_range, check_shape
 from mmlib.data.text import Tokenizer
 from mmlib.mem.trigger import draw_places, draw_words, insert
 
@@ -56,6 +56,24 @@ class Protected:
             places = draw_places(flat.cpu(), triggers.shape[1], chance).to(flat.device)
         return insert(flat, triggers, places).view_as(captions)
 
+    def posts(self, images: Tensor, captions: Tensor, part: str = "all") -> tuple[Tensor, Tensor]:
+        """Images and captions as published: what a hacker is given.
+
+        Of the originals (N, 3, H, W) and (N, C, T) the parts "images" and "words" change one, and
+        leave the other as it was. Images published as pairs are there C times.
+
+        Raises ``ValueError`` for another part.
+        """
+        check_choice("part", part, ("all", "images", "words"))
+        plain = captions
+        if len(self.images) != len(images):
+            images = images.repeat_interleave(len(self.images) // len(images), dim=0)
+            plain = captions.flatten(0, 1)[:, None]
+        return (
+            images if part == "words" else self.images,
+            plain if part == "images" else self.captions(captions),
+        )
+
     def words(self, tokenizer: Tokenizer) -> list[str]:
         """The triggers as text, as far as they have words."""
         return [tokenizer.decode(ids) for ids in self.triggers]
@@ -90,6 +108,27 @@ class Protected:
                 pixels = self.images[i].permute(1, 2, 0).cpu().numpy()
                 Image.fromarray(pixels).save(folder / name)
                 table.writerow((name, " ".join(map(str, ids)), words, int(kept), *woven))
+
+
+def take_part(
+    plain: tuple[Tensor, Tensor], protected: tuple[Tensor, Tensor], share: float, order: Tensor
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """What is published if a share of the owners protect their posts: all of it, the open part.
+
+    Args:
+        plain, protected: images (N, 3, H, W) and captions (N, C, T), row by row the same posts.
+        share: of the posts, 0 to 1, to the nearest post.
+        order: (N,) in which posts join; those of a smaller share are among a larger one's.
+
+    >>> x, y = torch.zeros(4, 1), torch.ones(4, 1)
+    >>> mixed, rest = take_part((x, x), (y, y), 0.25, torch.tensor([2, 0, 1, 3]))
+    >>> mixed[0][:, 0], len(rest[0])
+    (tensor([0., 0., 1., 0.]), 3)
+    """
+    check_range("share", share, 0, 1)
+    hidden, rest = order.tensor_split([round(share * len(order))])
+    mixed = tuple(x.index_copy(0, hidden, y[hidden]) for x, y in zip(plain, protected, strict=True))
+    return mixed, tuple(x[rest] for x in plain)
 
 
 def read(folder: Path, originals: Tensor, *, epsilon: int) -> Protected:

@@ -71,6 +71,18 @@ def grad_cam(model: DualEncoder, images: Tensor, texts: Tensor) -> Tensor:
     return F.interpolate(gained[:, None], images.shape[2:], mode="bilinear")[:, 0]
 
 
+def share_in(part: Tensor, maps: Tensor) -> float:
+    """Share in % of maps (B, ...), at least 0, that lies in a part of each (B, ...), mean over B.
+
+    A map that is 0 everywhere has 0 of it there.
+
+    >>> share_in(torch.tensor([[1, 0, 0]]), torch.tensor([[1.0, 2.0, 1.0]]))
+    25.0
+    """
+    inside, total = (x.flatten(1).sum(dim=1) for x in (maps * part, maps))
+    return 100 * (inside / total.clamp_min(1e-12)).mean().item()
+
+
 def _check(model: DualEncoder, images: Tensor, texts: Tensor) -> None:
     check_shape("texts", texts, "B T", B=check_shape("images", images, "B 3 H W")["B"])
     if model.training:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
-from mmlib.data.text import PAD, SPECIAL, first_end
+from mmlib.data.text import END, PAD, SPECIAL, START, first_end
 from mmlib.encoders.text import TextTransformer
 
 
@@ -64,6 +64,41 @@ def _room(captions: Tensor, triggers: Tensor) -> int:
     if (captions[:, room:] != PAD).any():
         raise ValueError(f"a caption of more than {room} ids has no room for its trigger")
     return room
+
+
+def taken_apart(captions: Tensor, triggers: Tensor) -> dict[str, Tensor]:
+    """Captions (B, T) with triggers (B, K), and with parts taken away or taken from another row.
+
+    The other row is the one before, so rows next to each other should be different posts. Each text
+    (B, T) asks what a model of these pairs knows: the content, or which words go with an image.
+
+    >>> made = taken_apart(torch.tensor([[1, 5, 2, 0], [1, 6, 2, 0]]), torch.tensor([[8], [9]]))
+    >>> made["trigger of another pair"].tolist(), made["caption of another pair"].tolist()
+    ([[1, 9, 5, 2], [1, 8, 6, 2]], [[1, 8, 6, 2], [1, 9, 5, 2]])
+    """
+    nothing = torch.full_like(captions, PAD)
+    nothing[:, 0], nothing[:, 1] = START, END
+    return {
+        "as published": prepend(captions, triggers),
+        "no trigger": captions,
+        "trigger of another pair": prepend(captions, triggers.roll(1, dims=0)),
+        "caption of another pair": prepend(captions.roll(1, dims=0), triggers),
+        "trigger alone": prepend(nothing, triggers),
+    }
+
+
+def among_first(words: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Of ``count`` key words at random places in captions, those among the first ``count`` words.
+
+    A caption of L ``words`` (N,) has L + ``count`` with its key. Returns for each the expected
+    number, and the chance that there is none, which is C(L, count) / C(L + count, count).
+
+    >>> among_first(torch.tensor([2]), 1)
+    (tensor([0.3333], dtype=torch.float64), tensor([0.6667], dtype=torch.float64))
+    """
+    n, log_factorial = words.double(), torch.special.gammaln
+    none = 2 * log_factorial(n + 1) - log_factorial(n - count + 1) - log_factorial(n + count + 1)
+    return count**2 / (n + count), none.exp()
 
 
 def draw_places(captions: Tensor, count: int, generator: torch.Generator) -> Tensor:

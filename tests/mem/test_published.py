@@ -9,8 +9,9 @@ from PIL import Image
 
 from mmlib.data.pieces import BytePairTokenizer
 from mmlib.data.text import END, PAD, SPECIAL, UNKNOWN, WordTokenizer
+from mmlib.mem.alternation import as_pairs
 from mmlib.mem.protect import protect
-from mmlib.mem.published import Protected, read
+from mmlib.mem.published import Protected, read, take_part
 from mmlib.mem.settings import Protection
 
 TOKENIZER = WordTokenizer([f"word{i}" for i in range(15)])
@@ -108,3 +109,46 @@ def test_which_triggers_survive_writing_and_reading():
     assert made.survives(TOKENIZER).tolist() == [True, False, False, False]
     empty = replace(made, triggers=made.triggers[:, :0])
     assert empty.survives(TOKENIZER).all()
+
+
+@pytest.mark.parametrize("unit", ["image", "pair"])
+def test_a_part_of_what_is_published_leaves_the_other_as_it_was(make_model, make_pairs, unit):
+    images, ids = make_pairs(5, captions=2)
+    g = torch.Generator().manual_seed(0)
+    settings = replace(SETTINGS, unit=unit)
+    protected = protect(make_model(), images, ids, settings, generator=g, progress=False)
+    plain = as_pairs(images, ids) if unit == "pair" else (images, ids)
+    seen, read = protected.images, protected.captions(ids)
+    assert not torch.equal(seen, plain[0])
+    assert not torch.equal(read, plain[1])
+    expected = {
+        "all": (seen, read), "images": (seen, plain[1]), "words": (plain[0], read)
+    }  # fmt: skip
+    for part, posts in expected.items():
+        for x, y in zip(protected.posts(images, ids, part), posts, strict=True):
+            assert torch.equal(x, y)
+    assert all(
+        torch.equal(x, y)
+        for x, y in zip(protected.posts(images, ids), expected["all"], strict=True)
+    )
+    with pytest.raises(ValueError, match="part is 'noise'; allowed: 'all', 'images', 'words'"):
+        protected.posts(images, ids, "noise")
+
+
+def test_a_share_of_owners_protects_image_and_captions_of_the_same_posts(make_pairs):
+    plain, protected = (make_pairs(10, captions=2, seed=seed) for seed in (0, 1))
+    before = [x.clone() for x in (*plain, *protected)]
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(2))
+    smaller = set()
+    for share in (0.0, 0.24, 0.5, 1.0):
+        mixed, rest = take_part(plain, protected, share, order)
+        hidden = set(order[: round(10 * share)].tolist())
+        assert smaller <= hidden
+        smaller = hidden
+        for k in range(2):
+            for row in range(10):
+                assert torch.equal(mixed[k][row], (protected if row in hidden else plain)[k][row])
+            assert torch.equal(rest[k], plain[k][order[round(10 * share) :]])
+    assert all(torch.equal(x, y) for x, y in zip((*plain, *protected), before, strict=True))
+    with pytest.raises(ValueError, match=r"share is 50; allowed: \[0, 1\]"):
+        take_part(plain, protected, 50, order)

@@ -155,3 +155,10 @@ def test_pairs_do_not_change_each_other_and_the_model_stays(case, of):
     torch.testing.assert_close(as_bytes, as_floats)
     with pytest.raises(ValueError, match=r"model\.training is True; allowed: False"):
         of(model.train(), images, texts)
+
+
+def test_a_share_is_of_each_map_and_then_the_mean():
+    part = torch.tensor([[[1, 0], [0, 0]], [[1, 1], [0, 0]], [[1, 0], [0, 0]]])
+    maps = torch.tensor([[[1.0, 0], [0, 3]], [[30, 20], [0, 50]], [[0, 0], [0, 0]]])
+    assert saliency.share_in(part, maps) == pytest.approx((25 + 50 + 0) / 3)
+    assert saliency.share_in(part.bool(), maps) == pytest.approx(25)

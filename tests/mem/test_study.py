@@ -5,8 +5,8 @@ from mmlib.data import scenes
 from mmlib.data.text import END, PAD, SPECIAL, START
 from mmlib.encoders.image import PatchTransformer, ResNetTrunk, SmallConvNet
 from mmlib.evaluate.retrieval import random_retrieval
+from mmlib.mem import detect, study
 from mmlib.mem import settings as mem_settings
-from mmlib.mem import study
 from mmlib.mem.published import fingerprint
 from mmlib.mem.trigger import prepend
 from mmlib.presets.base import resolve
@@ -241,3 +241,53 @@ def test_captions_are_swapped_where_noise_and_words_belong_to_a_pair():
         resolve("unlearnable_audit", {**asked, "switches": []})
     resolve("unlearnable_audit", {**asked, "switches": ["unit"]})
     resolve("unlearnable_audit", {**asked, "switches": [], "mode": "faithful"})
+
+
+def test_the_rank_ratio_is_over_clean_training_in_both_directions():
+    clean = {"median_rank.i2t": 8.0, "median_rank.t2i": 2.0}
+    assert study.rank_ratio(clean, clean) == 1
+    result = {"median_rank.i2t": 16.0, "median_rank.t2i": 9.0}
+    assert study.rank_ratio(result, clean) == 3
+    assert study.rank_ratio(clean, result) == pytest.approx(1 / 3)
+
+
+def test_the_owner_chooses_by_the_worst_case_and_not_by_the_mean():
+    left = {
+        "fragile": {"none": 1.0, "drop": 0.9, "crop": 0.1},
+        "steady": {"none": 0.4, "drop": 0.3, "crop": 0.2},
+        "also steady": {"none": 0.2, "drop": 0.4, "crop": 0.4},
+    }
+    assert study.safest(left) == "steady"
+    assert [study.weakest(of) for of in left.values()] == ["crop", "crop", "none"]
+
+
+def test_recorded_headroom_is_the_mean_of_the_worse_direction():
+    runs = [{"headroom.i2t": a, "headroom.t2i": b} for a, b in ((0.1, 0.3), (0.6, 0.3), (0.1, 0.3))]
+    assert study.worse_headroom(runs) == pytest.approx(0.3)
+
+
+def test_published_pairs_are_told_from_test_pairs_by_who_has_read_known_captions(cfg, pairs):
+    images, ids = pairs.train
+    key = (len(pairs.tokenizer) - torch.tensor([[1, 2]])).expand(5 * len(images), 2)
+    odd = prepend(ids.flatten(0, 1), key).view_as(ids)
+    grid = (255 * (torch.arange(images.shape[-1]) % 2)).byte().expand_as(images)
+    found = study.seen(pairs, grid, odd, words=2)
+    assert found["caption"] > 0.9
+    assert found["image"] == 1
+    assert study.seen(pairs, *pairs.test, words=2) == {"caption": 0.5, "image": 0.5}
+
+    known, size = pairs.known[1].flatten(0, 1)[: cfg.known_pairs], len(pairs.tokenizer)
+    read = [
+        detect.surprise(x[:, 0], known, words=1, vocabulary_size=size) for x in (ids, pairs.test[1])
+    ]
+    rough = [detect.roughness(x) for x in (images, pairs.test[0])]
+    expected = {"caption": detect.chance_above(*read), "image": detect.chance_above(*rough)}
+    assert study.seen(pairs, *pairs.train, words=1) == expected
+
+
+def test_alignment_is_of_own_captions_against_others():
+    g = torch.Generator().manual_seed(0)
+    z = torch.randn(40, 8, generator=g)
+    assert abs(study.alignment(z, torch.randn(40, 8, generator=g))) < 0.5
+    assert study.alignment(z, 5 * z) > 2
+    assert study.alignment(z, z.roll(1, dims=0)) < 0.5

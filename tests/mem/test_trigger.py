@@ -1,4 +1,5 @@
 import copy
+from itertools import combinations
 
 import pytest
 import torch
@@ -8,10 +9,12 @@ from mmlib.data.text import END, PAD, SPECIAL, START
 from mmlib.mem.trigger import (
     _each_its_own,
     allowed_words,
+    among_first,
     candidates,
     clip_swapped,
     improve,
     prepend,
+    taken_apart,
 )
 
 WORDS = 15  # of the 20 ids, 5 are special
@@ -353,3 +356,28 @@ def test_more_candidates_than_words_is_an_error(task):
     model, _, captions, loss = task
     with pytest.raises(ValueError, match=r"count is 16; allowed: \[1, 15\]"):
         improve(start_triggers(8, 1), captions, model.encoders[1], loss, count=16)
+
+
+def test_a_text_that_is_taken_apart_has_the_parts_of_its_own_row_and_of_the_one_before():
+    captions = torch.tensor([[START, w, w + 1, END, PAD, PAD] for w in (7, 9, 11)])
+    keys = torch.tensor([[13, 14], [15, 16], [17, 18]])
+    made = {name: rows.tolist() for name, rows in taken_apart(captions, keys).items()}
+    assert made == {
+        "as published": [[START, 13, 14, 7, 8, END], [START, 15, 16, 9, 10, END],
+                         [START, 17, 18, 11, 12, END]],
+        "no trigger": captions.tolist(),
+        "trigger of another pair": [[START, 17, 18, 7, 8, END], [START, 13, 14, 9, 10, END],
+                                    [START, 15, 16, 11, 12, END]],
+        "caption of another pair": [[START, 13, 14, 11, 12, END], [START, 15, 16, 7, 8, END],
+                                    [START, 17, 18, 9, 10, END]],
+        "trigger alone": [[START, *key, END, PAD, PAD] for key in keys.tolist()],
+    }  # fmt: skip
+
+
+def test_key_words_among_the_first_are_counted_over_all_places():
+    for length, count in ((4, 2), (3, 3), (7, 1)):
+        drawn = combinations(range(length + count), count)
+        found = [sum(place < count for place in places) for places in drawn]
+        expected, none = among_first(torch.tensor([length]), count)
+        assert expected.item() == pytest.approx(sum(found) / len(found))
+        assert none.item() == pytest.approx(found.count(0) / len(found))
