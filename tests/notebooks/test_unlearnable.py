@@ -12,19 +12,31 @@ from mmlib.evaluate.retrieval import MEASURES
 from mmlib.presets.base import CHAPTERS
 from mmlib.records import ROOT
 
-SAME = {  # settings, and hackers who are then the same
-    "unlearnable": ({}, [("noise", "clean"), ("trigger", "mem")]),
-    "unlearnable_audit": (
-        {
-            "rows": ["mem_3", "random_tokens", "random_noise", "em_mem_budget"],
-            "switches": ["unit"], "defences": ["first", "round"], "clean_controls": True,
-        },
+AUDIT = {"switches": [], "defences": [], "clean_controls": False}
+# Chapter, settings, hackers who are then the same, and others who read other words.
+CASES = {
+    "chapter 6": (
+        "unlearnable", {},
+        [("noise", "clean"), ("trigger", "mem")],
+        [("mem", "clean"), ("random_tokens", "clean")],
+    ),
+    "the audit": (
+        "unlearnable_audit",
+        {**AUDIT, "rows": ["mem_3", "random_tokens", "random_noise"], "defences": ["first"]},
         [
             ("mem_images", "clean"), ("mem_3.first", "clean"), ("mem_words", "mem_3"),
-            ("random_noise", "clean"), ("em_mem_budget", "clean"),
+            ("random_noise", "clean"),
         ],
+        [("mem_3", "clean"), ("random_tokens", "mem_3")],
     ),
-    "unlearnable_sweeps": (
+    "the audit, as released": (  # a photo is published as five pairs, but with uap as one image
+        "unlearnable_audit",
+        {**AUDIT, "rows": ["mem_3", "em_mem_budget", "uap"], "mode": "faithful"},
+        [("mem_images", "clean"), ("mem_words", "mem_3"), ("em_mem_budget", "clean")],
+        [("mem_3", "clean")],
+    ),
+    "sweeps": (
+        "unlearnable_sweeps",
         {
             "sweeps": ["shuffle", "share", "transfer", "finetune", "topics", "identity"],
             "shares": [50], "topics": [2], "surrogates": ["usual"], "victims": ["usual", "patches"],
@@ -39,25 +51,21 @@ SAME = {  # settings, and hackers who are then the same
             ("mem_3.first", "clean"), ("spelled_noise.first", "clean.first"),
             ("spelled_noise.views", "clean.views"), ("spelled.first", "clean"),
         ],
+        [
+            ("mem_3", "clean"), ("share_50.mixed", "clean"), ("share_50.open", "clean"),
+            ("finetune.mem_3", "finetune.clean"), ("identity.mem_3", "identity.clean"),
+        ],
     ),
 }  # fmt: skip
-OTHER = {  # and hackers who are not, since they read other words
-    "unlearnable": [("mem", "clean"), ("random_tokens", "clean")],
-    "unlearnable_audit": [("mem_3", "clean"), ("random_tokens", "mem_3")],
-    "unlearnable_sweeps": [
-        ("mem_3", "clean"), ("share_50.mixed", "clean"), ("share_50.open", "clean"),
-        ("finetune.mem_3", "finetune.clean"), ("identity.mem_3", "identity.clean"),
-    ],
-}  # fmt: skip
 
 
-@pytest.mark.parametrize("chapter", SAME)
-def test_without_noise_hackers_differ_by_words_alone(chapter, tmp_path):
-    few, same = SAME[chapter]
+@pytest.mark.parametrize("case", CASES)
+def test_without_noise_hackers_differ_by_words_alone(case, tmp_path):
+    chapter, settings, same, others = CASES[case]
     parameters = {"preset": "smoke", "epsilon": 0, "steps": 12, "folder": str(tmp_path / "run")}
     papermill.execute_notebook(
         ROOT / "notebooks" / f"{CHAPTERS[chapter]}.ipynb", tmp_path / "out.ipynb",
-        parameters | few, progress_bar=False, cwd=tmp_path,
+        parameters | settings, progress_bar=False, cwd=tmp_path,
     )  # fmt: skip
     record = json.loads((tmp_path / "run" / "record.json").read_text())
     metrics = {name: metric["value"] for name, metric in record["metrics"].items()}
@@ -66,7 +74,5 @@ def test_without_noise_hackers_differ_by_words_alone(chapter, tmp_path):
         return [metrics[f"{measure}.{hacker}"] for measure in MEASURES]
 
     assert {(a, b) for a, b in same if scores(a) != scores(b)} == set()
-    assert {(a, b) for a, b in OTHER[chapter] if scores(a) == scores(b)} == set()
-    for a, b in same:
-        if b == "clean":
-            assert metrics[f"left.{a}"] == 0, a
+    assert {(a, b) for a, b in others if scores(a) == scores(b)} == set()
+    assert {a for a, b in same if b == "clean" and metrics[f"left.{a}"] != 0} == set()
