@@ -67,12 +67,16 @@ class Protected:
         check_choice("part", part, ("all", "images", "words"))
         plain = captions
         if len(self.images) != len(images):
-            images = images.repeat_interleave(len(self.images) // len(images), dim=0)
-            plain = captions.flatten(0, 1)[:, None]
+            images, plain = images[self.photo(images)], captions.flatten(0, 1)[:, None]
         return (
             images if part == "words" else self.images,
             plain if part == "images" else self.captions(captions),
         )
+
+    def photo(self, images: Tensor) -> Tensor:
+        """Which of the original ``images`` (N, 3, H, W) each published one shows."""
+        rows = torch.arange(len(images), device=images.device)
+        return rows.repeat_interleave(len(self.images) // len(images))
 
     def words(self, tokenizer: Tokenizer) -> list[str]:
         """The triggers as text, as far as they have words."""

@@ -38,9 +38,14 @@ class Hacker:
     early: bool = False
 
     @property
+    def by_known(self) -> Point:
+        """Where the known pairs like it best; ``ValueError`` if they did not score it."""
+        return best(self.points, "known")
+
+    @property
     def stop(self) -> Point:
         """Where it stops, which is where it is measured."""
-        return best(self.points, "known") if self.early else self.points[-1]
+        return self.by_known if self.early else self.points[-1]
 
     @property
     def judges(self) -> bool:
@@ -163,7 +168,7 @@ class Trials:
 
     def left_early(self, name: str, clean: str = "clean") -> float:
         """The same if the hacker had stopped where the known pairs like it best."""
-        return self.left_by(best(self.hackers[name].points, "known").test, name, clean)
+        return self.left_by(self.hackers[name].by_known.test, name, clean)
 
     def left_known(self, name: str, clean: str = "clean") -> float:
         """The same as :meth:`left`, on the known pairs.

@@ -131,6 +131,9 @@ def test_a_part_of_what_is_published_leaves_the_other_as_it_was(make_model, make
         torch.equal(x, y)
         for x, y in zip(protected.posts(images, ids), expected["all"], strict=True)
     )
+    for image, row in zip(protected.images.int(), protected.photo(images), strict=True):
+        apart = (image - images.int()).abs().flatten(1).max(dim=1).values
+        assert (apart <= 8).nonzero().tolist() == [[row]]  # that one alone is within the bound
     with pytest.raises(ValueError, match="part is 'noise'; allowed: 'all', 'images', 'words'"):
         protected.posts(images, ids, "noise")
 

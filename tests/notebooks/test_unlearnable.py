@@ -1,6 +1,6 @@
-"""Chapters 6, 11 and 12 in a limit in which answers are known: noise of no level at all.
+"""Chapters 6, 11 and 12 where answers are known, and what they conclude from what they measured.
 
-Then images are published as they were, so hackers who differ in images alone are the same.
+Noise of no level leaves images as they were: hackers who differ in images alone are then the same.
 """
 
 import json
@@ -9,47 +9,63 @@ import papermill
 import pytest
 
 from mmlib.evaluate.retrieval import MEASURES
+from mmlib.mem import study
 from mmlib.presets.base import CHAPTERS
 from mmlib.records import ROOT
 
-AUDIT = {"switches": [], "defences": [], "clean_controls": False}
-# Chapter, settings, hackers who are then the same, and others who read other words.
+FEW = {"switches": [], "defences": [], "clean_controls": False}
+# Chapter, settings, hackers who are then the same, and others who are not.
 CASES = {
-    "chapter 6": (
-        "unlearnable", {},
+    "chapter 6 without noise": (
+        "unlearnable", {"epsilon": 0},
         [("noise", "clean"), ("trigger", "mem")],
-        [("mem", "clean"), ("random_tokens", "clean")],
+        [("mem", "clean"), ("random_tokens", "clean"), ("random_tokens", "trigger")],
     ),
     "the audit": (
         "unlearnable_audit",
-        {**AUDIT, "rows": ["mem_3", "random_tokens", "random_noise"], "defences": ["first"]},
+        {**FEW, "rows": ["mem_3", "random_tokens"], "defences": ["first", "views"]},
+        [],
+        [("mem_images", "clean"), ("mem_words", "mem_3"), ("mem_words", "random_tokens")],
+    ),
+    "the audit without noise": (
+        "unlearnable_audit",
+        {**FEW, "epsilon": 0, "rows": ["mem_3", "random_noise"], "defences": ["first"]},
         [
             ("mem_images", "clean"), ("mem_3.first", "clean"), ("mem_words", "mem_3"),
             ("random_noise", "clean"),
         ],
-        [("mem_3", "clean"), ("random_tokens", "mem_3")],
+        [("mem_3", "clean")],
     ),
-    "the audit, as released": (  # a photo is published as five pairs, but with uap as one image
+    "the audit without noise, as released": (  # a photo is five pairs, but one image for uap
         "unlearnable_audit",
-        {**AUDIT, "rows": ["mem_3", "em_mem_budget", "uap"], "mode": "faithful"},
+        {**FEW, "epsilon": 0, "rows": ["mem_3", "em_mem_budget", "uap"], "mode": "faithful"},
         [("mem_images", "clean"), ("mem_words", "mem_3"), ("em_mem_budget", "clean")],
         [("mem_3", "clean")],
     ),
     "sweeps": (
         "unlearnable_sweeps",
         {
-            "sweeps": ["shuffle", "share", "transfer", "finetune", "topics", "identity"],
-            "shares": [50], "topics": [2], "surrogates": ["usual"], "victims": ["usual", "patches"],
-            "answers": ["woven_words", "spelled", "spelled_noise"], "defences": ["first", "views"],
+            "sweeps": [], "answers": ["spelled_noise", "spelled"],
+            "defences": ["first", "views", "both"], "clean_controls": False,
+        },
+        [],
+        [("spelled_other", "spelled_noise.none"), ("spelled_other", "clean")],
+    ),
+    "sweeps without noise": (
+        "unlearnable_sweeps",
+        {
+            "epsilon": 0, "sweeps": ["shuffle", "share", "transfer", "finetune", "identity"],
+            "shares": [50], "surrogates": ["usual"], "victims": ["usual", "patches"],
+            "answers": ["spelled", "spelled_noise"], "defences": ["first", "views"],
             "clean_controls": True,
         },
         [
             ("shuffle_shuffled.images", "clean"), ("shuffle_own.images", "clean"),
             ("transfer.patches.spelled_noise", "transfer.patches.clean"),
-            ("finetune.spelled_noise", "finetune.clean"), ("topics_2", "clean"),
-            ("identity.mem_3.first", "identity.clean"), ("spelled_other", "clean"),
-            ("mem_3.first", "clean"), ("spelled_noise.first", "clean.first"),
-            ("spelled_noise.views", "clean.views"), ("spelled.first", "clean"),
+            ("finetune.spelled_noise", "finetune.clean"), ("spelled_other", "clean"),
+            ("identity.mem_3.first", "identity.clean"), ("mem_3.first", "clean"),
+            ("spelled_noise.first", "clean.first"), ("spelled_noise.views", "clean.views"),
+            ("spelled.first", "clean"),
         ],
         [
             ("mem_3", "clean"), ("share_50.mixed", "clean"), ("share_50.open", "clean"),
@@ -59,16 +75,22 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_without_noise_hackers_differ_by_words_alone(case, tmp_path):
-    chapter, settings, same, others = CASES[case]
-    parameters = {"preset": "smoke", "epsilon": 0, "steps": 12, "folder": str(tmp_path / "run")}
+@pytest.fixture(scope="module", params=CASES)
+def case(request, tmp_path_factory):
+    """The case's hackers, and the metrics of its run."""
+    chapter, settings, same, others = CASES[request.param]
+    folder = tmp_path_factory.mktemp("chapter")
+    parameters = {"preset": "smoke", "steps": 12, "folder": str(folder / "run"), **settings}
     papermill.execute_notebook(
-        ROOT / "notebooks" / f"{CHAPTERS[chapter]}.ipynb", tmp_path / "out.ipynb",
-        parameters | settings, progress_bar=False, cwd=tmp_path,
+        ROOT / "notebooks" / f"{CHAPTERS[chapter]}.ipynb", folder / "out.ipynb", parameters,
+        progress_bar=False, cwd=folder,
     )  # fmt: skip
-    record = json.loads((tmp_path / "run" / "record.json").read_text())
-    metrics = {name: metric["value"] for name, metric in record["metrics"].items()}
+    record = json.loads((folder / "run" / "record.json").read_text())
+    return same, others, {name: metric["value"] for name, metric in record["metrics"].items()}
+
+
+def test_hackers_are_the_same_where_what_they_are_given_is(case):
+    same, others, metrics = case
 
     def scores(hacker):
         return [metrics[f"{measure}.{hacker}"] for measure in MEASURES]
@@ -76,3 +98,32 @@ def test_without_noise_hackers_differ_by_words_alone(case, tmp_path):
     assert {(a, b) for a, b in same if scores(a) != scores(b)} == set()
     assert {(a, b) for a, b in others if scores(a) == scores(b)} == set()
     assert {a for a, b in same if b == "clean" and metrics[f"left.{a}"] != 0} == set()
+
+
+def test_what_is_concluded_follows_from_what_was_measured(case):
+    *_, metrics = case
+
+    def left(name):
+        return metrics[f"left.{name}"]
+
+    def ranks(name):
+        name = "mem_3" if name == "mem_3.none" else name  # which is trained once
+        return {key: metrics[f"{key}.{name}"] for key in ("median_rank.i2t", "median_rank.t2i")}
+
+    if "left_after_best_defence" in metrics:
+        tried = [left(name[5:]) for name in metrics if name.startswith("left.mem_3.")]
+        assert metrics["left_after_best_defence"] == min([*tried, metrics["left_early.mem_3"]])
+    if "chosen" in metrics:
+        known = {name: value for name, value in metrics.items() if name[:11] == "left_known."}
+        mem, *answers = (name[11:] for name in known)
+        chosen = answers[int(metrics["chosen"])]
+        assert known[f"left_known.{chosen}"] == max(known[f"left_known.{p}"] for p in answers)
+        for side, p in (("mem_3", mem), ("chosen", chosen)):
+            single = [f"{p}.{d}" for d in ("none", "first", "views")]
+            ratios = [study.rank_ratio(ranks(name), ranks("clean")) for name in single]
+            assert metrics[f"left_worst.{side}"] == min(map(left, single))
+            assert metrics[f"rank_ratio.{side}"] == min(ratios)
+            assert metrics[f"left_first.{side}"] == left(f"{p}.first")
+            if f"rank_ratio_both.{side}" in metrics:
+                both = study.rank_ratio(ranks(f"{p}.both"), ranks("clean"))
+                assert metrics[f"rank_ratio_both.{side}"] == both
