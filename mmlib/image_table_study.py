@@ -113,13 +113,14 @@ class ImageTableStudy:
     ) -> DualEncoder:
         """A model trained on the first n pairs; ``note`` gets steps and matching on test pairs.
 
-        With ``label_too`` the label that is seen is one more column of the row.
+        With ``label_too`` the label that is seen is one more column of the row. Values that replace
+        others in a view are of the rows that are seen, too: private ones would leak.
         """
-        images, table, rows = seen.images, seen.table, None
+        images, table = seen.images, seen.table
         if label_too:
             table = torch.cat([table, seen.labels[:, None].to(table.dtype)], dim=1)
-            rows = table[: self.n]
-        model, every = self.untrained(rows), max(1, self.cfg.steps // self.cfg.points)
+        model = self.untrained(table[: self.n])
+        every = max(1, self.cfg.steps // self.cfg.points)
 
         def watch(step: int) -> None:
             if note and (step % every == 0 or step == self.cfg.steps):

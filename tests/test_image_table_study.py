@@ -169,6 +169,13 @@ def test_a_release_shows_others_images_and_their_rows_only_if_these_move(study, 
     assert study.seen() is own
 
 
+def test_what_replaces_values_in_a_view_is_of_the_rows_that_are_seen(study):
+    study, one = with_settings(study, steps=1), torch.zeros(len(study.private), dtype=torch.long)
+    seen = study.seen(released(study, source=one, table="moves"))  # one record's row, many times
+    corrupt = study.pretrain(seen, "x").augment[1]
+    assert (corrupt.marginals == study.private.table[0]).all()
+
+
 def test_a_draw_throws_the_same_coins_in_every_condition_and_another_draw_others(study):
     rows = conditions(10, 3.0, grid=True)
     first, again, other = (study.release(rows["double_rr"], draw) for draw in (0, 0, 1))
