@@ -7,6 +7,7 @@ its dark mode.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -224,14 +225,19 @@ def bars(
     return figure, f"{_opening('Bars', ylabel, title)}. " + "; ".join(sentences) + "."
 
 
-def legend_below(figure: Figure, columns: int = 2) -> None:
-    """One legend below all panels, each label once, in place of any that cover what is drawn."""
+def legend_below(figure: Figure, columns: int = 2, order: Sequence[str] | None = None) -> None:
+    """One legend below all panels, each label once, in place of any that cover what is drawn.
+
+    Labels come in ``order``, by default as the panels have them.
+    """
     entries = {}
     for ax in figure.axes:
         entries |= {label: h for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         if ax.get_legend():
             ax.get_legend().remove()
-    figure.legend(entries.values(), entries, loc="outside lower center", ncols=columns)
+    labels = entries if order is None else order
+    handles = [entries[label] for label in labels]
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def canvas(width: float, height: float) -> tuple[Figure, Axes]:

@@ -197,6 +197,11 @@ def test_one_legend_below_the_panels_names_each_label_once():
     plots.legend_below(figure)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["both", "right alone"]
+    assert legend.legend_handles[1].get_color() == axes[1].lines[1].get_color()
     assert axes[1].get_legend() is None
     figure.canvas.draw()
     assert legend.get_window_extent().y1 <= min(ax.get_window_extent().y0 for ax in axes)
+    plots.legend_below(figure, 1, ["right alone", "both"])
+    turned = figure.legends[1]
+    assert [text.get_text() for text in turned.get_texts()] == ["right alone", "both"]
+    assert turned.legend_handles[0].get_color() == axes[1].lines[1].get_color()
