@@ -8,7 +8,7 @@ notebook and publishes the whole folder by one rename.
 A run that is cut short goes on from the last part that it finished: what ``once`` made lies beside
 its folder until the record is written. Finished runs land in ``build/runs``. ``keep`` copies one to
 ``results``, where the records lie that are committed and that the book shows. Its notebook shows
-there the figures that lie beside it.
+there the figures that lie beside it, without those of other runs' records.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ ROOT = Path(mmlib.__file__).resolve().parents[1]
 RUNS = ROOT / "build" / "runs"
 RESULTS = ROOT / "results"
 GRID = ROOT / "workflow" / "grid.yml"
+OF_RECORDS = "_recorded.png"  # ends the name of a figure that shows other runs' records
 
 Result = TypeVar("Result")
 
@@ -307,8 +308,7 @@ def keep(folder: Path, results: Path = RESULTS) -> Path:
     scratch = final.with_name(final.name + ".running")
     shutil.rmtree(scratch, ignore_errors=True)  # what a call that was cut short left
     shutil.copytree(folder, scratch)
-    _show_files_beside(scratch / "notebook.ipynb")
-    record["files"]["notebook.ipynb"] = _sha256(scratch / "notebook.ipynb")
+    _slim(scratch, record)
     _write_atomically(scratch / "record.json", json.dumps(record, indent=1) + "\n")
     if final.exists():
         shutil.rmtree(final)
@@ -316,17 +316,29 @@ def keep(folder: Path, results: Path = RESULTS) -> Path:
     return final
 
 
-def _show_files_beside(path: Path) -> None:
-    """Name each figure's file in place of a second copy of it: most of an executed notebook."""
-    names = {b64encode(file.read_bytes()).decode(): file.name for file in path.parent.glob("*.png")}
+def _slim(folder: Path, record: dict[str, Any]) -> None:
+    """Name each figure's file in place of a second copy of it: most of an executed notebook.
+
+    Figures of other runs' records are left out: those records are kept, and they change.
+    """
+    path = folder / "notebook.ipynb"
+    names = {b64encode(file.read_bytes()).decode(): file.name for file in folder.glob("*.png")}
     notebook = json.loads(path.read_text())
-    for output in (o for cell in notebook["cells"] for o in cell.get("outputs", [])):
-        name = names.get("".join(output.get("data", {}).get("image/png", "")).strip())
-        if name:
-            shown = output["metadata"]["image/png"]
-            html = f'<img src="{name}" alt="{escape(shown["alt"])}" width="{shown["width"]}">'
-            output |= {"data": {"text/html": html}, "metadata": {}}
-    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    for cell in notebook["cells"]:
+        cell["metadata"].pop("papermill", None)
+        for output in cell.get("outputs", []):
+            name = names.get("".join(output.get("data", {}).get("image/png", "")).strip())
+            if name:
+                shown = output["metadata"]["image/png"]
+                html = f'<img src="{name}" alt="{escape(shown["alt"])}" width="{shown["width"]}">'
+                if name.endswith(OF_RECORDS):
+                    html = f"<p>{name}, of other runs' records, is left out.</p>"
+                output |= {"data": {"text/html": html}, "metadata": {}}
+    path.write_text(json.dumps(notebook, indent=0, ensure_ascii=False) + "\n")
+    for name in [name for name in record["files"] if name.endswith(OF_RECORDS)]:
+        (folder / name).unlink()
+        del record["files"][name]
+    record["files"]["notebook.ipynb"] = _sha256(path)
 
 
 def _check_row(folder: Path, record: dict[str, Any]) -> None:

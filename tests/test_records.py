@@ -120,13 +120,17 @@ def test_seal_publishes_the_whole_folder_at_once(tmp_path):
 def as_at_desk(run):
     """Make a finished run's record that of the grid's row at desk; its path and its content."""
     settings = resolve("label_dp", {"preset": "desk", "seed": 3})
-    figure = {
-        "output_type": "display_data",
-        "data": {"image/png": b64encode((run.folder / "empty.png").read_bytes()).decode()},
-        "metadata": {"image/png": {"alt": 'a "blank"', "width": 7}},
-    }
+    figures = [
+        {
+            "output_type": "display_data",
+            "data": {"image/png": b64encode(path.read_bytes()).decode()},
+            "metadata": {"image/png": {"alt": 'a "blank"', "width": 7}},
+        }
+        for path in sorted(run.folder.glob("*.png"))
+    ]
     other = {"output_type": "display_data", "data": {"image/png": "AAAA"}, "metadata": {}}
-    text = json.dumps({"cells": [{}, {"outputs": [figure, other]}]})
+    code = {"metadata": {"tags": ["x"], "papermill": {}}, "outputs": [*figures, other]}
+    text = json.dumps({"cells": [{"metadata": {}}, code]})
     (run.folder / "notebook.ipynb").write_text(text)
     path = run.folder / "record.json"
     record = json.loads(path.read_text())
@@ -206,6 +210,24 @@ def test_a_kept_notebook_names_the_figures_beside_it(run, tmp_path):
     }  # fmt: skip
     assert other["data"] == {"image/png": "AAAA"}  # the file of no figure
     assert (run.folder / "notebook.ipynb").read_bytes() == before
+
+
+def test_a_kept_run_has_no_figures_of_other_runs_and_no_times_of_its_cells(run, tmp_path):
+    figure, ax = plt.subplots()
+    ax.plot([0, 1])
+    run.figure(figure, "scores_recorded", alt="Others' scores.")
+    filled(run).finish()
+    as_at_desk(run)
+    final = records.keep(run.folder, tmp_path / "results")
+    records.verify(final)
+    assert (run.folder / "scores_recorded.png").is_file()
+    assert not (final / "scores_recorded.png").exists()
+    assert "scores_recorded.png" not in json.loads((final / "record.json").read_text())["files"]
+    _, code = json.loads((final / "notebook.ipynb").read_text())["cells"]
+    assert code["metadata"] == {"tags": ["x"]}
+    shown = [output["data"].get("text/html", "") for output in code["outputs"]]
+    assert "empty.png" in shown[0]
+    assert shown[1] == "<p>scores_recorded.png, of other runs' records, is left out.</p>"
 
 
 @pytest.fixture
