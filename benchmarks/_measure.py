@@ -61,9 +61,9 @@ class Report:
     ) -> None:
         """A row of a plain number, of which less is better, or with ``least`` more."""
         met = None if goal is None else value >= goal if least else value <= goal
-        goal_text = "" if goal is None else f"at {'least' if least else 'most'} {goal:g} {unit}"
-        found = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-        self._row(what, f"{found} {unit}".strip(), goal_text, met)
+        bound = "" if goal is None else f"at {'least' if least else 'most'} {goal:g} {unit}"
+        found = f"{value:.3g} {unit}" if abs(value) < 1000 else f"{value:,.0f} {unit}"
+        self._row(what, found.strip(), bound.strip(), met)
 
     def _row(self, what: str, found: str, goal: str, met: bool | None) -> None:
         self.rows.append({"what": what, "found": found, "goal": goal, "met": met})

@@ -89,10 +89,12 @@ def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
         return "not run here", "–", f"`make desk {asked}`"
     count = evidence.counted(runs)
     place = f"`{claim.chapter}/{claim.experiment}/{preset}`, {count}"
-    means = {name: evidence.estimate([run[name] for run in runs]).mean for name in claim.below}
     if not enough:
         verdict = f"not decided by {count}"
-    elif any(means[name] >= most for name, most in claim.below.items()):
+    elif any(
+        evidence.estimate([run[name] for run in runs]).mean >= most
+        for name, most in claim.below.items()
+    ):
         verdict = "not decided here"
     else:
         how = {"exact": claim.exact, "level": claim.level}
@@ -127,13 +129,11 @@ def table(paper: str, loaded: list[dict]) -> str:
     Above it stands how often each verdict was given.
     """
     mine = [claim for claim in claims().values() if claim.paper == paper]
+    decided = [(claim, *decide(claim, loaded)) for claim in mine]
     rows = ["| the claim | verdict | what we found | record |", "| --- | --- | --- | --- |"]
-    verdicts = []
-    for claim in mine:
-        verdict, found, place = decide(claim, loaded)
-        verdicts.append(verdict)
+    for claim, verdict, found, place in decided:
         rows.append(f"| {claim.says} | **{verdict}** | {found} | {_page(claim)}{place} |")
-    return "\n".join([tables.tally(verdicts), "", *rows]) + "\n"
+    return "\n".join([tables.tally(verdict for _, verdict, *_ in decided), "", *rows]) + "\n"
 
 
 def _page(claim: Claim) -> str:

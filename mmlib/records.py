@@ -330,9 +330,11 @@ def _slim(folder: Path, record: dict[str, Any]) -> None:
             name = names.get("".join(output.get("data", {}).get("image/png", "")).strip())
             if name:
                 shown = output["metadata"]["image/png"]
-                html = f'<img src="{name}" alt="{escape(shown["alt"])}" width="{shown["width"]}">'
-                if name.endswith(OF_RECORDS):
-                    html = f"<p>{name}, of other runs' records, is left out.</p>"
+                html = (
+                    f"<p>{name}, of other runs' records, is left out.</p>"
+                    if name.endswith(OF_RECORDS)
+                    else f'<img src="{name}" alt="{escape(shown["alt"])}" width="{shown["width"]}">'
+                )
                 output |= {"data": {"text/html": html}, "metadata": {}}
     path.write_text(json.dumps(notebook, indent=0, ensure_ascii=False) + "\n")
     for name in [name for name in record["files"] if name.endswith(OF_RECORDS)]:
