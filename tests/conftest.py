@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -33,3 +35,26 @@ def browser(request):
         chromium = playwright.chromium.launch(executable_path=executable, args=flags)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def compiling(monkeypatch):
+    """A ``with`` block in which what is compiled for a GPU is traced on the CPU.
+
+    In one piece, or it fails; no kernels are made of it, which would take a compiler and minutes.
+    """
+    import torch
+
+    from mmlib import device
+
+    @contextmanager
+    def block():
+        monkeypatch.setattr(device, "COMPILING", ("cpu",))
+        traced = partial(torch.compile, backend="aot_eager", fullgraph=True)
+        monkeypatch.setattr(torch, "compile", traced)
+        device._by_compiler.cache_clear(), device._compiler_works.cache_clear()
+        yield
+        monkeypatch.undo()
+        device._by_compiler.cache_clear(), device._compiler_works.cache_clear()
+
+    return block()

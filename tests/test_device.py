@@ -100,3 +100,70 @@ def test_products_of_fewer_digits_are_refused_by_what_has_to_be_exact(asked, kin
     for call in exact:
         with pytest.raises(RuntimeError, match="on cpu are of tf32"):
             call()
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    """What a compiler for CPUs, too, was given; all that it compiles gives half as much."""
+    given = []
+
+    def halved(function):
+        given.append(function)
+        return lambda *args: function(*args) / 2
+
+    monkeypatch.setattr(device, "COMPILING", ("cpu",))
+    monkeypatch.setattr(torch, "compile", halved)
+    for kept in (device._by_compiler, device._compiler_works):
+        kept.cache_clear()
+    yield given
+    for kept in (device._by_compiler, device._compiler_works):
+        kept.cache_clear()
+
+
+def doubled(first, second=None):
+    return 2 * (first if second is None else second[0])
+
+
+def test_what_lies_on_a_device_that_is_compiled_for_is_compiled_once(compiler):
+    call = device.compiled(doubled)
+    assert call.__name__ == "doubled"
+    assert [call(torch.ones(())).item() for _ in range(2)] == [1, 1]
+    assert call("no tensor", [torch.ones(())]).item() == 1  # the first tensor decides
+    assert compiler.count(doubled) == 1
+    assert call(torch.ones((), device="meta")).device.type == "meta"
+    assert call(3) == 6  # no tensor at all
+
+
+def test_elsewhere_nothing_is_compiled(compiler, monkeypatch):
+    monkeypatch.setattr(device, "COMPILING", ("cuda",))
+    assert device.compiled(doubled)(torch.ones(())).item() == 2
+    assert not compiler
+
+
+def test_a_part_of_what_is_being_compiled_is_not_compiled_by_itself(compiler, monkeypatch):
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert device.compiled(doubled)(torch.ones(())).item() == 2
+    assert not compiler
+
+
+def test_a_compiler_that_does_not_work_is_said_once_and_done_without(compiler, monkeypatch):
+    def broken(function):
+        raise FileNotFoundError("Python.h\nand pages more")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.warns(UserWarning, match=r"cpu, so it is slower: FileNotFoundError: Python\.h$"):
+        assert device.compiled(doubled)(torch.ones(())).item() == 2
+    assert device.compiled(doubled)(torch.ones(())).item() == 2  # without a warning
+
+
+def test_no_compiler_is_tried_where_it_is_turned_off(compiler, monkeypatch):
+    monkeypatch.setenv("TORCH_COMPILE_DISABLE", "1")
+    assert device.compiled(doubled)(torch.ones(())).item() == 2
+    assert not compiler
+
+
+def test_a_constant_is_one_tensor_that_compiled_code_keeps(compiling):
+    asked = (1, 2), torch.device("cpu"), torch.float32
+    assert device.constant(*asked) is device.constant(*asked)
+    with compiling:  # which warns of a cache that it looks into
+        assert device.compiled(lambda x: x + device.constant(*asked))(torch.ones(2)).sum() == 5

@@ -9,9 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmlib.device import compiled
+
 _LUMA = (0.2989, 0.587, 0.114)  # weights of red, green and blue in grey
 
 
+@compiled
 def crop(
     batch: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor, size: int
 ) -> Tensor:
@@ -33,11 +36,13 @@ def crop(
     return _at(x.expand(-1, size, -1), y.expand(-1, -1, size), batch, outside="border")
 
 
+@compiled
 def adjust_brightness_(batch: Tensor, factor: Tensor) -> Tensor:
     """Multiply by ``factor`` (B,)."""
     return batch.mul_(_per_sample(factor, batch)).clamp_(0, 1)
 
 
+@compiled
 def adjust_contrast_(batch: Tensor, factor: Tensor) -> Tensor:
     """Move away from the image's mean grey by ``factor`` (B,)."""
     factor = _per_sample(factor, batch)
@@ -45,6 +50,7 @@ def adjust_contrast_(batch: Tensor, factor: Tensor) -> Tensor:
     return batch.mul_(factor).add_(mean * (1 - factor)).clamp_(0, 1)
 
 
+@compiled
 def adjust_saturation_(batch: Tensor, factor: Tensor) -> Tensor:
     """Move away from each pixel's grey by ``factor`` (B,)."""
     factor = _per_sample(factor, batch)
@@ -52,6 +58,7 @@ def adjust_saturation_(batch: Tensor, factor: Tensor) -> Tensor:
     return batch.mul_(factor).add_(rest).clamp_(0, 1)
 
 
+@compiled
 def adjust_hue(batch: Tensor, turn: Tensor) -> Tensor:
     """Turn the hue of HSV by ``turn`` (B,) of the circle; value and saturation stay.
 
@@ -61,10 +68,11 @@ def adjust_hue(batch: Tensor, turn: Tensor) -> Tensor:
     """
     low, high = batch.amin(dim=1, keepdim=True), batch.amax(dim=1, keepdim=True)
     chroma = (high - low).clamp_(min=torch.finfo(batch.dtype).tiny)
-    out = (batch - low).div_(chroma)  # exactly 1 in the largest channel
+    out = (batch - low).div_(chroma)  # 1 in the largest channel
     red, green, blue = out[:, 0], out[:, 1], out[:, 2]
-    # Whether red or green is largest, as factors: on a CPU torch.where takes ten times as long.
-    is_red, is_green = red.floor(), green.floor()
+    # Whether red or green is largest, as factors: on a CPU torch.where takes ten times as long. A
+    # division that is compiled for a GPU may give a little less than 1.
+    is_red, is_green = (red + 1e-6).floor_(), (green + 1e-6).floor_()
     is_green.mul_(1 - is_red)
     hue = (4 + red).sub_(green)  # in sixths of the circle, if blue is largest
     hue += is_red * (green - blue).sub_(hue) + is_green * (2 + blue).sub_(red).sub_(hue)
@@ -77,6 +85,7 @@ def adjust_hue(batch: Tensor, turn: Tensor) -> Tensor:
     return out.clamp_(0, 1).mul_(chroma).add_(low)
 
 
+@compiled
 def blur(batch: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
     """Gaussian blur with a standard deviation ``sigma`` (B,) in pixels; the border is mirrored.
 
@@ -96,6 +105,7 @@ def blur(batch: Tensor, sigma: Tensor, kernel_size: int) -> Tensor:
     return batch
 
 
+@compiled
 def rotate(batch: Tensor, angle: Tensor) -> Tensor:
     """Turn counter-clockwise by ``angle`` (B,) in degrees about the centre; bilinear, 0 outside."""
     high, wide = batch.shape[2:]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mmlib import losses
+from mmlib.device import compiled
 from mmlib.fusion import FusionTransformer, PooledFusion
 from mmlib.methods import check_lengths, transformed
 from mmlib.methods.fused import FusedEncoder, Mask
@@ -76,10 +77,21 @@ class CoMM(FusedEncoder):
         """The loss on two random views of each sample, and how many full views match (percent)."""
         view1 = transformed(self.augment, batch, generator)
         view2 = transformed(self.augment, batch, generator)
-        if losses.convention_of(self.convention).masked == "views":
+        on_views = losses.convention_of(self.convention).masked == "views"
+        samples = None if on_views else transformed(self.prepare, batch, None)
+        # Encoders of text and tables ask their input for numbers, which breaks a compiled step up.
+        images = all(x.ndim == 4 for x in view1)
+        contrasted = compiled(CoMM.contrasted) if images else CoMM.contrasted
+        return contrasted(self, view1, view2, samples)
+
+    def contrasted(
+        self, view1: Sequence[Tensor], view2: Sequence[Tensor], samples: Sequence[Tensor] | None
+    ) -> dict[str, Tensor]:
+        """The loss and the match of two views; masks are laid on ``samples``, or on the views."""
+        if samples is None:
             z1, z2 = self.project(view1, self.masks), self.project(view2, self.masks)
         else:
-            masked = self.project(transformed(self.prepare, batch, None), self.masks[:-1])
+            masked = self.project(samples, self.masks[:-1])
             z1 = masked + self.project(view1, self.masks[-1:])
             z2 = masked + self.project(view2, self.masks[-1:])
         loss = losses.comm(

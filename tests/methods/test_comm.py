@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmlib import losses
+from mmlib import device, losses
 from mmlib.encoders.image import SmallConvNet
 from mmlib.fusion import FusionTransformer, IdentityAdapter, MapAdapter, ProjectionHead
 from mmlib.fusion import VectorAdapter as Tokens
@@ -46,6 +46,39 @@ def counted(modules):
     for i, module in enumerate(modules):
         module.register_forward_hook(lambda *_, i=i: calls.append(i))
     return calls
+
+
+def test_a_step_on_images_is_compiled_in_one_piece_and_gives_the_same(compiling):
+    torch.manual_seed(0)
+    trunks = [SmallConvNet(2) for _ in range(2)]
+    model = CoMM(
+        trunks,
+        [MapAdapter(8, 8, (1, 1)) for _ in trunks],
+        FusionTransformer(8, heads=2),
+        ProjectionHead(8, 8, 8),
+        augment=[noisy] * 2,
+        prepare=[as_is] * 2,
+        convention="released",
+        weights=(1, 0.5, 0.25),
+    )
+    images = [torch.rand(4, 3, 8, 8, generator=seeded()) for _ in range(2)]
+
+    def step():
+        parts = model.loss(images, seeded())
+        model.zero_grad()
+        parts["loss"].backward()
+        return [*parts.values(), *(p.grad for p in model.parameters())]
+
+    plain = step()
+    with compiling:
+        torch.testing.assert_close(step(), plain)
+        assert device._by_compiler.cache_info().misses == 1
+
+
+def test_a_step_on_other_modalities_is_not_compiled(compiling):
+    with compiling:
+        vectors(3, 5).loss(batch(3, 5), seeded())
+        assert device._by_compiler.cache_info().misses == 0
 
 
 def test_masks_are_each_modality_alone_and_then_all():
