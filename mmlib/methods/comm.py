@@ -79,8 +79,7 @@ class CoMM(FusedEncoder):
         view2 = transformed(self.augment, batch, generator)
         on_views = losses.convention_of(self.convention).masked == "views"
         samples = None if on_views else transformed(self.prepare, batch, None)
-        # Encoders of text and tables ask their input for numbers, which breaks a compiled step up.
-        images = all(x.ndim == 4 for x in view1)
+        images = all(x.ndim == 4 for x in view1)  # an encoder of text asks for lengths
         contrasted = compiled(CoMM.contrasted) if images else CoMM.contrasted
         return contrasted(self, view1, view2, samples)
 
