@@ -1,9 +1,8 @@
 """One epsilon of the label, spent in four ways: what comes out, and how likely that is by class.
 
-Each returns what is released, labels (N,) or of Laplace noise numbers (N, K), and how likely that
-was in each class, (N, K), for a learner that knows the noise (:mod:`mmlib.label_dp.learning`).
-Images stay as they are, so all promise ``epsilon`` under the standard notion; ``generator`` is the
-privacy noise's own.
+Each returns labels (N,), and how likely what was released is in each class, (N, K), for a learner
+that knows the noise (:mod:`mmlib.label_dp.learning`). Images stay as they are, so all promise
+``epsilon`` under the standard notion; ``generator`` is the privacy noise's own.
 """
 
 from __future__ import annotations
@@ -74,6 +73,10 @@ def two_stages(
 
 
 def laplace(labels: Tensor, n_classes: int, epsilon: float, *, generator: Generator) -> Told:
-    """ALIBI: one-hot labels with Laplace noise, in place of labels."""
+    """ALIBI: one-hot labels with Laplace noise are released; the largest number names the label.
+
+    That is a likeliest class. Often several are: numbers above 1 all tell as much, and among them
+    the largest owes nothing to the order of the classes.
+    """
     noisy, _ = Laplace(n_classes=n_classes, epsilon=epsilon).draw(labels, generator)
-    return noisy, laplace_posterior(noisy, epsilon)
+    return noisy.argmax(1), laplace_posterior(noisy, epsilon)

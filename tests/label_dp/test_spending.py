@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy import integrate, stats
 
 from mmlib.label_dp import spending
 from mmlib.label_dp.accounting import keep_probability, noise_for
@@ -57,8 +58,22 @@ def test_released_are_the_mechanisms_own():
     assert kept == pytest.approx(keep_probability(noise_for(EPSILON, K), K), abs=0.01)
     labels, _ = WAYS["prior"](LABELS, K, EPSILON, generator=generator())
     assert torch.equal(labels, rr_with_prior(LABELS, PRIOR, EPSILON, generator=generator()))
-    noisy, _ = spending.laplace(LABELS, K, EPSILON, generator=generator())
-    assert torch.equal(noisy, laplace_labels(LABELS, K, EPSILON, generator=generator()))
+    labels, _ = spending.laplace(LABELS, K, EPSILON, generator=generator())
+    noisy = laplace_labels(LABELS, K, EPSILON, generator=generator())
+    assert torch.equal(labels, noisy.argmax(1))
+
+
+def test_a_label_by_laplace_noise_is_a_likeliest_class_and_as_often_right_in_every_class():
+    """Often several classes are the likeliest; which one is named owes nothing to their order."""
+    every = torch.arange(K).repeat_interleave(40_000)
+    labels, told = spending.laplace(every, K, EPSILON, generator=generator())
+    assert torch.equal(told.gather(1, labels[:, None])[:, 0], told.amax(1))
+    law = stats.laplace(scale=2 / EPSILON)
+    own_is_largest, _ = integrate.quad(
+        lambda x: law.pdf(x - 1) * law.cdf(x) ** (K - 1), -40, 40, points=[0, 1]
+    )
+    right = (labels == every).double().unflatten(0, (K, -1)).mean(1)
+    assert right.tolist() == pytest.approx([own_is_largest] * K, abs=0.01)
 
 
 def test_the_second_stage_answers_by_a_prior_that_the_first_one_taught():
