@@ -1,7 +1,7 @@
 """What chapter 5 releases, trains and scores: private pairs, encoders, probes, tuning, heads.
 
 Whoever learns here sees private records by a :class:`mmlib.label_dp.release.Release`, or, where
-that is None, as they are, which is not private. The test part scores, and is what an attacker has.
+that is None, as they are, which is not private. The test part is for scores alone.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from mmlib.encoders.image import ResNetTrunk, SmallConvNet
 from mmlib.evaluate import fine_tune
 from mmlib.evaluate.metrics import accuracy, balanced_accuracy
 from mmlib.evaluate.noised import noised_probe
-from mmlib.evaluate.probe import LinearClassifier, linear_probe, logistic_path
-from mmlib.label_dp.attacks import table_posterior
+from mmlib.evaluate.probe import LinearClassifier, linear_probe
 from mmlib.label_dp.conditions import Condition
 from mmlib.label_dp.learning import forward_loss
 from mmlib.label_dp.release import Ledger, Release
@@ -311,38 +310,6 @@ class ImageTableStudy:
         """Micro and macro accuracy (%) on test images of such a head."""
         guess = self.informed(x, likelihood).logits(x_test).argmax(dim=1)
         return accuracy(guess, self.test.labels), balanced_accuracy(guess, self.test.labels)
-
-    # --- what an attacker makes of private records, who has the test part, labels and all ---------
-
-    def attacker_prior(self) -> Tensor:
-        """Shares (K,) of the classes."""
-        shares = (self.test.labels.bincount(minlength=self.classes) + 1).double()
-        return shares / shares.sum()
-
-    def attacker_by_rows(self, columns: Sequence[int]) -> Tensor:
-        """Chances (N, K) of each private record's class by these columns of its own row."""
-        columns = list(columns)
-        return table_posterior(
-            self.test.table[:, columns],
-            self.test.labels,
-            self.private.table[:, columns],
-            self.classes,
-            categorical=[i for i, k in enumerate(columns) if k >= self.dataset.schema.n_continuous],
-            seed=self.cfg.seed,
-        )
-
-    def attacker_by_images(self) -> Tensor:
-        """Chances (N, K) by its own image, through an encoder that nobody trained."""
-        own, known = self.embedded(self.untrained())
-        (model,) = logistic_path(
-            known.double(),
-            self.test.labels,
-            [0.1],
-            classes=self.classes,
-            standardize=True,
-            tolerance=1e-4,
-        )
-        return model.logits(own.double()).softmax(1)
 
     def _seen(self, own: Tensor, release: Release | None) -> tuple[Tensor, Tensor]:
         """What is shown of private images or their features, and the labels beside it."""

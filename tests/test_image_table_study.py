@@ -273,25 +273,6 @@ def test_an_informed_head_undoes_the_noise_and_validates_on_the_last(study):
     assert torch.equal(seen["validation"][1], told[study.n :])
 
 
-def test_attackers_have_the_test_part_and_no_private_label(study):
-    blinded = copy.copy(study)
-    blinded.private = replace(study.private, labels=torch.zeros_like(study.private.labels))
-    columns = range(study.dataset.schema.n_columns)
-    for ours, theirs, least in (
-        (study.attacker_by_rows(columns), blinded.attacker_by_rows(columns), 0.6),
-        (study.attacker_by_images(), blinded.attacker_by_images(), 0.3),
-    ):
-        assert torch.equal(ours, theirs)
-        right = (ours.argmax(1) == study.private.labels).double().mean().item()
-        assert least < right < 0.99
-        torch.testing.assert_close(ours.sum(1), torch.ones(len(ours), dtype=torch.float64))
-    assert torch.equal(study.attacker_prior(), blinded.attacker_prior())
-    few = copy.copy(study)
-    few.test = replace(study.test, labels=torch.tensor([3] * 8 + [1] * 2))
-    expected = torch.tensor([1.0, 3, 1, 9, 1, 1, 1, 1, 1, 1]) / 20
-    torch.testing.assert_close(few.attacker_prior(), expected.double())
-
-
 def test_views_of_digits_have_turns_and_of_photos_the_released_recipe(study):
     assert any(isinstance(t, Rotation) for t in study.views.transforms)
     photos, gentle = _views(with_settings(study, views="dvm").cfg)

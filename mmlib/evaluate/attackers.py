@@ -1,16 +1,20 @@
 """Three attackers on one release of records that have an image, a table row and a label.
 
 They differ in what they see, so in the notion whose epsilon bounds them, and in whom they are to
-beat: the best guess from what that notion calls known.
+beat: the best guess from what that notion calls known. What they make of a record without any
+release they learned from records of their own, labels and all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from mmlib.label_dp.attacks import label_posterior
+from mmlib.data.table import TableSchema
+from mmlib.evaluate.probe import logistic_path
+from mmlib.label_dp.attacks import label_posterior, table_posterior
 from mmlib.label_dp.conditions import Condition
 from mmlib.label_dp.release import Release
 
@@ -20,6 +24,64 @@ ATTACKERS = {  # what each sees, and the notion under which a bound holds, as Co
     "known": ("x, row known; ỹ", "standard"),
 }
 _SURE = 1e-6  # least chance by a row: boosting is too sure of what it never saw
+
+
+def shares(known_labels: Tensor, classes: int) -> Tensor:
+    """Shares (K,) of the classes, by the labels (M,) of known records and one more of each class.
+
+    >>> import torch
+    >>> shares(torch.tensor([0, 0, 2]), 3)
+    tensor([0.5000, 0.1667, 0.3333], dtype=torch.float64)
+    """
+    counts = (known_labels.bincount(minlength=classes) + 1).double()
+    return counts / counts.sum()
+
+
+def by_rows(
+    known_rows: Tensor,
+    known_labels: Tensor,
+    rows: Tensor,
+    schema: TableSchema,
+    classes: int,
+    *,
+    columns: Sequence[int],
+    seed: int,
+) -> Tensor:
+    """Chances (N, K) of each record's class by these ``columns`` of its own row.
+
+    :func:`mmlib.label_dp.attacks.table_posterior` of known rows (M, C) and of ``rows`` (N, C).
+    """
+    columns = list(columns)
+    return table_posterior(
+        known_rows[:, columns],
+        known_labels,
+        rows[:, columns],
+        classes,
+        categorical=[i for i, k in enumerate(columns) if k >= schema.n_continuous],
+        seed=seed,
+    )
+
+
+def by_features(
+    known_features: Tensor, known_labels: Tensor, features: Tensor, classes: int
+) -> Tensor:
+    """Chances (N, K) by features (N, D) of its image: a logistic regression of known ones (M, D).
+
+    The encoder must have seen no private record.
+
+    >>> import torch
+    >>> by_features(torch.tensor([[-1.0], [1.0]]), torch.tensor([0, 1]), torch.zeros(1, 1), 2)
+    tensor([[0.5000, 0.5000]], dtype=torch.float64)
+    """
+    (model,) = logistic_path(
+        known_features.double(),
+        known_labels,
+        [0.1],
+        classes=classes,
+        standardize=True,
+        tolerance=1e-4,
+    )
+    return model.logits(features.double()).softmax(1)
 
 
 @dataclass(frozen=True)

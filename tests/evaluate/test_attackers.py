@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
-from mmlib.label_dp.attackers import ATTACKERS, Attackers
+from mmlib.data.table import TableSchema
+from mmlib.evaluate.attackers import ATTACKERS, Attackers, by_features, by_rows, shares
 from mmlib.label_dp.attacks import advantage, advantage_bound
 from mmlib.label_dp.conditions import conditions
 from mmlib.label_dp.release import Ledger
@@ -23,6 +25,46 @@ def chances(seed):
 LABELS = torch.arange(N) % K
 PRIOR = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
 FOUND = Attackers(PRIOR, by_image=chances(1), by_row=chances(2))
+
+
+def test_every_class_has_a_share_though_no_known_record_has_it():
+    found = shares(torch.tensor([3] * 8 + [1] * 2), 5)
+    assert found.tolist() == pytest.approx([x / 15 for x in (1, 3, 1, 9, 1)])
+
+
+def test_rows_are_read_by_the_columns_that_are_asked_for_and_their_codes_have_no_order():
+    """A number tells one class, a code of sixty tells which of two others; a third column all."""
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (3_000,), generator=draw)
+    codes = 2 * torch.randint(30, (3_000,), generator=draw) + (labels == 1)
+    codes = torch.randperm(60, generator=draw)[codes]
+    table = torch.stack([(labels == 0).float(), labels.float(), codes.float()], dim=1)
+    schema = TableSchema(2, (60,))
+
+    def right(*columns):
+        own = table[1_500:]
+        given = table[:1_500], labels[:1_500], own, schema, 4
+        found = by_rows(*given, columns=columns, seed=0)
+        torch.testing.assert_close(found.sum(1), torch.ones(1_500, dtype=torch.float64))
+        assert found[:, 3].max() == 0  # nobody known is of it
+        return (found.argmax(1) == labels[1_500:]).double().mean().item()
+
+    assert right(0) == pytest.approx(2 / 3, abs=0.04)
+    assert right(1) == 1
+    assert right(0, 2) > 0.99
+
+
+def test_features_are_read_by_a_logistic_regression_of_known_ones():
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.randint(K, (900,), generator=draw)
+    x = 10.0 ** torch.arange(-1, 2) * (torch.randn(900, 3, generator=draw) + torch.eye(3)[labels])
+    found = by_features(x[:400], labels[:400], x[400:], K)
+    known = x[:400].double()
+    sd, mean = known.std(0, correction=0), known.mean(0)
+    theirs = LogisticRegression(C=0.1, tol=1e-8, max_iter=1_000)
+    theirs.fit(((known - mean) / sd).numpy(), labels[:400].numpy())
+    expected = theirs.predict_proba(((x[400:] - mean) / sd).numpy())
+    torch.testing.assert_close(found, torch.from_numpy(expected), atol=1e-3, rtol=0)
 
 
 def drawn(name, seed=0, labels=LABELS):
