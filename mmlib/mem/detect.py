@@ -8,6 +8,7 @@ from torch import Tensor
 from mmlib._checks import check_range, check_shape
 from mmlib.data.text import first_end
 from mmlib.evaluate.metrics import roc_auc
+from mmlib.mem.study import Pairs
 
 
 def surprise(captions: Tensor, known: Tensor, *, words: int, vocabulary_size: int) -> Tensor:
@@ -33,8 +34,8 @@ def surprise(captions: Tensor, known: Tensor, *, words: int, vocabulary_size: in
     end = first_end(captions)[:, None]
     place = torch.arange(1, width, device=captions.device)
     asked = (place <= words) & (place < end)
-    seen = bits[captions[:, :-1], captions[:, 1:]] * asked
-    return seen.sum(dim=1) / asked.sum(dim=1).clamp(min=1)
+    met = bits[captions[:, :-1], captions[:, 1:]] * asked
+    return met.sum(dim=1) / asked.sum(dim=1).clamp(min=1)
 
 
 def roughness(images: Tensor) -> Tensor:
@@ -61,3 +62,23 @@ def chance_above(published: Tensor, clean: Tensor) -> float:
     """
     labels = torch.cat([torch.ones(len(published)), torch.zeros(len(clean))])
     return roc_auc(torch.cat([published, clean]).cpu(), labels) / 100
+
+
+def seen(pairs: Pairs, images: Tensor, captions: Tensor, words: int) -> dict[str, float]:
+    """Whether published images and captions (N, C, T) can be told from the clean test pairs.
+
+    For each, :func:`chance_above` of their score: how rough an image is, and how unexpected the
+    first ``words`` words of its first caption are after as many known captions as there are known
+    images. 0.5 is guessing.
+    """
+    known = pairs.known[1].flatten(0, 1)[: len(pairs.known[1])]
+    vocabulary = len(pairs.tokenizer)
+
+    def unexpected(captions: Tensor) -> Tensor:
+        return surprise(captions[:, 0], known, words=words, vocabulary_size=vocabulary)
+
+    clean_images, clean_captions = pairs.test
+    return {
+        "caption": chance_above(unexpected(captions), unexpected(clean_captions)),
+        "image": chance_above(roughness(images), roughness(clean_images)),
+    }

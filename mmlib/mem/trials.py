@@ -14,6 +14,7 @@ from mmlib.mem.course import Course, Point, best
 from mmlib.mem.hacker import train_hacker
 from mmlib.mem.protect import protect
 from mmlib.mem.published import Protected, fingerprint
+from mmlib.mem.scores import WAY, headroom, protection_left
 from mmlib.mem.settings import Protection
 from mmlib.methods.clip import DualEncoder
 from mmlib.train import Optim
@@ -159,7 +160,7 @@ class Trials:
         return Hacker(model.eval(), began, course.points, history, early)
 
     def left(self, name: str, clean: str = "clean") -> float:
-        """:func:`mmlib.mem.study.protection_left` of a hacker, where it stops.
+        """:func:`mmlib.mem.scores.protection_left` of a hacker, where it stops.
 
         Raises ``ValueError`` if ``clean`` began with other weights or was optimised otherwise: then
         the two differ in more than in what was published.
@@ -188,7 +189,7 @@ class Trials:
         if a.began != b.began:
             raise ValueError(f"{clean!r} is the clean hacker of {name!r}; allowed: one begun alike")
         guessing = self.guessing if part == "test" else _guessing(self.pairs.known)
-        return study.protection_left(scores, getattr(b.stop, part), guessing)
+        return protection_left(scores, getattr(b.stop, part), guessing)
 
     def note(self, name: str, clean: str = "clean") -> float:
         """Keep what is left of the protection as a metric, and give it."""
@@ -204,8 +205,8 @@ class Trials:
         for measure, meaning in MEASURES.items():
             value = self.guessing[measure]
             self.run.metric(f"{measure}.guessing", value, f"{meaning}, of guessing, exact")
-        room = study.headroom(self.hackers["clean"].stop.test, self.guessing)
-        for direction, way in study.WAY.items():
+        room = headroom(self.hackers["clean"].stop.test, self.guessing)
+        for direction, way in WAY.items():
             self.run.metric(
                 f"headroom.{direction}", room[direction],
                 f"clean model's median rank over that of guessing, {way}; conclusions need less "
@@ -215,7 +216,7 @@ class Trials:
 
     def headroom(self, clean: str = "clean") -> float:
         """A clean hacker's median rank over guessing's, in the worse direction."""
-        return max(study.headroom(self.hackers[clean].stop.test, self.guessing).values())
+        return max(headroom(self.hackers[clean].stop.test, self.guessing).values())
 
 
 def _guessing(part: tuple[Tensor, Tensor]) -> dict[str, float]:

@@ -5,7 +5,10 @@ import pytest
 import torch
 from scipy.stats import mannwhitneyu
 
-from mmlib.mem.detect import chance_above, roughness, surprise
+from mmlib.mem.detect import chance_above, roughness, seen, surprise
+from mmlib.mem.study import load_pairs
+from mmlib.mem.trigger import prepend
+from mmlib.presets.base import resolve
 
 
 def test_surprise_equals_a_slow_count(make_pairs):
@@ -50,3 +53,22 @@ def test_chance_above_is_mann_whitneys_share_of_pairs():
     assert chance_above(published.float(), clean.float()) == pytest.approx(expected)
     assert chance_above(clean.float(), published.float()) == pytest.approx(1 - expected)
     assert chance_above(torch.ones(3), torch.ones(9)) == 0.5
+
+
+def test_published_pairs_are_told_from_test_pairs_by_who_has_read_known_captions():
+    cfg = resolve("unlearnable_audit", {"preset": "smoke", "seed": 3})
+    pairs = load_pairs(cfg, torch.device("cpu"), longest_trigger=4)
+    images, ids = pairs.train
+    key = (len(pairs.tokenizer) - torch.tensor([[1, 2]])).expand(5 * len(images), 2)
+    odd = prepend(ids.flatten(0, 1), key).view_as(ids)
+    grid = (255 * (torch.arange(images.shape[-1]) % 2)).byte().expand_as(images)
+    found = seen(pairs, grid, odd, words=2)
+    assert found["caption"] > 0.9
+    assert found["image"] == 1
+    assert seen(pairs, *pairs.test, words=2) == {"caption": 0.5, "image": 0.5}
+
+    known, size = pairs.known[1].flatten(0, 1)[: cfg.known_pairs], len(pairs.tokenizer)
+    read = [surprise(x[:, 0], known, words=1, vocabulary_size=size) for x in (ids, pairs.test[1])]
+    rough = [roughness(x) for x in (images, pairs.test[0])]
+    expected = {"caption": chance_above(*read), "image": chance_above(*rough)}
+    assert seen(pairs, *pairs.train, words=1) == expected

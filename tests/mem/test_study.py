@@ -1,14 +1,11 @@
-from statistics import fmean, stdev
-
 import pytest
 import torch
 
 from mmlib.data import scenes
 from mmlib.data.text import END, PAD, SPECIAL, START
 from mmlib.encoders.image import PatchTransformer, ResNetTrunk, SmallConvNet
-from mmlib.evaluate.retrieval import random_retrieval
-from mmlib.mem import detect, study
 from mmlib.mem import settings as mem_settings
+from mmlib.mem import study
 from mmlib.mem.published import fingerprint
 from mmlib.mem.trigger import prepend
 from mmlib.presets.base import resolve
@@ -152,34 +149,6 @@ def test_a_wider_model_is_wider_throughout(cfg, pairs, trunk, inside):
         study.new_model(cfg, pairs, 1, trunk="large")
 
 
-def test_protection_left_is_0_as_clean_1_as_guessing_and_a_half_between():
-    guessing = random_retrieval(200, 5)
-    clean = {"median_rank.i2t": 8.0, "median_rank.t2i": 4.0}
-    assert study.protection_left(clean, clean, guessing) == 0
-    assert study.protection_left(guessing, clean, guessing) == pytest.approx(1)
-    half = {key: (clean[key] * guessing[key]) ** 0.5 for key in clean}
-    assert study.protection_left(half, clean, guessing) == pytest.approx(0.5)
-    one_way = {**clean, "median_rank.t2i": guessing["median_rank.t2i"]}
-    assert study.protection_left(one_way, clean, guessing) == pytest.approx(0.5)
-    assert study.protection_left({k: v / 2 for k, v in clean.items()}, clean, guessing) < 0
-    no_room = dict.fromkeys(clean, 3.0)  # guessing is better than clean training
-    assert study.protection_left(half, clean, no_room) == 0
-
-
-def test_what_one_run_cannot_tell_apart_is_called_alike():
-    assert study.compared(0.0, 0.149) == study.compared(0.149, 0.0) == "about as much as"
-    assert study.compared(0.151, 0.0) == "more than"
-    assert study.compared(0.0, 0.151) == "less than"
-
-
-def test_headroom_is_the_clean_rank_over_guessings_in_each_direction():
-    guessing = random_retrieval(100, 5)
-    clean = {
-        f"median_rank.{d}": guessing[f"median_rank.{d}"] / k for d, k in (("i2t", 4), ("t2i", 2))
-    }
-    assert study.headroom(clean, guessing) == {"i2t": 0.25, "t2i": 0.5}
-
-
 def test_every_protection_that_is_compared_has_a_title_of_its_own():
     table = mem_settings.rows(mem_settings.Protection())
     switches = mem_settings.switched(mem_settings.Protection())
@@ -243,56 +212,3 @@ def test_captions_are_swapped_where_noise_and_words_belong_to_a_pair():
         resolve("unlearnable_audit", {**asked, "switches": []})
     resolve("unlearnable_audit", {**asked, "switches": ["unit"]})
     resolve("unlearnable_audit", {**asked, "switches": [], "mode": "faithful"})
-
-
-def test_the_rank_ratio_is_over_clean_training_in_both_directions():
-    clean = {"median_rank.i2t": 8.0, "median_rank.t2i": 2.0}
-    assert study.rank_ratio(clean, clean) == 1
-    result = {"median_rank.i2t": 16.0, "median_rank.t2i": 9.0}
-    assert study.rank_ratio(result, clean) == 3
-    assert study.rank_ratio(clean, result) == pytest.approx(1 / 3)
-
-
-def test_the_owner_chooses_by_the_worst_case_and_not_by_the_mean():
-    left = {
-        "fragile": {"none": 1.0, "drop": 0.9, "crop": 0.1},
-        "steady": {"none": 0.4, "drop": 0.3, "crop": 0.2},
-        "also steady": {"none": 0.2, "drop": 0.4, "crop": 0.4},
-    }
-    assert study.safest(left) == "steady"
-    assert [study.weakest(of) for of in left.values()] == ["crop", "crop", "none"]
-
-
-def test_recorded_headroom_is_the_mean_of_the_worse_direction():
-    runs = [{"headroom.i2t": a, "headroom.t2i": b} for a, b in ((0.1, 0.3), (0.6, 0.3), (0.1, 0.3))]
-    assert study.worse_headroom(runs) == pytest.approx(0.3)
-
-
-def test_published_pairs_are_told_from_test_pairs_by_who_has_read_known_captions(cfg, pairs):
-    images, ids = pairs.train
-    key = (len(pairs.tokenizer) - torch.tensor([[1, 2]])).expand(5 * len(images), 2)
-    odd = prepend(ids.flatten(0, 1), key).view_as(ids)
-    grid = (255 * (torch.arange(images.shape[-1]) % 2)).byte().expand_as(images)
-    found = study.seen(pairs, grid, odd, words=2)
-    assert found["caption"] > 0.9
-    assert found["image"] == 1
-    assert study.seen(pairs, *pairs.test, words=2) == {"caption": 0.5, "image": 0.5}
-
-    known, size = pairs.known[1].flatten(0, 1)[: cfg.known_pairs], len(pairs.tokenizer)
-    read = [
-        detect.surprise(x[:, 0], known, words=1, vocabulary_size=size) for x in (ids, pairs.test[1])
-    ]
-    rough = [detect.roughness(x) for x in (images, pairs.test[0])]
-    expected = {"caption": detect.chance_above(*read), "image": detect.chance_above(*rough)}
-    assert study.seen(pairs, *pairs.train, words=1) == expected
-
-
-def test_alignment_is_of_own_captions_against_others():
-    g = torch.Generator().manual_seed(0)
-    z, texts = (torch.randn(6, 4, generator=g) for _ in range(2))
-    cosines = [[torch.cosine_similarity(a, b, dim=0).item() for b in texts] for a in z]
-    own = [cosines[k][k] for k in range(6)]
-    others = [cosines[i][k] for i in range(6) for k in range(6) if i != k]
-    expected = (fmean(own) - fmean(others)) / stdev(others)
-    assert study.alignment(z, texts) == pytest.approx(expected, rel=1e-4)
-    assert study.alignment(3 * z, texts) == pytest.approx(expected, rel=1e-4)

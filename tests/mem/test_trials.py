@@ -12,6 +12,7 @@ from mmlib.mem.course import Point
 from mmlib.mem.defence import Defence
 from mmlib.mem.hacker import evaluate
 from mmlib.mem.published import fingerprint
+from mmlib.mem.scores import protection_left
 from mmlib.mem.trials import Hacker, Trials
 from mmlib.presets.base import resolve
 from mmlib.records import Run
@@ -130,7 +131,7 @@ def test_what_is_left_is_on_the_scale_of_the_same_part(tries):
 
     def left(rank, clean, guessing):
         ranks = (dict.fromkeys(KEYS, r) for r in (rank, clean))
-        return study.protection_left(*ranks, guessing)
+        return protection_left(*ranks, guessing)
 
     assert tries.left("clean") == 0
     assert tries.left("mem") == left(4, 1, test)

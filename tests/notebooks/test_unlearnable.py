@@ -9,7 +9,7 @@ import papermill
 import pytest
 
 from mmlib.evaluate.retrieval import MEASURES
-from mmlib.mem import study
+from mmlib.mem.scores import rank_ratio
 from mmlib.presets.base import CHAPTERS
 from mmlib.records import ROOT
 
@@ -120,10 +120,10 @@ def test_what_is_concluded_follows_from_what_was_measured(case):
         assert known[f"left_known.{chosen}"] == max(known[f"left_known.{p}"] for p in answers)
         for side, p in (("mem_3", mem), ("chosen", chosen)):
             single = [f"{p}.{d}" for d in ("none", "first", "views")]
-            ratios = [study.rank_ratio(ranks(name), ranks("clean")) for name in single]
+            ratios = [rank_ratio(ranks(name), ranks("clean")) for name in single]
             assert metrics[f"left_worst.{side}"] == min(map(left, single))
             assert metrics[f"rank_ratio.{side}"] == min(ratios)
             assert metrics[f"left_first.{side}"] == left(f"{p}.first")
             if f"rank_ratio_both.{side}" in metrics:
-                both = study.rank_ratio(ranks(f"{p}.both"), ranks("clean"))
+                both = rank_ratio(ranks(f"{p}.both"), ranks("clean"))
                 assert metrics[f"rank_ratio_both.{side}"] == both
