@@ -74,6 +74,7 @@ def test_a_label_by_laplace_noise_is_a_likeliest_class_and_as_often_right_in_eve
     )
     right = (labels == every).double().unflatten(0, (K, -1)).mean(1)
     assert right.tolist() == pytest.approx([own_is_largest] * K, abs=0.01)
+    assert own_is_largest < keep_probability(noise_for(EPSILON, K), K)  # a plain response's
 
 
 def test_the_second_stage_answers_by_a_prior_that_the_first_one_taught():
