@@ -98,6 +98,7 @@ VALUES = {
 
 
 @every_chapter
+@pytest.mark.usefixtures("kernels")
 def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path):
     parameters = {"preset": "smoke", "seed": 1, "folder": str(tmp_path / "run")}
     nbformat.write(with_solutions(chapter), tmp_path / "in.ipynb")
@@ -205,6 +206,7 @@ def test_recorded_metrics_say_the_same_of_each_other():
         check_curves(record, record["path"])
 
 
+@pytest.mark.usefixtures("kernels")
 def test_what_was_cut_short_ends_as_if_it_had_not_been(tmp_path):
     """The first attempt stops where it would be finished, the second one trains nothing."""
     notebook = read("comm_ablation")
@@ -229,6 +231,7 @@ def test_what_was_cut_short_ends_as_if_it_had_not_been(tmp_path):
     assert {name: metric["value"] for name, metric in record["metrics"].items()} == before
 
 
+@pytest.mark.usefixtures("kernels")
 def test_the_audit_runs_without_mem_3_and_trains_no_more_than_it_is_asked(tmp_path):
     few = {"rows": ["em_mem_budget"], "switches": [], "defences": [], "clean_controls": False}
     parameters = {"preset": "smoke", "folder": str(tmp_path / "run"), **few}

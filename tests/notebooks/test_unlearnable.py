@@ -76,7 +76,7 @@ CASES = {
 
 
 @pytest.fixture(scope="module", params=CASES)
-def case(request, tmp_path_factory):
+def case(request, tmp_path_factory, kernels):
     """The case's hackers, and the metrics of its run."""
     chapter, settings, same, others = CASES[request.param]
     folder = tmp_path_factory.mktemp("chapter")

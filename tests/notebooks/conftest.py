@@ -1,0 +1,42 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from jupyter_client.provisioning import LocalProvisioner
+
+
+def poll(pid):
+    """None while a process runs, which is no child of this one; so how it ended is not known."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return 0
+    return None
+
+
+@pytest.fixture(scope="session")
+def kernels():
+    """Chapters' kernels are forks of one process: what all import, which takes seconds, is once."""
+    command = [sys.executable, "-P", Path(__file__).with_name("kernels.py")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as forking:
+
+        async def launch(self, cmd, **_):
+            arguments = cmd[cmd.index("ipykernel_launcher") + 1 :]
+            print(json.dumps([os.getcwd(), arguments]), file=forking.stdin, flush=True)
+            self.pid = self.pgid = pid = int(forking.stdout.readline())
+            self.process = SimpleNamespace(
+                pid=pid, poll=lambda: poll(pid), wait=lambda: poll(pid),
+                send_signal=lambda number: os.kill(pid, number), stdin=None, stdout=None,
+                stderr=None,
+            )  # fmt: skip
+            return self.connection_info
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(LocalProvisioner, "launch_kernel", launch)
+            yield
+        forking.kill()
