@@ -22,6 +22,7 @@ class LabelDpAuditSettings(Settings):
 
     many_classes: int = Field(ge=3, description="classes of the world in which models are trained")
     learners: int = Field(ge=200, description="records whose labels these models learn from")
+    learner_steps: int = Field(ge=1, description="optimiser steps of each of these models")
     releases: int = Field(ge=1, description="independent releases by each mechanism and epsilon")
 
     rows: int = Field(ge=2_860, description="training records of the world of the paper's classes")
@@ -38,13 +39,13 @@ _SAME = {
     "claim": 1.0, "confidence": 0.99,
     # As many records as the code that the paper builds on trains on. They lie so far apart that a
     # linear model of true labels reaches what the paper's has without noise, 94 %.
-    "rows": 70_565, "features": 64, "apart": 0.605, "rows_steps": 350,
+    "rows": 70_565, "features": 64, "apart": 0.605, "rows_steps": 350, "learner_steps": 200,
 }  # fmt: skip
 
 PRESETS = {
     "smoke": {
         **_SAME, "draws": 1_000, "people": 400, "many_classes": 5, "learners": 400, "releases": 1,
-        "rows": 2_860, "rows_steps": 3, "rows_epsilons": (),
+        "learner_steps": 5, "rows": 2_860, "rows_steps": 3, "rows_epsilons": (),
     },
     "quick": {
         **_SAME, "draws": 1_000_000, "people": 10_000, "many_classes": 50, "learners": 10_000,
