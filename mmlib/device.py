@@ -1,18 +1,17 @@
-"""The one place that chooses where to compute and with how many digits, and what a record says."""
+"""Where to compute, with how many digits, compiled or not, and what a record says of that."""
 
 from __future__ import annotations
 
 import os
 import platform
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 P, R = ParamSpec("P"), TypeVar("R")
 COMPILING = ("cuda",)  # kinds of device that compiled() compiles for
@@ -88,11 +87,21 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **options: P.kwargs) -> R:
         if torch.compiler.is_compiling():  # as a part of another one
             return function(*args, **options)
-        device = next((x.device for x in tree_leaves(args) if isinstance(x, Tensor)), None)
+        device = _device_of(args)
         there = device is not None and device.type in COMPILING and _compiler_works(device)
         return (_by_compiler(function) if there else function)(*args, **options)
 
     return call
+
+
+def _device_of(values: Sequence) -> torch.device | None:
+    """That of the first tensor among values, and among their own where they are sequences."""
+    for value in values:
+        if isinstance(value, Tensor):
+            return value.device
+        if isinstance(value, list | tuple) and (device := _device_of(value)) is not None:
+            return device
+    return None
 
 
 @cache
