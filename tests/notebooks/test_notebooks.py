@@ -19,6 +19,8 @@ from mmlib.methods import image_pairs
 from mmlib.presets.base import CHAPTERS, chapter_settings
 from mmlib.records import ROOT
 
+from .again import AGAIN, PARAMETERS, SEED
+
 every_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
 
 
@@ -101,14 +103,15 @@ VALUES = {
 @every_chapter
 @pytest.mark.usefixtures("kernels")
 def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path):
-    parameters = {"preset": "smoke", "seed": 1, "folder": str(tmp_path / "run")}
+    parameters = {"preset": "smoke", "seed": SEED, **PARAMETERS.get(chapter, {})}
+    parameters["folder"] = str(tmp_path / "run")
     nbformat.write(with_solutions(chapter), tmp_path / "in.ipynb")
     papermill.execute_notebook(
         tmp_path / "in.ipynb", tmp_path / "out.ipynb", parameters, progress_bar=False, cwd=tmp_path
     )
     records.verify(tmp_path / "run")
     record = json.loads((tmp_path / "run" / "record.json").read_text())
-    assert (record["chapter"], record["preset"], record["seed"]) == (chapter, "smoke", 1)
+    assert (record["chapter"], record["preset"], record["seed"]) == (chapter, "smoke", SEED)
     for item in tables.items().values():  # what the book says this chapter shows, it shows
         if item.chapter == chapter and item.experiment == "overview":
             claimed = {side for claim in item.claims for side in tables.sides(claim)}
@@ -121,6 +124,8 @@ def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path)
     metrics = {name: metric["value"] for name, metric in record["metrics"].items()}
     for found, expected in VALUES.get(chapter, lambda m: ())(metrics):
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-9)
+    again = dict(AGAIN.get(chapter, dict)())
+    assert {name: metrics[name] for name in again} == pytest.approx(again, rel=1e-4, abs=1e-9)
     shown = [
         output
         for cell in nbformat.read(tmp_path / "out.ipynb", as_version=4).cells

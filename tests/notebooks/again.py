@@ -1,0 +1,347 @@
+"""What metrics of a chapter's smoke run have to be, computed again by the library alone.
+
+A chapter's cells decide what a number is of: which pairs, labels, noise, network or part. Here
+that is said once more, for rows in which a slip of either would show.
+"""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import torch
+from sklearn.metrics import precision_score
+from torch.nn.functional import one_hot
+
+from mmlib import losses, records, sets
+from mmlib.data import scenes, trifeature
+from mmlib.device import pick_device
+from mmlib.evaluate.metrics import accuracy
+from mmlib.image_table_study import ImageTableStudy
+from mmlib.label_dp import conditions, learning, spending
+from mmlib.mem import saliency, study, trigger
+from mmlib.mem.hacker import vectors
+from mmlib.mem.settings import Protection
+from mmlib.mem.trials import Trials
+from mmlib.methods.supervised import fine_tuned
+from mmlib.modality_study import ModalityStudy
+from mmlib.pair_study import PROBES, PairStudy, halves_multiplied, products, similarity_of_halves
+from mmlib.presets.base import resolve
+from mmlib.presets.comm_ablation import VIEWS
+
+SEED = 1
+# Beside preset and seed: other steps on free pairs than the preset has on biased ones.
+PARAMETERS = {"comm": {"steps": 3}, "comm_ablation": {"steps": 3}}
+Values = Iterator[tuple[str, float]]  # name of a metric, and what it has to be
+
+
+def started(chapter: str) -> SimpleNamespace:
+    """As much of a run as studies ask for."""
+    run = SimpleNamespace(
+        settings=resolve(chapter, {"preset": "smoke", "seed": SEED, **PARAMETERS.get(chapter, {})}),
+        seed=SEED, device=pick_device(), metric=lambda *_: None, curve=lambda *_, **__: None,
+        once=lambda part, work, *arguments, **keywords: work(*arguments, **keywords),
+    )  # fmt: skip
+    run.generator = lambda k=0: records.Run.generator(run, k)
+    return run
+
+
+class Trained:
+    """Models of image pairs, and what probes say of their embeddings."""
+
+    def __init__(self, chapter: str, **validation: float):
+        self.run = started(chapter)
+        self.study = PairStudy(self.run.settings, self.run.device, **validation)
+
+    def model(self, method: str, biased: bool | None, steps: int = 0, crop_low=None, **changes):
+        """A method's, trained on biased or on free pairs, or not at all."""
+        cfg = self.run.settings
+        cfg = cfg if crop_low is None else cfg.model_copy(update={"crop_low": crop_low})
+        model = self.study.untrained(method, cfg=cfg, **changes)
+        if biased is not None:
+            self.study.train(
+                model, steps, biased=biased, labelled=method == "supcon", name=method,
+                generator=self.run.generator(1),
+            )  # fmt: skip
+        return model
+
+    def features(self, *arguments, **changes):
+        return self.study.features(self.model(*arguments, **changes))
+
+    def probed(self, features, *tasks, **options):
+        """What probes say of the pairs of every split."""
+        chance = self.run.generator(6)
+        return self.study.probe(features, tasks, generator=chance, **options)
+
+    def synergy(self, name: str, features, form="synergy{}.{}") -> Values:
+        """Both scores for S of the test pairs."""
+        answers = self.probed(features, "S")["test"]
+        for end in ("", "_auc"):
+            yield form.format(end, name), answers.score(f"synergy{end}")
+
+
+def of_comm() -> Values:
+    it = Trained("comm")
+    study, cfg = it.study, it.run.settings
+    start = it.features("comm", None)
+    models = {
+        (method, biased): it.model(method, biased, cfg.synergy_steps if biased else cfg.steps)
+        for method in ("cross", "comm", "supcon")
+        for biased in (False, True)
+    }
+    found = {key: study.features(model) for key, model in models.items()}
+    for method in ("untrained", "cross", "comm", "supcon"):
+        free, follow = (found.get((method, biased), start) for biased in (False, True))
+        answers = it.probed(free, "R", "U2")["test"]
+        for part in ("redundancy", "uniqueness2"):
+            yield f"{part}.{method}", answers.score(part)
+        yield from it.synergy(method, follow)
+    yield from it.synergy("comm", found["comm", False], "synergy_free{}.{}")
+    multiplied = halves_multiplied(found["cross", True])
+    yield from it.synergy("cross", multiplied, "synergy_products{}.{}")
+    known = {split: study.oracle(split) for split in study.images}
+    together = {split: torch.cat(pair, dim=1) for split, pair in known.items()}
+    yield from it.synergy("side_by_side", together, "oracle{}.{}")
+    multiplied = {split: products(*pair) for split, pair in known.items()}
+    yield from it.synergy("product", multiplied, "oracle{}.{}")
+
+    # The same models, scored in other ways. A world of one rendering has the first images alone.
+    single = trifeature.load(**cfg.world() | {"renderings": (cfg.train_renderings, 1)})
+    few = single.pairs("test", None, biased=False, seed=trifeature.SEED)
+    for biased, task, part in ((False, "R", "redundancy"), (True, "S", "synergy_auc")):
+        model, own = models["comm", biased], found["comm", biased]
+        cropped = {
+            split: study.embed(model, split, crops=it.run.generator(5)) for split in study.images
+        }
+        changed = {
+            "crops": it.probed(cropped, task),
+            "penalty": it.probed(own, task, **PROBES["unsquared"]),
+            "one_rendering": it.probed(
+                own | {"test": study.embed(model, "test", pairs=few)}, task,
+                pairs=study.probe_pairs | {"test": few},
+            ),
+        }  # fmt: skip
+        before = it.probed(own, task)["test"].score(part)
+        for name, answers in changed.items():
+            yield f"protocol.{name}.{part}", answers["test"].score(part) - before
+
+
+def of_comm_audit() -> Values:
+    it = Trained("comm_audit")
+    study, steps = it.study, it.run.settings.synergy_steps
+    features = {
+        "untrained": it.features("comm", None),
+        "comm_free": it.features("comm", False, steps),
+        **{method: it.features(method, True, steps)
+           for method in ("cross_self", "factorcl", "cross_self_fused", "comm")},
+    }  # fmt: skip
+    known = {split: study.oracle(split) for split in study.images}
+    controls = {
+        "oracle_side_by_side": {split: torch.cat(pair, dim=1) for split, pair in known.items()},
+        "oracle_product": {split: products(*pair) for split, pair in known.items()},
+        **{f"{m}_product": halves_multiplied(features[m]) for m in ("cross_self", "factorcl")},
+    }
+    for name, row in (features | controls).items():
+        yield from it.synergy(name, row)
+    answers = it.probed(features["comm"], "S")["test"]
+    truth, guess = answers.pairs.labels["S"], answers.logits["S"].argmax(1)
+    swapped = precision_score(truth, guess, average="macro", zero_division=0)
+    yield "precision.comm", 100 * swapped
+    for by in ("image", "pair"):
+        drawn = {"repeats": it.run.settings.resamples, "seed": SEED + 2, "by_pair": by == "pair"}
+        yield f"synergy_auc.comm.{by}_low", answers.interval("synergy_auc", **drawn).low
+    for name in ("untrained", "comm_free"):
+        told = it.probed(features[name], "R", "U2")["test"]
+        for task, part in (("r", "redundancy"), ("u2", "uniqueness2")):
+            yield f"floor.{task}.{name}", told.score(part)
+
+
+def of_comm_ablation() -> Values:
+    it = Trained("comm_ablation", validation=0.25)
+    cfg = it.run.settings
+    rows = {
+        "term.none": ("comm", {}),
+        "fusion.mlp": ("comm", {"fusion": "mlp"}),
+        "views.light_full": ("comm", {"views": VIEWS["light_full"]}),
+        "crop.0.9": ("comm", {"crop_low": 0.9}),
+        "term.0.3": ("comm_matching", {"matching": 0.3}),
+    }
+    for name, (method, changes) in rows.items():
+        free = it.features(method, False, cfg.steps, **changes)
+        follow = it.features(method, True, cfg.synergy_steps, **changes)
+        yield from it.synergy(name, follow)
+        told = it.probed(free, "R")
+        yield f"redundancy.{name}", told["test"].score("redundancy")
+        if name.startswith("term"):
+            yield f"validation.redundancy.{name}", told["val"].score("redundancy")
+    cross = {biased: it.features("cross", biased, cfg.synergy_steps) for biased in (True, False)}
+    compared = {
+        "cross": cross[True],
+        "cross_similarity": similarity_of_halves(cross[True]),
+        "cross_similarity_free": similarity_of_halves(cross[False]),
+        "cross_similarity_untrained": similarity_of_halves(it.features("cross", None)),
+    }
+    for name, row in compared.items():
+        yield from it.synergy(name, row, "synergy{}.term.{}")
+
+
+def of_comm_real() -> Values:
+    run = started("comm_real")
+    cfg, both = run.settings, (0, 1)
+    dataset = sets.load(
+        cfg.data, size=cfg.image_size, words=cfg.words, length=cfg.length, device=run.device
+    )
+    study = ModalityStudy(dataset, cfg, run.device)
+
+    def trained(model, seen=both, labelled=False):
+        return study.train(
+            model, seen, labelled=labelled, draw=run.generator, name="", note=lambda *_: None
+        )
+
+    comm = trained(study.untrained("comm", both))
+    models = {
+        "untrained": study.untrained("comm", both),
+        "comm": comm,
+        "comm_tuned": trained(fine_tuned(comm, "classes", len(dataset.classes)), labelled=True),
+    }
+    found = {name: study.features(model, both) for name, model in models.items()}
+    (table,) = (k for k, modality in enumerate(dataset.modalities) if modality.name == "table")
+    alone = trained(study.untrained("alone", (table,)), (table,))
+    found |= {"alone_table": study.features(alone, (table,)), "raw_table": study.raw(table)}
+    for name, features in found.items():
+        probed = study.probe(features)
+        yield f"digits.{name}", study.score(probed)
+        yield f"validation.{name}", probed.validation
+
+
+def of_image_table() -> Values:
+    run = started("image_table")
+    cfg = run.settings
+    study = ImageTableStudy(cfg, run.generator)
+    labels, classes = study.private.labels, study.classes
+    made = conditions.conditions(
+        classes, cfg.epsilon, epsilons=cfg.epsilons, neighbours=cfg.neighbours,
+        more_neighbours=cfg.more_neighbours, grid=True,
+    )  # fmt: skip
+    answered, double = (study.release(made[name], 0) for name in ("label_rr", "double_rr"))
+    yield "attack.released_label", accuracy(double.labels, labels)
+
+    models = {
+        "untrained": study.untrained(),
+        "plain": study.pretrain(study.seen(), ""),
+        "double": study.pretrain(study.seen(double), ""),
+    }
+    x = {name: study.embedded(model) for name, model in models.items()}
+    test = study.test
+    for name, model in (("none", "plain"), ("double_rr", "double")):
+        yield f"matching.{name}", study.matching(models[model], test.images, test.table)
+        yield f"downstream_clean.{name}", study.probe(x[model])[0]
+    for name, model, release in (
+        ("none", "plain", None), ("label_rr", "plain", answered), ("double_rr", "double", double),
+        ("untrained", "untrained", None), ("untrained_double_rr", "untrained", double),
+    ):  # fmt: skip
+        micro, macro = study.probe(x[model], release)
+        yield f"downstream.{name}", micro
+        yield f"downstream_macro.{name}", macro
+    for name, release in (("laaf", None), ("laaf_double_rr", double)):
+        model = study.pretrain(study.seen(release), "", label_too=True)
+        yield f"downstream.{name}", study.probe(study.embedded(model), release)[0]
+    alone = study.embedded(study.pretrain_alone("byol", ""))
+    yield "downstream.byol", study.probe(alone)[0]
+    yield "downstream.byol_label_rr", study.probe(alone, answered)[0]
+
+    told = {
+        "label_rr": learning.shown_likelihood(
+            answered.labels, made["label_rr"].noise_label, 0.0, classes
+        ),
+        "double_rr": learning.shown_likelihood(
+            double.labels, made["double_rr"].noise_label, made["double_rr"].noise_image, classes
+        ),
+    }
+    encoders = {name: model.encoders[0] for name, model in models.items()}
+    for name, encoder, release in (
+        ("none", "plain", None), ("label_rr", "plain", answered), ("double_rr", "double", double),
+        ("double_rr_clean", "double", None),
+    ):  # fmt: skip
+        result = study.tune(encoders[encoder], release, "", trainable=False)
+        yield f"frozen.{name}", result.accuracy
+    for name, likelihood in (("double_rr", None), ("double_rr_known", told["double_rr"])):
+        result = study.tune(encoders["double"], double, "", likelihood=likelihood)
+        yield f"tuned.{name}", result.accuracy
+
+    own, tested = x["plain"]
+    first = study.first_stage()
+
+    def likely(released):
+        return study.informed(own[first], released).logits(own[~first]).double().softmax(dim=1)
+
+    noisy, drawn = spending.laplace(labels, classes, cfg.epsilon, generator=run.generator(500))
+    staged = spending.two_stages(
+        labels, classes, cfg.epsilon, first=first, predict=likely, generator=run.generator(400)
+    )
+    for name, seen, released, likelihood, at in (
+        ("label_rr", own, answered.labels, told["label_rr"], tested),
+        ("double_rr", double.shown(x["double"][0]), double.labels, told["double_rr"],
+         x["double"][1]),
+        ("laplace", own, noisy.argmax(dim=1), drawn, tested),
+        ("two_stage", own, *staged, tested),
+    ):  # fmt: skip
+        taken = one_hot(released, classes).double()
+        yield f"learned.{name}.as_is", study.learn(seen, taken, at)[0]
+        yield f"learned.{name}.known", study.learn(seen, likelihood, at)[0]
+    yield "learned.true", study.learn(own, one_hot(labels, classes).double(), tested)[0]
+
+
+def of_unlearnable() -> Values:
+    run = started("unlearnable")
+    cfg = run.settings
+    chance = torch.Generator().manual_seed(SEED)
+    parts = [
+        scenes.make(size, cfg.image_size, noise=cfg.pixel_noise, generator=chance)
+        for size in (cfg.n_train, cfg.n_test)
+    ]
+    pairs = study.encode_pairs(
+        *((part.images, part.captions) for part in parts), longest=scenes.LONGEST,
+        room=cfg.trigger_length, device=run.device,
+    )  # fmt: skip
+    budget = {
+        name: getattr(cfg, name)
+        for name in ("epsilon", "rounds", "trigger_rounds", "surrogate_steps", "noise_steps",
+                     "candidates", "batch_size", "weight_decay", "precision", "trigger_length")
+    } | {"learning_rate": cfg.surrogate_learning_rate}  # fmt: skip
+    trials = Trials(run, pairs, points=cfg.points, from_start=True)
+    mem, noise, tokens = (
+        trials.protect(Protection(text=text, image=image, body=body, **budget), stream=stream)
+        for text, image, body, stream in (
+            ("optimised", "pgd", "shuffled", 1), ("none", "pgd", "own", 1),
+            ("random", "none", "own", 2),
+        )
+    )  # fmt: skip
+    images, ids = pairs.train
+    published = {
+        "clean": (images, ids),
+        "noise": (noise.images, ids),
+        "trigger": (images, mem.captions(ids)),
+        "random_tokens": (images, tokens.captions(ids)),
+        "mem": (mem.images, mem.captions(ids)),
+    }
+    for name, posts in published.items():
+        trials.hack(name, *posts)
+        for measure, value in trials.hackers[name].stop.test.items():
+            yield f"{measure}.{name}", value
+        yield f"final_loss.{name}", trials.hackers[name].history[-1]["loss"]
+
+    rows = torch.arange(min(cfg.n_train, cfg.batch_size), device=run.device)
+    texts = trigger.taken_apart(ids[rows, 0], mem.triggers[rows])
+    for hacker, seen in (("clean", images[rows]), ("mem", mem.images[rows])):
+        model = trials.hackers[hacker].model
+        for name, text in (("published", "as published"), ("no_trigger", "no trigger")):
+            sides = vectors(model, 0, seen), vectors(model, 1, texts[text])
+            yield f"probe.{name}.{hacker}", losses.match_accuracy(*sides).item()
+        by_pixel, _ = saliency.gradient_lengths(model, mem.images[rows], texts["as published"])
+        occupied = scenes.occupied(parts[0].layout[rows.cpu()], cfg.image_size).to(run.device)
+        yield f"saliency.shape_share.{hacker}", saliency.share_in(occupied, by_pixel)
+
+
+AGAIN = {
+    "comm": of_comm, "comm_audit": of_comm_audit, "comm_ablation": of_comm_ablation,
+    "comm_real": of_comm_real, "image_table": of_image_table, "unlearnable": of_unlearnable,
+}  # fmt: skip
