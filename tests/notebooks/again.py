@@ -273,7 +273,7 @@ def of_image_table() -> Values:
     def likely(released):
         return study.informed(own[first], released).logits(own[~first]).double().softmax(dim=1)
 
-    noisy, drawn = spending.laplace(labels, classes, cfg.epsilon, generator=run.generator(500))
+    largest, drawn = spending.laplace(labels, classes, cfg.epsilon, generator=run.generator(500))
     staged = spending.two_stages(
         labels, classes, cfg.epsilon, first=first, predict=likely, generator=run.generator(400)
     )
@@ -281,7 +281,7 @@ def of_image_table() -> Values:
         ("label_rr", own, answered.labels, told["label_rr"], tested),
         ("double_rr", double.shown(x["double"][0]), double.labels, told["double_rr"],
          x["double"][1]),
-        ("laplace", own, noisy.argmax(dim=1), drawn, tested),
+        ("laplace", own, largest, drawn, tested),
         ("two_stage", own, *staged, tested),
     ):  # fmt: skip
         taken = one_hot(released, classes).double()
