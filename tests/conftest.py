@@ -47,23 +47,36 @@ def browser(request):
 
 
 @pytest.fixture
-def compiling(monkeypatch):
-    """A ``with`` block in which what is compiled for a GPU is traced on the CPU.
+def compiling_by():
+    """A ``with`` block in which a function given to it compiles for CPUs, too.
 
-    In one piece, or it fails; no kernels are made of it, which would take a compiler and minutes.
+    Nothing that was compiled outside of it is found in it, nor the other way round.
     """
     import torch
 
     from mmlib import device
 
     @contextmanager
-    def block():
-        monkeypatch.setattr(device, "COMPILING", ("cpu",))
-        traced = partial(torch.compile, backend="aot_eager", fullgraph=True)
-        monkeypatch.setattr(torch, "compile", traced)
-        device._by_compiler.cache_clear(), device._compiler_works.cache_clear()
-        yield
-        monkeypatch.undo()
-        device._by_compiler.cache_clear(), device._compiler_works.cache_clear()
+    def block(compiler):
+        kept = device._by_compiler, device._compiler_works
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(device, "COMPILING", ("cpu",))
+            patch.setattr(torch, "compile", compiler)
+            for results in kept:
+                results.cache_clear()
+            yield
+        for results in kept:
+            results.cache_clear()
 
-    return block()
+    return block
+
+
+@pytest.fixture
+def compiling(compiling_by):
+    """A ``with`` block in which what is compiled for a GPU is traced on the CPU.
+
+    In one piece, or it fails; no kernels are made of it, which would take a compiler and minutes.
+    """
+    import torch
+
+    return compiling_by(partial(torch.compile, backend="aot_eager", fullgraph=True))

@@ -103,7 +103,7 @@ def test_products_of_fewer_digits_are_refused_by_what_has_to_be_exact(asked, kin
 
 
 @pytest.fixture
-def compiler(monkeypatch):
+def compiler(compiling_by):
     """What a compiler for CPUs, too, was given; all that it compiles gives half as much."""
     given = []
 
@@ -111,13 +111,8 @@ def compiler(monkeypatch):
         given.append(function)
         return lambda *args: function(*args) / 2
 
-    monkeypatch.setattr(device, "COMPILING", ("cpu",))
-    monkeypatch.setattr(torch, "compile", halved)
-    for kept in (device._by_compiler, device._compiler_works):
-        kept.cache_clear()
-    yield given
-    for kept in (device._by_compiler, device._compiler_works):
-        kept.cache_clear()
+    with compiling_by(halved):
+        yield given
 
 
 def doubled(first, second=None):
