@@ -34,7 +34,6 @@ class Claim:
     experiment: str = "overview"
     holds: tuple[str, ...] = ()
     exact: bool = False
-    looks: int = 1
     below: dict[str, float] = field(default_factory=dict)
     found: str = ""
     stated: float | None = None
@@ -49,11 +48,6 @@ class Claim:
         sides = [side for ordering in self.holds for side in tables.sides(ordering)]
         holes = [name for *names, _ in _HOLE.findall(self.found) for name in names if name]
         return {side for side in sides if tables.number(side) is None} | {*holes, *self.below}
-
-    @property
-    def level(self) -> float:
-        """Of the intervals that decide: each look may err with its share of 5 %."""
-        return 1 - 0.05 / self.looks
 
 
 @cache
@@ -81,7 +75,7 @@ def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
         right = math.isclose(large - small, claim.stated, abs_tol=0.005)
         found = f"Its own table gives {large - small:.2f}."
         return ("holds" if right else "does not hold"), found, "the paper's table"
-    preset, runs, enough = evidence.deciding(
+    preset, runs, enough, level = evidence.deciding(
         claim.chapter, claim.experiment, loaded, exact=claim.exact, metrics=claim.metrics
     )
     if not runs:
@@ -97,10 +91,10 @@ def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
     ):
         verdict = "not decided here"
     else:
-        how = {"exact": claim.exact, "level": claim.level}
+        how = {"exact": claim.exact, "level": level}
         ways = {tables.outcome(ordering, runs, **how) for ordering in claim.holds}
         verdict = next(way for way in ("does not hold", "not shown", "holds") if way in ways)
-    return verdict, _filled(claim, runs), place
+    return verdict, _filled(claim.found, runs, level), place
 
 
 def page(loaded: list[dict]) -> str:
@@ -140,12 +134,12 @@ def _page(claim: Claim) -> str:
     return f"{{doc}}`/notebooks/{CHAPTERS[claim.chapter]}`: " if claim.chapter else ""
 
 
-def _filled(claim: Claim, runs: list[dict[str, float]]) -> str:
+def _filled(found: str, runs: list[dict[str, float]], level: float) -> str:
     def filled(hole: re.Match) -> str:
         name, other, spec = hole.groups()
         if other:
-            return format(evidence.difference(name, other, runs, claim.level), spec)
+            return format(evidence.difference(name, other, runs, level), spec)
         number = format(evidence.estimate([run[name] for run in runs]).mean, spec)
         return number if any(digit in number for digit in "123456789") else number.lstrip("-")
 
-    return _HOLE.sub(filled, claim.found)
+    return _HOLE.sub(filled, found)

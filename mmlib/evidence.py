@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
 
 PRESETS = ("paper", "desk", "quick")  # by weight of evidence; smoke is never evidence
 FEWEST = 3  # runs that decide where chance plays a part
+GRID = Path(__file__).resolve().parents[1] / "workflow" / "grid.yml"
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,30 @@ def by_experiment(
     return {name: recorded(chapter, name, preset, loaded) for name in names}
 
 
+@cache
+def rows() -> dict[tuple[str, str, str], Mapping[str, Any]]:
+    """The rows of the grid of runs, by chapter, experiment and preset."""
+    listed = yaml.safe_load(GRID.read_text(encoding="utf-8"))
+    return {(row["chapter"], row["experiment"], row["preset"]): row for row in listed}
+
+
+def level(chapter: str, experiment: str, preset: str) -> float:
+    """Of the intervals by which a row's runs decide: those of all looks together err in 5 %.
+
+    Who adds seeds after a look at others has a further chance to err, so each look has its share.
+    """
+    return 1 - 0.05 / rows().get((chapter, experiment, preset), {}).get("looks", 1)
+
+
+class Deciding(NamedTuple):
+    """The runs by which something is decided; ``preset`` is empty where there are none."""
+
+    preset: str
+    runs: list[dict[str, float]]
+    enough: bool
+    level: float
+
+
 def deciding(
     chapter: str,
     experiment: str,
@@ -122,12 +151,12 @@ def deciding(
     *,
     exact: bool,
     metrics: Collection[str] = (),
-) -> tuple[str, list[dict[str, float]], bool]:
-    """The preset by whose runs something is decided, these runs, and whether they are enough.
+) -> Deciding:
+    """Which runs decide, whether they are enough, and of what level their intervals have to be.
 
-    That is the largest preset of which there are enough runs that have all ``metrics``: three where
-    chance plays a part, one where it is ``exact``. Where none has enough, it is the largest that
-    has any; where none has any, the preset is empty.
+    The runs are of the largest preset of which there are enough that have all ``metrics``: three
+    where chance plays a part, one where it is ``exact``. Where none has enough, it is the largest
+    that has any.
     """
     found = {
         preset: [
@@ -140,8 +169,9 @@ def deciding(
     for fewest in (1 if exact else FEWEST, 1):
         for preset, runs in found.items():
             if len(runs) >= fewest:
-                return preset, runs, exact or fewest == FEWEST
-    return "", [], False
+                enough = exact or fewest == FEWEST
+                return Deciding(preset, runs, enough, level(chapter, experiment, preset))
+    return Deciding("", [], False, level(chapter, experiment, ""))
 
 
 def curves(

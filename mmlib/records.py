@@ -31,9 +31,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import yaml
 
 import mmlib
+from mmlib import evidence
 from mmlib._checks import check_choice
 from mmlib._parts import Parts
 from mmlib.device import device_name, pick_device
@@ -43,7 +43,6 @@ SCHEMA_VERSION = 1
 ROOT = Path(mmlib.__file__).resolve().parents[1]
 RUNS = ROOT / "build" / "runs"
 RESULTS = ROOT / "results"
-GRID = ROOT / "workflow" / "grid.yml"
 OF_RECORDS = "_recorded.png"  # ends the name of a figure that shows other runs' records
 
 Result = TypeVar("Result")
@@ -344,11 +343,10 @@ def _slim(folder: Path, record: dict[str, Any]) -> None:
 
 
 def _check_row(folder: Path, record: dict[str, Any]) -> None:
-    rows = yaml.safe_load(GRID.read_text())
-    place = {name: record[name] for name in ("chapter", "experiment", "preset")}
-    row = next((row for row in rows if place.items() <= row.items()), None)
+    place = tuple(record[name] for name in ("chapter", "experiment", "preset"))
+    row = evidence.rows().get(place)
     if row is None:
-        raise ValueError(f"{folder} is of {'/'.join(place.values())}, which {GRID.name} has not")
+        raise ValueError(f"{folder} is of {'/'.join(place)}, which {evidence.GRID.name} has not")
     own = {name: record[name] for name in ("experiment", "preset", "seed")}
     asked = resolve(record["chapter"], row.get("parameters", {}) | own).model_dump(mode="json")
     differ = [

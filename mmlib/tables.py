@@ -5,7 +5,8 @@ The rule (:func:`verdict`), applied to the largest preset of which there are eno
 * **not run here**: no record, or fewer than three runs where chance plays a part. So is an item
   that something else stands in for (``stand_in``), and the verdict says how its claims fare there;
 * **not reproduced**: one of the item's claims (orderings of its metrics) fails: the mean difference
-  over runs is not above zero with its whole 95 % interval, or a bound is broken in some run;
+  over runs is not above zero with its whole interval (:func:`mmlib.evidence.level`), or a bound
+  is broken in some run;
 * **reproduced**: all claims hold, the runs are of the preset ``paper``, and every number that the
   paper gives lies within two of its standard deviations of ours (one unit where it gives none).
   Theorems and algorithms, checked exactly, need only their claims, at any preset, in one run;
@@ -236,10 +237,10 @@ def verdict(item: Item, loaded: list[dict]) -> str:
     exact = item.kind in EXACT
     if item.kind == "concept":
         return "drawn" if _has_drawing(item, loaded) else "not run here"
-    preset, runs, enough = deciding(item.chapter, item.experiment, loaded, exact=exact)
+    preset, runs, enough, level = deciding(item.chapter, item.experiment, loaded, exact=exact)
     if not enough:
         return "not run here"
-    held = [claim_holds(claim, runs) for claim in item.claims]
+    held = [claim_holds(claim, runs, level) for claim in item.claims]
     if item.stand_in:
         return f"not run here; {item.stand_in} {_of_claims(held)}"
     if False in held:
@@ -332,10 +333,10 @@ def _evidence(item: Item, loaded: list[dict]) -> str:
     if item.kind == "concept":
         return "our own drawing" if _has_drawing(item, loaded) else "–"
     exact = item.kind in EXACT
-    preset, runs, enough = deciding(item.chapter, item.experiment, loaded, exact=exact)
+    preset, runs, enough, level = deciding(item.chapter, item.experiment, loaded, exact=exact)
     if not runs:
         return "–"
-    told = _of_claims([claim_holds(claim, runs) for claim in item.claims])
+    told = _of_claims([claim_holds(claim, runs, level) for claim in item.claims])
     return f"{preset}, {counted(runs)}: {told if enough else 'too few to decide'}"
 
 
@@ -346,13 +347,13 @@ def _of_claims(held: list[bool | None]) -> str:
 def _outcomes(item: Item, loaded: list[dict]) -> list[str]:
     """Each claim in words, with what the runs that decide say to it; none where none decide."""
     exact = item.kind in EXACT
-    _, runs, enough = deciding(item.chapter, item.experiment, loaded, exact=exact)
+    _, runs, enough, level = deciding(item.chapter, item.experiment, loaded, exact=exact)
     told = []
     for claim in item.claims if enough else ():
         left, sign, right, margin = _read(claim)
         ordering = f"“{words(left)}” {_SIGNS[sign]} “{words(right)}”"
         ordering += f" and {margin:g}" if margin else ""
-        told.append(f"{ordering}: {outcome(claim, runs, exact=exact)}")
+        told.append(f"{ordering}: {outcome(claim, runs, exact=exact, level=level)}")
     return told
 
 

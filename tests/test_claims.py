@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from mmlib import claims, records, tables
+from mmlib import claims, evidence, records, tables
 from mmlib.claims import Claim, decide
 from mmlib.presets.base import CHAPTERS
 
@@ -54,40 +54,24 @@ def test_verdicts(pairs, options, expected):
     assert decide(Claim(**{**RULE, **options}), runs(pairs))[0] == expected
 
 
-def test_a_second_look_widens_the_interval_that_decides_and_the_one_that_is_told():
-    pairs = [(3.0, 1.0), (3.5, 1.0), (2.0, 1.0)]
-    once = Claim(**RULE | {"found": "{a - b:+.2f}"})
-    twice = Claim(**RULE | {"found": "{a - b:+.2f}", "looks": 2})
-    for claim, level in ((once, 0.95), (twice, 0.975)):
-        half = stats.t.ppf((1 + level) / 2, 2) * stats.sem([2.0, 2.5, 1.0])
-        assert decide(claim, runs(pairs))[1] == f"+1.83 ± {half:.2f}"
-        assert claim.metrics == {"a", "b"}
-    near = [(2.7, 1.0), (3.0, 1.0), (2.0, 1.0)]  # clear of zero at 95 %, not at 97.5 %
-    low, high = (
-        stats.t.ppf((1 + level) / 2, 2) * stats.sem([1.7, 2.0, 1.0]) for level in (0.95, 0.975)
-    )
-    assert low < 4.7 / 3 < high
-    assert [decide(claim, runs(near))[0] for claim in (once, twice)] == ["holds", "not shown"]
-
-
-LOOKS = {  # at rows with seeds that were added, or chosen, after a look at others
-    "comm/overview": 3, "comm_ablation/matching": 2, "image_table/overview": 2,
-    "label_dp_audit/overview": 2, "unlearnable_audit/optimised-photos": 2,
-    "unlearnable_audit/optimised-scenes": 2, "unlearnable_sweeps/length-again": 2,
-    "unlearnable_sweeps/shuffle-again": 2,
-}  # fmt: skip
-
-
-def test_all_claims_about_runs_after_a_look_count_every_look():
-    for claim in claims.claims().values():
-        if claim.holds and not claim.exact:
-            looks = LOOKS.get(f"{claim.chapter}/{claim.experiment}", 1)
-            assert claim.looks == looks, claim.id
+@pytest.mark.parametrize(("looks", "verdict"), [({}, "holds"), ({"looks": 2}, "not shown")])
+def test_a_second_look_widens_the_interval_that_decides_and_the_one_that_is_told(
+    looks, verdict, monkeypatch
+):
+    row = {"chapter": "comm", "experiment": "overview", "preset": "desk"} | looks
+    monkeypatch.setattr(evidence, "rows", lambda: {("comm", "overview", "desk"): row})
+    level = 0.975 if looks else 0.95
+    half = stats.t.ppf((1 + level) / 2, 2) * stats.sem([1.7, 2.0, 1.0])
+    assert (half < 4.7 / 3) == (not looks)  # clear of zero at 95 %, not at 97.5 %
+    near = runs([(2.7, 1.0), (3.0, 1.0), (2.0, 1.0)])
+    claim = Claim(**RULE | {"found": "{a - b:+.2f}"})
+    assert claim.metrics == {"a", "b"}
+    assert decide(claim, near)[:2] == (verdict, f"+1.57 ± {half:.2f}")
 
 
 def test_what_was_found_is_the_mean_over_the_runs_that_count():
-    loaded = runs([(3, 1), (4, 1.5), (5, 3.5)]) + runs([(100, 0)], preset="quick")
-    assert decide(Claim(**RULE), loaded)[1:] == ("a 4.0, b 2.", "`comm/overview/desk`, 3 runs")
+    loaded = runs([(3, 1), (4, 1.5), (5, 3)]) + runs([(100, 0)], preset="quick")
+    assert decide(Claim(**RULE), loaded)[1:] == ("a 4.0, b 1.8.", "`comm/overview/desk`, 3 runs")
     assert decide(Claim(**RULE), loaded + runs([(0, 9)], preset="paper"))[0] == "holds"  # by desk's
     assert decide(Claim(**RULE), runs([(3, 1)] * 3, chapter="label_dp"))[0] == "not run here"
 

@@ -26,6 +26,23 @@ def test_interval_is_the_t_interval():
     assert 3.75 + evidence.estimate(values, 0.975).half_width == pytest.approx(high)
 
 
+def test_a_row_of_the_grid_that_was_looked_at_again_has_a_wider_interval(tmp_path, monkeypatch):
+    grid = tmp_path / "grid.yml"
+    rows = [
+        "{chapter: comm, experiment: overview, preset: desk, seeds: [0], looks: 2}",
+        "{chapter: comm, experiment: overview, preset: paper, seeds: [0]}",
+    ]
+    grid.write_text("".join(f"- {row}\n" for row in rows))
+    monkeypatch.setattr(evidence, "GRID", grid)
+    monkeypatch.setattr(evidence, "rows", evidence.rows.__wrapped__)
+    levels = [evidence.level("comm", "overview", preset) for preset in ("desk", "paper", "other")]
+    assert levels == pytest.approx([0.975, 0.95, 0.95])
+    loaded = [record(seed, preset="desk", a=1.0) for seed in range(3)]
+    decide = evidence.deciding("comm", "overview", loaded, exact=False)
+    assert decide == ("desk", [{"a": 1.0}] * 3, True, levels[0])
+    assert evidence.deciding("comm", "overview", [], exact=False) == ("", [], False, 0.95)
+
+
 def test_equal_runs_have_no_interval():
     same = evidence.estimate([1e-8, 1e-8, 1e-8])  # their sum, divided by 3, is another number
     assert (same.mean, same.half_width) == (1e-8, 0.0)

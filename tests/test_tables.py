@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmlib import tables
+from mmlib import evidence, tables
 from mmlib.methods import image_pairs
 from mmlib.tables import Item, claim_holds, verdict
 
@@ -44,6 +44,18 @@ def runs(values, against=50.0, preset="paper"):
 )
 def test_verdicts(loaded, expected):
     assert verdict(ITEM, loaded) == expected
+
+
+def test_after_a_second_look_a_claim_needs_a_wider_interval(monkeypatch):
+    loaded = runs([51.6, 52.0, 51.0])  # 1.5 above, ± 1.37 at 95 % and ± 1.97 at 97.5 %
+    assert verdict(ITEM, loaded) == "partly"
+    row = {("comm", "overview", "paper"): {"looks": 2}}
+    monkeypatch.setattr(evidence, "rows", lambda: row)
+    assert verdict(ITEM, loaded) == "not reproduced"
+    monkeypatch.setattr(tables, "items", lambda: {"x": ITEM})
+    assert "0 of 1 claims hold" in tables.scorecard(loaded)
+    monkeypatch.setattr(tables.records, "load", lambda: loaded)
+    assert "“a, b” above “a, c”: not shown." in tables.beside("x").to_html()
 
 
 def test_a_number_without_a_deviation_may_be_one_unit_off():

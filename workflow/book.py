@@ -76,12 +76,12 @@ def stage() -> None:
 
 def not_run(loaded: list[dict]) -> str:
     """The runs of the grid at desk and paper that no record is of, as Markdown tables."""
-    grid = yaml.safe_load(records.GRID.read_text())
     parts = []
     for preset in ("desk", "paper"):
         lines = ["| chapter | experiment | recorded | what runs the row |", "| - | - | - | - |"]
-        for row in (row for row in grid if row["preset"] == preset):
-            chapter, experiment = row["chapter"], row["experiment"]
+        for (chapter, experiment, size), row in evidence.rows().items():
+            if size != preset:
+                continue
             runs = len(evidence.recorded(chapter, experiment, preset, loaded))
             if runs < len(row["seeds"]):
                 lines.append(

@@ -59,6 +59,10 @@ def test_runs_what_is_missing_or_changed_and_says_why(checkout):
     reasons = jobs(checkout.call("quick", "--dry-run"))
     assert reasons["alpha", "quick", 0].startswith("Params have changed since last execution")
     assert reasons["beta", "quick", 3] == "Updated input files: notebooks/02_beta.ipynb"
+    looked_at = {"chapter": "alpha", "preset": "desk", "looks": 2}  # its page's intervals widen
+    checkout.grid({"chapter": "alpha"}, looked_at, {"chapter": "beta", "seeds": [3]})
+    reasons = jobs(checkout.call("quick", "--dry-run"))
+    assert reasons["alpha", "quick", 0].startswith("Params have changed since last execution")
 
     checkout.write("requirements.txt", "torch==2.16.0\n")
     reasons = jobs(checkout.call("quick", "--dry-run", "--config", "chapter=alpha"))
