@@ -96,17 +96,25 @@ def not_run(loaded: list[dict]) -> str:
 def speed(folder: Path = RESULTS / "speed") -> str:
     """What the benchmarks measured and kept, as Markdown: a table each."""
     parts = []
-    for path in sorted(folder.glob("*.json")):
-        told = json.loads(path.read_text(encoding="utf-8"))
-        source = (ROOT / "benchmarks" / told["script"].split()[0]).read_text(encoding="utf-8")
+    kept = {
+        path: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))
+    }
+    scripts = {path: told["script"].split()[0] for path, told in kept.items()}
+    for path, told in kept.items():
+        source = (ROOT / "benchmarks" / scripts[path]).read_text(encoding="utf-8")
         title = ast.get_docstring(ast.parse(source)).splitlines()[0].rstrip(".")
+        if list(scripts.values()).count(scripts[path]) > 1:  # comm_desk.json is of comm.py
+            own = path.stem.removeprefix(scripts[path].removesuffix(".py")).lstrip("_")
+            title += f" ({own})" if own else ""
         lines = ["| what | measured | goal |", "| - | - | - |"]
         for row in told["rows"]:
             met = f"{row['goal']}: {'met' if row['met'] else '**missed**'}" if row["goal"] else "–"
             lines.append(f"| {row['what']} | {row['found']} | {met} |")
         where = f"{told['device']}, torch {told['torch']}, Python {told['python']}"
         parts.append(
-            f"## {title}\n\nHere: {told['how']}.\n\n" + "\n".join(lines) + "\n\n"
+            f"## {title}\n\n{told['how'][0].upper()}{told['how'][1:]}.\n\n"
+            + "\n".join(lines)
+            + "\n\n"
             f"`python benchmarks/{told['script']}`, {where}, {told['date']}, commit "
             f"{told['commit'][:9]}."
         )

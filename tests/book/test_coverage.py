@@ -163,12 +163,19 @@ def test_the_page_on_speed_shows_every_kept_row(tmp_path):
         "rows": rows,
     }
     told |= {"commit": "0123456789abcdef", "device": "CPU", "torch": "2.0", "python": "3.11"}
-    (tmp_path / "x.json").write_text(json.dumps(told))
+    (tmp_path / "comm_desk.json").write_text(json.dumps(told))
     page = book.speed(tmp_path)
-    assert "## CoMM's training step and probe of four tasks" in page
-    assert "Here: small, 1 thread." in page
+    title = (
+        "## CoMM's training step and probe of four tasks, "
+        "beside a plain re-statement of the released code"
+    )
+    assert f"{title}\n\nSmall, 1 thread.\n" in page
     assert "| a probe | 3 times as fast | at least 2 times: met |" in page
     assert "| a step | 1.1 times as fast | at least 2 times: **missed** |" in page
     assert "| a view | 5 s | – |" in page
     assert "`python benchmarks/comm.py --size desk`" in page
     assert "commit 012345678." in page
+    (tmp_path / "comm_paper.json").write_text(json.dumps(told))
+    assert [line for line in book.speed(tmp_path).splitlines() if line.startswith("#")] == [
+        f"{title} (desk)", f"{title} (paper)"
+    ]  # fmt: skip
