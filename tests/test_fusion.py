@@ -200,6 +200,10 @@ def test_marks_tell_modalities_apart_and_nothing_else_does():
     plain, marked = FusionTransformer(16, heads=4), FusionTransformer(16, heads=4, marked=2)
     torch.testing.assert_close(plain([x, y]), plain([y, x]))  # only content tells
     assert not torch.allclose(marked([x, y]), marked([y, x]), atol=1e-3)
+    alone = marked([x, y], [False, True])
+    with torch.no_grad():
+        marked.marks[0] = torch.nan  # of what is hidden
+    assert torch.equal(marked([x, y], [False, True]), alone)
     marked.load_state_dict(plain.state_dict() | {"marks": torch.zeros(2, 16)})
     torch.testing.assert_close(marked([x, y]), plain([x, y]))
     with pytest.raises(ValueError, match="3 modalities; allowed: 2, as marked"):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mmlib import _checkpoint
+from mmlib.fusion import VectorAdapter
 from mmlib.train import EpochSampler, Optim, fit, parameter_groups
 
 X = torch.randn(50, 5, generator=torch.Generator().manual_seed(0))
@@ -78,6 +79,7 @@ def test_weight_decay_shrinks_matrices_only():
             self.linear, self.conv = nn.Linear(3, 3), nn.Conv2d(1, 2, 2)
             self.norm, self.batch = nn.LayerNorm((2, 2)), nn.BatchNorm2d(2)
             self.attention = nn.MultiheadAttention(4, 2)
+            self.tokens = VectorAdapter(3, 2)  # its bias has two dimensions
             self.tied = nn.Linear(3, 3)
             self.tied.weight = self.linear.weight
             self.cls = nn.Parameter(torch.ones(1, 1, 4))
@@ -98,7 +100,7 @@ def test_weight_decay_shrinks_matrices_only():
             shrunk.add(name)
     assert shrunk == {
         "linear.weight", "conv.weight", "attention.in_proj_weight", "attention.out_proj.weight",
-        "cls",
+        "tokens.weight", "cls",
     }  # fmt: skip
     counted = [p for group in parameter_groups(model, 0.1) for p in group["params"]]
     assert len(counted) == len({id(p) for p in counted}) == len(before) - 1  # all but the frozen
