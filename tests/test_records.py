@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import shutil
+import subprocess
 import time
 import warnings
 from base64 import b64encode
@@ -304,15 +305,15 @@ def test_parts_are_of_the_same_settings_data_code_and_name_only(attempt, tmp_pat
 
     def taken_up(run, part="a"):
         with monkeypatch.context() as unchanged:  # there is a part of an attempt as it should be
-            unchanged.setattr(records, "ROOT", root)
-            unchanged.setattr(records, "device_name", device_name)
+            for name, value in as_it_is.items():
+                unchanged.setattr(records, name, value)
             first = attempt()
             first.once("a", worker(first, calls), 1)
         made = len(calls)
         run.once(part, worker(run, calls), 1)
         return len(calls) == made
 
-    root, device_name = records.ROOT, records.device_name
+    as_it_is = {name: getattr(records, name) for name in ("ROOT", "device_name", "_versions")}
     assert taken_up(attempt())
     assert not taken_up(attempt(), "b")
     other_data = attempt()
@@ -321,9 +322,10 @@ def test_parts_are_of_the_same_settings_data_code_and_name_only(attempt, tmp_pat
     with pytest.raises(ValueError, match="part 'a' of the run is there already"):
         taken_up(other_data)
     assert not taken_up(attempt(epsilon=4.0))
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(records, "device_name", lambda device: "another")
-        assert not taken_up(attempt())
+    for name in ("device_name", "_versions"):
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(records, name, lambda *_: "another")
+            assert not taken_up(attempt()), name
     for changed in ("notebooks/04_label_dp.ipynb", "mmlib/label_dp/release.py"):
         copy = tmp_path / changed.partition(".")[0]
         for folder in ("notebooks", "mmlib"):
@@ -378,6 +380,30 @@ def test_a_run_by_hand_keeps_no_parts(monkeypatch, tmp_path):
         run.once("a", worker(run, calls), 1)
     assert calls == [1, 1]
     assert not list(tmp_path.glob("**/*.parts"))
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@pytest.mark.parametrize("changed", ["mmlib/a.py", "notebooks/n.ipynb", "requirements.txt"])
+def test_a_checkout_is_clean_while_what_runs_depend_on_is_as_committed(
+    changed, tmp_path, monkeypatch
+):
+    def git(*arguments):
+        who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+        command = ["git", "-C", str(tmp_path), *who, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    assert records.git_state() == {"commit": None, "clean": False}
+    for name in (changed, "book/page.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("as committed")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    (tmp_path / "book/page.md").write_text("in the middle of an edit")
+    assert records.git_state() == {"commit": git("rev-parse", "HEAD"), "clean": True}
+    (tmp_path / changed).write_text("changed")
+    assert not records.git_state()["clean"]
 
 
 def test_generators_differ_by_offset_and_seed(run, tmp_path):
