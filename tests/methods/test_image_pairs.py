@@ -64,8 +64,24 @@ def test_views_are_the_settings():
         model = build(method, settings())
         assert [part.transforms for part in model.align] == [light, light]
         assert ColorJitter in kinds(model.augment[0])
+    assert [part.transforms for part in build("cross", settings()).augment] == [light, light]
     for method, weights in WEIGHTS.items():
         assert build(method, settings()).weights == weights
+
+
+def test_temperature_and_heads_are_the_settings():
+    """Cross has a temperature of its own, and FactorCL none."""
+    for method in set(METHODS) - {"cross", "factorcl"}:
+        assert build(method, settings(temperature=0.5)).temperature == 0.5
+    cfg = settings(head_hidden=24)
+    hidden = {
+        method: heads[0].out_features
+        for method, heads in {
+            "comm": build("comm", cfg).head, "cross_self": build("cross_self", cfg).projections[0]
+        }.items()
+    }  # fmt: skip
+    assert hidden == {"comm": 24, "cross_self": 48}  # as released
+    assert build("comm", settings(heads=4)).fusion.transformer.blocks[0].heads == 4
 
 
 def test_fusions_and_views_of_the_ablations():

@@ -157,10 +157,27 @@ def test_alignment_across_modalities_is_light_unless_asked(method):
         assert bool((seen != x[0]).any()) == changes
 
 
-def test_supcon_has_the_released_temperature_whatever_the_others_have():
+def test_factorcls_views_are_comms():
     pair = [KINDS["vector"], KINDS["sequence"]]
-    found = {m: build(m, pair, settings(temperature=0.5)).temperature for m in ("supcon", "comm")}
-    assert found == {"supcon": 0.07, "comm": 0.5}
+    assert build("factorcl", pair, settings()).augment == build("comm", pair, settings()).augment
+
+
+def test_supcon_has_the_released_temperature_whatever_the_others_have():
+    three, cfg = [KINDS["vector"], KINDS["sequence"], KINDS["text"]], settings(temperature=0.5)
+    methods = ("supcon", "comm", "cross", "cross_self")
+    found = {method: build(method, three, cfg).temperature for method in methods}
+    assert found == {"supcon": 0.07, "comm": 0.5, "cross": 0.5, "cross_self": 0.5}
+
+
+def test_crops_and_heads_are_the_settings():
+    pair = [KINDS["image"], KINDS["sequence"]]
+    cfg = settings(crop_low=0.4, heads=4, head_hidden=24)
+    comm = build("comm", pair, cfg)
+    assert comm.augment[0].transforms[0].scale == (0.4, 1.0)
+    assert comm.fusion.transformer.blocks[0].heads == 4
+    assert comm.head[0].out_features == 24
+    alone = build("cross_self", pair, cfg).projections[0]
+    assert alone[0].out_features == 48  # twice as wide without a fusion, as released
 
 
 def test_another_name_is_an_error():
