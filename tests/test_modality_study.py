@@ -7,12 +7,15 @@ import pytest
 import torch
 from torch import nn
 
+from mmlib import modality_study
 from mmlib.data.multimodal import Modality, Multimodal, Part
 from mmlib.evaluate.bootstrap import bootstrap
 from mmlib.evaluate.metrics import balanced_accuracy
 from mmlib.evaluate.targets import Probed
 from mmlib.modality_study import ModalityStudy
+from mmlib.pair_study import PROBES
 from mmlib.presets.base import resolve
+from mmlib.train import Optim
 
 CPU = torch.device("cpu")
 MODALITIES = (Modality("a", "vector", 3), Modality("b", "vector", 4))
@@ -105,6 +108,23 @@ def test_who_sees_labels_ends_at_the_lowest_loss_on_the_validation_part():
     assert model.weight.item() == model.at[2]  # of the second epoch, of two looks each
 
 
+def test_trainings_are_optimised_as_the_settings_say(monkeypatch):
+    seen = []
+
+    def fit(model, loss, optim, sampler, **_):
+        seen.append((optim, sampler.seed))
+        return []
+
+    for name in ("fit", "fit_to_best"):
+        monkeypatch.setattr(modality_study, name, fit)
+    same = {"learning_rate": 2e-3, "weight_decay": 0.3, "schedule": "cosine"}
+    same |= {"precision": "bfloat16"}
+    it = study(epochs=5, warmup_epochs=2, seed=4, **same)
+    for labelled in (False, True):
+        trained(it, Watched(), labelled)
+    assert seen == [(Optim(steps=15, warmup_steps=6, **same), 4)] * 2  # epochs of 24 samples
+
+
 def test_the_test_part_is_looked_at_by_no_training_and_no_choice():
     it = study(epochs=2)
     hidden = copy.copy(it)
@@ -145,6 +165,14 @@ def test_a_probe_is_of_the_labels_or_of_a_task():
     assert it.score(probed, "second", few) == balanced_accuracy(
         probed.predictions[few], labels[few]
     )
+
+
+@pytest.mark.parametrize("penalty", PROBES)
+def test_a_probe_has_the_penalty_of_the_settings(penalty):
+    it = study(probe_penalty=penalty)
+    it.target = dataclasses.replace(it.target, probe=lambda features, labels, **options: options)
+    validation = {"validation": PROBES[penalty]["validation"]}  # a part here
+    assert it.probe(it.raw(0)) | validation == PROBES[penalty]
 
 
 @pytest.mark.parametrize("roles", [1, 2])
