@@ -17,6 +17,7 @@ from mmlib.label_dp.learning import forward_loss, law_likelihood
 from mmlib.label_dp.release import Release
 from mmlib.label_dp.terms import DoubleRR, LabelRR
 from mmlib.presets.base import resolve
+from mmlib.train import Optim
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +81,53 @@ def test_pretraining_learns_from_the_first_n_pairs_alone_and_is_watched_from_bef
         assert torch.equal(ours, theirs)
 
 
+def test_trainings_are_optimised_as_the_settings_say_and_share_no_stream_with_coins(
+    study, monkeypatch
+):
+    changed = {"steps": 50, "warmup_steps": 7, "learning_rate": 2e-3, "weight_decay": 0.3}
+    changed |= {"head_epochs": 3, "head_learning_rate": 5e-3, "precision": "bfloat16"}
+    changed |= {"tune_epochs": 4, "tune_learning_rate": 4e-3}
+    study, seen, asked = with_settings(study, **changed), [], []
+    study.generator = lambda k: asked.append(k) or torch.Generator().manual_seed(k)
+    monkeypatch.setattr(study_module, "fit", lambda model, loss, *how, **_: seen.append(how[0]))
+    monkeypatch.setattr(fine_tune, "fine_tune", lambda *_, **given: seen.append(given["optim"]))
+    features = torch.zeros(len(study.private), 2), torch.zeros(len(study.test), 2)
+    study.pretrain(study.seen(), "x")
+    study.tune(torch.nn.Identity(), None, "x")
+    study.head(features, None, "x", None)
+    for draw in range(3):
+        study.release(conditions(10, 3.0)["double_rr"], draw)
+    study.first_stage()
+    assert len(set(asked)) == len(asked) == 7
+    study.pretrain_alone("simclr", "x")
+    cosine = {"optimizer": "adam", "schedule": "cosine", "precision": "bfloat16"}
+    pretrained = Optim(50, 2e-3, 0.3, warmup_steps=7, **cosine)
+    epoch = study.n // study.cfg.batch_size
+    tuned, head = Optim(4 * epoch, 4e-3, 0.0, **cosine), Optim(3 * epoch, 5e-3, 0.0, "adam")
+    assert seen == [pretrained, tuned, head, pretrained]
+
+
+def test_private_and_test_images_are_embedded_without_chance(study):
+    """Each by its own, whatever is beside it in a batch, and also after a training step."""
+    model = study.untrained()
+    x, x_test = study.embedded(model.train())
+    assert not model.training
+    for part, found in ((study.private, x), (study.test, x_test)):
+        assert len(found) == len(part)
+        with torch.no_grad():
+            alone = model.encoders[0](study.resize(part.images[7:8]))
+        torch.testing.assert_close(found[7:8], alone)
+
+
 def test_matching_by_hand(study):
     model = study.untrained().eval()
     images, table = study.test.images[:200], study.test.table[:200]
     with torch.no_grad():
         u, v = (F.normalize(x[:128], dim=1) for x in model.embed((images, table)).chunk(2, dim=1))
     own = ((u @ v.T).argmax(1) == torch.arange(128)).double().mean().item()
-    assert study.matching(model, images, table) == pytest.approx(100 * own)  # one full batch
+    found = study.matching(model.train(), images, table)
+    assert found == pytest.approx(100 * own)  # one full batch
+    assert not model.training
 
 
 def test_validation_and_training_records_are_not_mixed_up(study):
@@ -237,15 +278,17 @@ def test_a_model_is_scored_by_each_release_and_by_the_truth(study):
     study.probe = lambda *given: asked.append(given[1:]) or probe(*given)
     turned, back = 9 - own.labels, torch.arange(len(own)).flip(0)
     wrong, right = released(study, turned), released(study, own.labels[back], back)
-    found = study.scores(None, [wrong, right, released(study, turned)])
-    assert [s["downstream"] < 1 for s in found] == [True, False, True]
+    own_images = released(study, own.labels[back])  # labels as in `right`, images not
+    found = study.scores(None, [wrong, right, released(study, turned), own_images])
+    assert [s["downstream"] < 1 for s in found] == [True, False, True, False]
     assert found[1]["downstream"] == 100
-    assert [s["downstream_macro"] for s in found] == pytest.approx([0, 100, 0], abs=1)
+    assert [s["downstream_macro"] for s in found[:3]] == pytest.approx([0, 100, 0], abs=1)
+    assert found[3]["downstream"] < 60
     for scores in found:
         clean = [scores[name] for name in ("downstream_clean", "downstream_clean_macro")]
         assert clean == pytest.approx([100, 100])
         assert scores["matching"] == 7
-    assert asked == [(), (wrong,), (right,)]  # like releases once
+    assert asked == [(), (wrong,), (right,), (own_images,)]  # like releases once
 
 
 def test_half_of_the_training_records_and_all_of_validation_respond_first(study):
@@ -263,10 +306,13 @@ def test_an_informed_head_undoes_the_noise_and_validates_on_the_last(study):
     assert study.learn(x, turned, x_test)[0] < 1
     told = law_likelihood(9 - own.labels, law)
     assert study.learn(x, told, x_test) == (100, pytest.approx(100))
-    seen = {}
+    seen, strengths = {}, []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study_module, "noised_probe", lambda *a, **k: seen.update(k, given=a))
-        study.informed(x[100:], told[100:])
+        for choice in ((1e-5, 1e-3, 0.1, 1.0, 10.0), (10.0,)):
+            with_settings(study, probe_strengths=choice).informed(x[100:], told[100:])
+            strengths.append(tuple(seen["strengths"]))
+    assert strengths == [(1e-3, 0.1, 1.0), (10.0,)]  # of the middle ones, where there are any
     assert torch.equal(seen["given"][0], x[100 : study.n])
     assert torch.equal(seen["given"][1], told[100 : study.n])
     assert torch.equal(seen["validation"][0], x[study.n :])
@@ -290,8 +336,9 @@ def test_dvm_car_is_split_as_asked(parts, monkeypatch):
 
 
 def test_cars_have_as_many_models_and_rows_as_are_asked_for():
-    chosen = {"data": "cars", "models": 3, "rows": 10_000, "image_size": 8}
+    chosen = {"data": "cars", "models": 3, "rows": 10_000, "image_size": 8, "seed": 5}
     cfg = resolve("image_table", {"preset": "smoke", **chosen})
     few = ImageTableStudy(cfg, lambda k: torch.Generator().manual_seed(k))
     assert few.classes == 3
     assert len(few.private) + len(few.test) == 10_000
+    assert few.sampler.seed == 5
