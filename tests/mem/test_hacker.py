@@ -126,13 +126,13 @@ def test_a_key_of_the_image_is_found_wherever_it_stands(seen, make_pairs):
 def seen(make_model, make_pairs, monkeypatch):
     """What reaches the model's loss under a defence."""
 
-    def go(defence, steps=30, pairs=None, **more):
+    def go(defence, steps=30, pairs=None, seed=0, **more):
         images, ids = pairs or make_pairs(6, captions=2)
         model, batches = make_model(), []
         loss = model.loss
         monkeypatch.setattr(model, "loss", lambda b, g: batches.append(b) or loss(b, g))
         train_hacker(
-            model, images, ids, replace(OPTIM, steps=steps), batch_size=3, seed=0,
+            model, images, ids, replace(OPTIM, steps=steps), batch_size=3, seed=seed,
             generator=torch.Generator().manual_seed(0), defence=defence, progress=False, **more,
         )  # fmt: skip
         return batches, images, ids
@@ -152,6 +152,15 @@ def test_without_defence_pairs_arrive_as_published(seen):
             (c,) = [c for c in range(2) if torch.equal(text, ids[row, c])]
             which.add((row, c))
     assert len(which) == 12  # every caption of every image has its turn
+
+
+def test_the_seed_alone_orders_the_pairs(seen):
+    one, again, other = (
+        torch.cat([x for x, _ in seen(defence, steps=4, seed=seed)[0]])
+        for defence, seed in ((None, 0), (Defence(word_drop=0.5), 0), (None, 1))
+    )
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
 
 
 @pytest.mark.parametrize(
@@ -372,6 +381,10 @@ def test_defences_are_named_once_and_as_the_settings_ask_for_them():
     assert (known["adversarial"][1].adversarial, known["unspelled"][1].unspelled) == (5, 5)
     for name in ("views", "both", "all"):
         assert known[name][1].views[0].size == 48
+    told = {"words": Defence(word_drop=0.3), "rare": Defence(min_share=0.01)}
+    told |= {"jpeg": Defence(jpeg=75), "round": Defence(rounding=4)}
+    told |= {"mixed": Defence(clean_share=0.25), "grey": Defence(views=(Grayscale(p=0.5),))}
+    assert {name: known[name][1] for name in told} == told  # as their titles say
     done = [defence for _, defence in known.values()]
     assert all(defence != Defence() for defence in done)
     assert len({title for title, _ in known.values()}) == len(known)

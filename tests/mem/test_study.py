@@ -9,6 +9,7 @@ from mmlib.mem import study
 from mmlib.mem.published import fingerprint
 from mmlib.mem.trigger import prepend
 from mmlib.presets.base import resolve
+from mmlib.train import Optim
 
 CPU = torch.device("cpu")
 
@@ -159,11 +160,14 @@ def test_every_protection_that_is_compared_has_a_title_of_its_own():
 
 
 def test_the_budget_and_the_hackers_are_the_settings(cfg):
-    cfg = cfg.model_copy(update={"surrogate_learning_rate": 5 * cfg.learning_rate})
-    made = study.budget(cfg)
-    assert (made.rounds, made.candidates, made.epsilon) == (cfg.rounds, cfg.candidates, cfg.epsilon)
-    assert made.learning_rate == cfg.surrogate_learning_rate
-    assert study.optim(cfg).learning_rate == cfg.learning_rate
+    budget = {"epsilon": 5, "rounds": 3, "trigger_rounds": 2, "surrogate_steps": 4}
+    budget |= {"noise_steps": 6, "candidates": 7, "batch_size": 9}
+    hacker = {"steps": 50, "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 8}
+    both = {"weight_decay": 0.3, "precision": "bfloat16"}
+    other = {"surrogate_learning_rate": 1e-2}
+    cfg = cfg.model_copy(update=budget | hacker | both | other)
+    assert study.budget(cfg) == mem_settings.Protection(learning_rate=1e-2, **budget, **both)
+    assert study.optim(cfg) == Optim(**hacker, **both)
 
 
 @pytest.mark.parametrize("chapter", ["unlearnable", "unlearnable_audit", "unlearnable_sweeps"])
@@ -196,6 +200,9 @@ def test_people_are_held_out_by_photo_and_asked_for_by_name(cfg):
             ]
             assert not (images == image).flatten(1).all(1).any()
     assert not torch.equal(pairs.test[0], pairs.known[0])
+    other = cfg.model_copy(update={"seed": 4})
+    other = study.load_people(other, CPU, count=6, photos=3, longest_trigger=3)
+    assert not torch.equal(other.test[0], pairs.test[0])
 
 
 def test_answers_to_mem_3_need_mem_3():

@@ -79,6 +79,7 @@ def test_hackers_start_alike_and_not_as_the_surrogate_and_meet_pairs_in_one_orde
     assert (how_too.pop("name"), how_too.pop("defence")) == ("mem_3", Defence(drop_first=3))
     assert how == how_too
     assert (how["seed"], how["batch_size"], how["made"]) == (3, 16, [mem])
+    assert how["generator"] != tries.run.generator(1).get_state().tolist()  # the protection's
 
 
 def test_a_hacker_is_scored_on_clean_pairs_where_it_stops(tries, run):
