@@ -396,6 +396,33 @@ def test_surrogate_sees_true_protected_pairs(make_model, make_pairs, monkeypatch
     assert of_second == {0, 1, 2}  # each of an image's captions has its turn
 
 
+def test_words_are_sought_for_images_as_they_are_published(make_model, make_pairs, monkeypatch):
+    images, captions = make_pairs(6)
+    model = make_model().eval()
+    state = Alternation(model, images, captions, SMALL, torch.Generator().manual_seed(0))
+    g = torch.Generator().manual_seed(1)
+    state.noise = torch.randint(-5, 6, images.shape, generator=g).char()
+    seen, encode = [], model.encode
+    monkeypatch.setattr(model, "encode", lambda k, x: seen.append(x) or encode(k, x))
+    rows = torch.tensor([5, 2, 0])
+    state.improve_triggers(rows, {"trigger_before": [], "trigger_after": []})
+    assert torch.equal(seen[0].int(), (images.int() + state.noise)[rows].clamp(0, 255))
+
+
+def test_each_visit_is_in_an_order_of_its_own(make_model, make_pairs, monkeypatch):
+    """So that no batch is always the last, and no images are always the ones left out."""
+    images, captions = make_pairs(9)
+    state = Alternation(make_model(), images, captions, SMALL, torch.Generator().manual_seed(0))
+    visits = []
+    for name in ("improve_triggers", "improve_noise"):
+        monkeypatch.setattr(state, name, lambda rows, seen: visits[-1].extend(rows.tolist()))
+    for _ in range(2):
+        visits.append([])
+        state.visit(with_triggers=False)
+    assert sorted(visits[0]) == sorted(visits[1]) == list(range(9))
+    assert visits[0] != visits[1]
+
+
 def test_published_captions_carry_the_trigger_of_their_image():
     captions = torch.tensor([[[START, 9, END, 0, 0], [START, 8, END, 0, 0]]] * 2)
     made = Protected(torch.zeros(2, 3, 1, 1), torch.tensor([[5, 6], [7, 5]]), [])
