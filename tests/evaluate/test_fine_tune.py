@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmlib.evaluate import fine_tune as module
 from mmlib.evaluate.fine_tune import Patience, fine_tune, fit_to_best, predict
 from mmlib.label_dp.learning import forward_loss
 from mmlib.train import EpochSampler, Optim
@@ -144,6 +145,17 @@ def test_no_rise_ends_it_after_the_patience(data, encoder):
     tuned = tune(data, encoder, validation=wrong, classes=4, patience=4)
     assert tuned.validation == (0.0,) * 5  # the first is a rise from nothing
     assert tuned.epoch == 1
+
+
+def test_a_rise_is_the_released_two_hundredths_of_a_point(data, encoder, monkeypatch):
+    rules = []
+
+    def fit_to_best(*_, rule, **__):
+        rules.append(rule.seen(0.0))
+
+    monkeypatch.setattr(module, "fit_to_best", fit_to_best)
+    tune(data, encoder, patience=7)
+    assert [(rule.patience, rule.min_delta) for rule in rules] == [(7, 0.02)]
 
 
 def test_another_loss_sees_its_own_targets_and_the_plain_one_is_the_default(data, encoder):

@@ -5,6 +5,7 @@ import statistics
 import sys
 
 import pytest
+from scipy import stats
 
 from mmlib import records
 from mmlib.records import RESULTS, ROOT
@@ -24,11 +25,16 @@ def test_every_bar_is_the_mean_of_its_records(glance):
     for panel, ax in zip(glance.PANELS, figure.axes, strict=True):
         titles = [label.get_text() for label in ax.get_yticklabels()]
         assert titles == [title for title, *_ in panel.bars]
-        for bar, (title, place, metric, _) in zip(ax.patches, panel.bars, strict=True):
+        ends = [line.get_segments()[0][:, 0] for line in ax.collections]  # of error bars
+        for bar, end, (title, place, metric, _) in zip(ax.patches, ends, panel.bars, strict=True):
             paths = RESULTS.glob(f"{place}/desk/*/record.json")
             found = [json.loads(path.read_text())["metrics"] for path in paths]
-            mean = statistics.mean(m[metric]["value"] for m in found if metric in m)
+            values = [m[metric]["value"] for m in found if metric in m]
+            mean = statistics.mean(values)
             assert bar.get_width() == pytest.approx(mean)
+            if len(set(values)) > 1:
+                half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+                assert end.tolist() == pytest.approx([mean - half, mean + half])
             assert panel.limits[0] <= mean <= panel.limits[1]
             assert f"{title} {mean:.3g}" in alt
     for _, place, _, _ in (bar for panel in glance.PANELS for bar in panel.bars):
