@@ -7,10 +7,12 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from mmlib import pair_study
 from mmlib.data import trifeature
+from mmlib.fusion import PooledFusion
 from mmlib.pair_study import PROBES, PairStudy, halves_multiplied, products
 from mmlib.presets.base import resolve
-from mmlib.train import EpochSampler
+from mmlib.train import EpochSampler, Optim
 
 
 def study(**changes):
@@ -35,11 +37,33 @@ class Recorder(torch.nn.Module):
         return {"loss": self.weight.sum()}
 
 
+class Shown(torch.nn.Module):
+    """Gives its batch back: what came in."""
+
+    def embed(self, batch):
+        return torch.cat([x.flatten(1).float() for x in batch], dim=1)
+
+
 def test_biased_pairs_follow_the_map_and_free_ones_do_not_know_it(first):
     assert first.training_pairs[True].labels["S"].all()
     assert 0 < first.training_pairs[False].labels["S"].double().mean() < 1
     for pairs in first.probe_pairs.values():
         assert 0 < pairs.labels["S"].double().mean() < 1
+
+
+def test_the_world_and_its_pairs_are_as_large_as_the_settings_say():
+    it = study(train_renderings=4, test_renderings=3, train_pairs=40, probe_pairs=30)
+    for split, renderings in {"train": 4, "test": 3}.items():
+        combinations = it.labels[split].unique(dim=0)
+        assert len(it.images[split]) == renderings * len(combinations)
+        assert len(it.probe_pairs[split]) == 30
+    assert len(it.training_pairs[False]) == 40
+
+
+def test_models_are_of_other_settings_and_parts_where_asked(first):
+    wide = first.cfg.model_copy(update={"width": 32})
+    assert first.untrained("comm", cfg=wide).fusion.width == 32
+    assert isinstance(first.untrained("comm", fusion="linear").fusion, PooledFusion)
 
 
 def test_a_supervised_method_is_told_the_labels_that_are_probed(first):
@@ -90,6 +114,19 @@ def test_training_gives_whole_pairs_with_their_labels_in_the_seeds_order(first):
                 assert torch.equal(batch[2], first.classes(of_synergy=biased)[rows])
 
 
+def test_training_is_optimised_as_the_settings_say_in_an_order_of_the_seed(first, monkeypatch):
+    seen, asked = [], {"learning_rate": 2e-3, "weight_decay": 0.3, "precision": "bfloat16"}
+
+    def fit(model, loss, optim, sampler, **_):
+        seen.append((optim, sampler.seed))
+
+    monkeypatch.setattr(pair_study, "fit", fit)
+    other = copy.copy(first)
+    other.cfg = first.cfg.model_copy(update=asked | {"seed": 3})
+    other.train(Recorder(), 5, biased=False, generator=torch.Generator(), name="x")
+    assert seen == [(Optim(5, **asked), 3)]
+
+
 def test_an_epoch_has_every_pair_also_those_of_an_incomplete_batch(first):
     """As released: of 10,000 pairs the last batch of 64 has 16."""
     model, n = Recorder(), len(first.training_pairs[False])
@@ -110,18 +147,12 @@ def test_embeddings_are_the_models_own(first):
 
 
 def test_crops_are_drawn_anew_for_each_pair_and_only_where_asked(first):
-    class Corner(torch.nn.Module):
-        """Gives its batch back: what came in."""
-
-        def embed(self, batch):
-            return torch.cat([x.flatten(1).float() for x in batch], dim=1)
-
     pairs = first.probe_pairs["test"]
     whole = torch.cat(
         [first.images["test"][side].flatten(1) for side in (pairs.first, pairs.second)], 1
     )
     cropped, again, other = (
-        first.embed(Corner(), "test", crops=torch.Generator().manual_seed(seed))
+        first.embed(Shown(), "test", crops=torch.Generator().manual_seed(seed))
         for seed in (0, 0, 1)
     )
     assert cropped.shape == whole.shape
@@ -135,6 +166,19 @@ def test_crops_are_drawn_anew_for_each_pair_and_only_where_asked(first):
     torch.testing.assert_close(
         first.embed(model, "test", pairs=few), first.embed(model, "test")[:3]
     )
+
+
+def test_crops_show_half_of_an_image_or_more(first):
+    """Levels rise from left to right in one channel and downward in another."""
+    other, size = copy.copy(first), first.cfg.image_size
+    levels = torch.linspace(0, 255, size).round().byte()
+    image = torch.zeros(3, size, size, dtype=torch.uint8)
+    image[0], image[1] = levels, levels[:, None]
+    other.images = {"test": image.expand_as(first.images["test"])}
+    seen = other.embed(Shown(), "test", crops=torch.Generator().manual_seed(0))
+    seen = seen.view(-1, 3, size * size)[:, :2]
+    share = (seen.amax(dim=2) - seen.amin(dim=2)).prod(dim=1)
+    assert 0.4 < share.min() < 0.6  # sides are whole pixels
 
 
 def test_the_oracle_decides_synergy_by_its_product_only(first):
@@ -155,6 +199,14 @@ def test_the_oracle_decides_synergy_by_its_product_only(first):
     ]  # fmt: skip
     assert max(scores[:2]) < 70
     assert scores[2:] == [100, 100]
+
+
+def test_the_unsquared_penalty_comes_with_the_released_probe():
+    """Chosen on 40 %, of strengths from 1e-6 to 1e6; features as they are."""
+    assert PROBES["unsquared"] == {
+        "validation": 0.4, "penalty": "unsquared", "standardize": False,
+        "strengths": tuple(10.0**k for k in range(-6, 7)),
+    }  # fmt: skip
 
 
 def test_halves_are_reduced_by_the_training_pairs_and_multiplied():
@@ -204,6 +256,8 @@ def test_a_probe_is_fitted_on_training_pairs_alone_and_answers_for_every_split()
     assert torch.equal(generator.get_state(), before)
     alone = held.probe(mixed, ["U1"], generator=seeded())  # tasks share no draw
     assert torch.equal(alone["test"].logits["U1"], told["test"].logits["U1"])
+    shy = held.probe(codes, ["R"], generator=seeded(), strengths=[1e-6])["test"].logits["R"]
+    assert shy.softmax(1).std(dim=0).max() < 0.01  # a penalty that leaves the shares of classes
     twisted = {  # labels of another task's name, and of other splits than "train" turned round
         split: trifeature.Pairs(p.first, p.second, {"S": (p.labels["R"] == 0).long()})
         for split, p in held.probe_pairs.items()
