@@ -23,6 +23,8 @@ def test_runs_what_is_missing_or_changed_and_says_why(checkout):
     checkout.chapter(1, "alpha", "alone")
     checkout.chapter(2, "beta", "near", "print('beta says', seed)")
     checkout.grid({"chapter": "alpha"}, {"chapter": "beta", "seeds": [3]})
+    checkout.write("mmlib/presets/alpha.py", "")  # imported by a computed name alone
+    shown = "results/alpha/overview/desk/seed-0/record.json"  # the page shows it too
 
     output = checkout.call("quick")
     assert set(jobs(output)) == {("alpha", "quick", 0), ("beta", "quick", 3)}
@@ -47,13 +49,17 @@ def test_runs_what_is_missing_or_changed_and_says_why(checkout):
 
     checkout.write("mmlib/far.py", "VALUE = 2\n")
     checkout.write("mmlib/alone.py", "from mmlib import unrelated\n")
+    checkout.write("mmlib/presets/alpha.py", "STEPS = 2\n")
+    checkout.write(shown, "{}")
     reasons = jobs(checkout.call("quick", "--dry-run"))
     assert reasons["beta", "quick", 3] == "Updated input files: mmlib/far.py"
-    for name in ("mmlib/alone.py", "mmlib/unrelated.py"):
+    for name in ("mmlib/alone.py", "mmlib/unrelated.py", "mmlib/presets/alpha.py", shown):
         assert name in reasons["alpha", "quick", 0]
 
     checkout.write("mmlib/far.py", "VALUE = 1\n")  # as it was
     checkout.write("mmlib/alone.py", "")
+    checkout.write("mmlib/presets/alpha.py", "")
+    (checkout.root / shown).unlink()
     checkout.grid({"chapter": "alpha", "parameters": {"x": 1}}, {"chapter": "beta", "seeds": [3]})
     checkout.chapter(2, "beta", "near", "print('beta says more', seed)")
     reasons = jobs(checkout.call("quick", "--dry-run"))
