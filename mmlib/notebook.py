@@ -5,9 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
-from IPython.display import Markdown, display
+from IPython.display import HTML, Markdown, display
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 
 def show_source(obj: Any) -> None:
@@ -20,3 +24,9 @@ def show_source(obj: Any) -> None:
     name = f"{obj.__module__}.{obj.__qualname__}"
     code = "\n".join(lines).replace("\n\n\n", "\n\n").strip()
     display(Markdown(f"`{name}`\n```python\n{code}\n```"))
+
+
+def folded(title: str, *tables: Styler) -> None:
+    """Show tables under a title that opens on a click, for what few readers look up."""
+    shown = "\n".join(table.to_html() for table in tables)
+    display(HTML(f"<details><summary>{escape(title)}</summary>\n{shown}\n</details>"))

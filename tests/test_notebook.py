@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from mmlib import notebook
@@ -46,3 +47,12 @@ def test_a_method_is_shown_at_the_margin_and_as_it_is_in_its_file(shown):
     own = Path(base.__file__).read_text().splitlines()
     assert len(code) > 5
     assert set(code) <= set(own)
+
+
+def test_folded_tables_are_whole_and_closed_under_their_title(shown):
+    tables = [pd.DataFrame({"a": [value]}).style.set_caption("Of <b>") for value in (17, 23)]
+    notebook.folded("All & more", *tables)
+    (page,) = shown
+    assert page.startswith("<details><summary>All &amp; more</summary>")
+    assert page.rstrip().endswith("</details>")
+    assert [page.count(text) for text in ("<table", ">17<", ">23<", "Of <b>")] == [2, 1, 1, 2]

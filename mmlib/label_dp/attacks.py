@@ -121,7 +121,8 @@ def exact_advantage(law: Tensor, prior: Tensor | None = None) -> float:
 
     Args:
         law: chances (K, ...) of each outcome given the true label.
-        prior: chances (K,) of the labels; by default all are alike.
+        prior: chances (K,) of the labels, or (N, K) given what else is known of each record, over
+            which the mean is taken; by default all labels are alike.
 
     >>> from mmlib.label_dp.exact import response_law
     >>> round(exact_advantage(response_law(0.659878, 286)), 3)  # a - 1 / K
@@ -129,8 +130,9 @@ def exact_advantage(law: Tensor, prior: Tensor | None = None) -> float:
     """
     law = law.double().flatten(1)
     prior = law.new_full((len(law),), 1 / len(law)) if prior is None else prior.to(law)
-    check_shape("prior", prior, "K", K=len(law))
-    return ((prior[:, None] * law).max(0).values.sum() - prior.max()).item()
+    check_shape("prior", prior, "K" if prior.ndim == 1 else "N K", K=len(law))
+    best = (prior[..., None] * law).amax(-2).sum(-1)
+    return (best - prior.amax(-1)).mean().item()
 
 
 def label_posterior(

@@ -64,6 +64,8 @@ def test_who_knows_more_of_some_records_is_bounded_by_his_average(seed):
     gain = sum(w * exact_advantage(law, p) for w, p in zip(weights.tolist(), kinds, strict=True))
     blind = (weights * kinds.max(1).values).sum().item()
     assert -1e-12 <= gain <= advantage_bound(epsilon, blind) + 1e-12
+    of_each = [exact_advantage(law, p) for p in kinds]
+    assert exact_advantage(law, kinds) == pytest.approx(sum(of_each) / 4)
 
 
 @pytest.mark.parametrize("epsilon", [0.3, 1.0, 5.0, 40.0])
