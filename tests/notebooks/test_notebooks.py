@@ -52,6 +52,12 @@ def of_label_dp(m):
     yield m["reading.two_logs.agreement"], 0.49074  # a^2 + (K - 1) b^2
     yield m["reading.one_log.agreement"], 11.8775
     yield m["knn.added_chance"], 100 * 0.659878 / 2860
+    for name in ("two_logs", "one_log"):  # one draw of 70,565 records
+        share, expected = m[f"somewhere.{name}"], m[f"somewhere.{name}.expected"]
+        yield abs(share - expected) < 1, True
+        rate = m[f"reading.{name}.noise"]
+        median = 1 - rate * math.exp(-rate * 70_565 / (286 * 164))
+        yield m[f"somewhere.{name}.median"], 100 * median
     # Of two mechanisms that claim 1, one costs 2.
     yield m["audit.double_rr.lower_bound"] < 0.5 < m["audit.one_log.lower_bound"], True
 
@@ -91,6 +97,11 @@ def of_label_dp_audit(m):
     ):
         values = [m[f"cars.{name}"] for name in names]
         yield values == sorted(set(values)), True
+    yield m["attack.label.response"], math.e / (math.e + 9) - 0.1  # a - 1 / K
+    yield m["attack.double.response"], math.exp(0.5) / (math.exp(0.5) + 9) - 0.1
+    for name in ("label", "label_image"):  # whose guesses are the best there are
+        low, high = (m[f"attack.{name}.{end}"] for end in ("low", "high"))
+        yield low < m[f"attack.{name}.response"] < high, True
     yield m["canary.linear.lower_bound"] < 0.5 < m["canary.memory.lower_bound"], True
 
 
