@@ -2,8 +2,9 @@
 
 The rule (:func:`verdict`), applied to the largest preset of which there are enough records:
 
-* **not run here**: no record, or fewer than three runs where chance plays a part. So is an item
-  that something else stands in for (``stand_in``), and the verdict says how its claims fare there;
+* **not run here**: no record. So is an item that something else stands in for (``stand_in``), and
+  the verdict says how its claims fare there;
+* **not decided by 1 run**, or 2: chance plays a part, and fewer than three runs decide nothing;
 * **not reproduced**: one of the item's claims (orderings of its metrics) fails: the mean difference
   over runs is not above zero with its whole interval (:func:`mmlib.evidence.level`), or a bound
   is broken in some run;
@@ -239,7 +240,7 @@ def verdict(item: Item, loaded: list[dict]) -> str:
         return "drawn" if _has_drawing(item, loaded) else "not run here"
     preset, runs, enough, level = deciding(item.chapter, item.experiment, loaded, exact=exact)
     if not enough:
-        return "not run here"
+        return f"not decided by {counted(runs)}" if runs else "not run here"
     held = [claim_holds(claim, runs, level) for claim in item.claims]
     if item.stand_in:
         return f"not run here; {item.stand_in} {_of_claims(held)}"

@@ -30,7 +30,8 @@ def runs(values, against=50.0, preset="paper"):
     ("loaded", "expected"),
     [
         ([], "not run here"),
-        (runs([70, 71], preset="paper"), "not run here"),  # two runs are no evidence
+        (runs([70, 71], preset="paper"), "not decided by 2 runs"),
+        (runs([70], preset="quick"), "not decided by 1 run"),
         (runs([40, 41], preset="paper") + runs([70, 71, 72], preset="desk"), "partly"),
         (runs([70, 71, 72]), "reproduced"),
         (runs([73, 74, 75]), "reproduced"),  # two standard deviations away
@@ -74,7 +75,7 @@ def test_what_something_else_stands_in_for_has_not_run():
     for preset in ("desk", "paper"):
         found = verdict(item, runs([70, 71, 72], preset=preset))
         assert found == "not run here; on digits 1 of 2 claims hold"
-    assert verdict(item, runs([70, 71])) == "not run here"
+    assert verdict(item, runs([70, 71])) == "not decided by 2 runs"
 
 
 def test_beside_lists_each_claim_with_its_outcome(monkeypatch):
