@@ -21,7 +21,9 @@ from mmlib.train import EpochSampler, Optim, fit
 
 PROBES: dict[str, dict] = {  # what goes with a probe's penalty
     "l2": {"validation": 0.25},
-    "unsquared": {  # penalty, strengths and split of the released code
+    # Penalty and split of the released code. Its strengths are every second of these, and then
+    # some of 29 finer ones around the best of them, by bisection.
+    "unsquared": {
         "validation": 0.4, "penalty": "unsquared", "standardize": False,
         "strengths": tuple(10.0**k for k in range(-6, 7)),
     },
@@ -39,7 +41,8 @@ class PairStudy:
         images: uint8 (N, 3, S, S) on ``device``, for ``"train"``, ``"test"`` and maybe ``"val"``.
         training_pairs: free pairs (False), which know nothing of the map, and biased ones (True),
             which all follow it; the same for every seed.
-        probe_pairs: free pairs for each split, which the seed draws.
+        probe_pairs: free pairs for each split, which the seed draws (in the released code they are
+            the same for every seed, and for training the free training pairs themselves).
 
     >>> from mmlib.presets.base import resolve
     >>> study = PairStudy(resolve("comm", {"preset": "smoke"}), torch.device("cpu"))

@@ -75,7 +75,7 @@ def linear_probe(
         strengths, penalty, standardize: see :func:`logistic_path`.
 
     Raises ``ValueError`` on other shapes and ranges, and if a random split has no generator.
-    Source: CoMM, released code (share 0.4; 7 strengths, then finer ones around the best).
+    Source: CoMM, released code (share 0.4), which has finer strengths tried around the best one.
 
     >>> x, y = torch.eye(4).repeat(25, 1), torch.arange(4).repeat(25)
     >>> linear_probe(x, y, x, y, generator=torch.Generator().manual_seed(0)).balanced_accuracy
