@@ -5,7 +5,8 @@ ratios measured side by side on the CPU, float32 but where a row says bfloat16. 
 does what the released one does: PNG images are decoded and augmented one by one with PIL, the
 fusion runs once for each mask and computes every token's state, and for each of the four tasks the
 embeddings are extracted anew, through random crops, and one classifier after the other is fitted,
-coarsely and then by bisection.
+coarsely and then by bisection. Our probe tries no strengths between; the row says how many fits
+each side makes.
 Our extractions run a frozen copy of the model, as the library's do, which is made once for each.
 Both models have the same weights, and it is checked that they give the same embeddings. At least 2
 times is wanted for the step and 20 for the probe. At the paper's size both run AlexNet equally
@@ -32,7 +33,7 @@ from mmlib.augment import image
 from mmlib.data import trifeature
 from mmlib.encoders.folded import folded
 from mmlib.encoders.image import AlexNetTrunk, SmallConvNet
-from mmlib.evaluate.probe import linear_probe
+from mmlib.evaluate.probe import STRENGTHS, linear_probe
 from mmlib.fusion import FusionTransformer, MapAdapter, ProjectionHead
 from mmlib.methods.comm import CoMM, single_masks
 from mmlib.pair_study import PROBES
@@ -127,22 +128,26 @@ def probes(
             mixed = torch.randn(10, size.width, generator=torch.Generator().manual_seed(1))
             features += codes @ mixed
     y, test_y = pairs.labels["R"], tests.labels["R"]
-    counts = []
+    theirs = 0
 
     def plain_probe() -> None:
-        counts[:] = [plain_fits(x, y, test_x, test_y)]
+        nonlocal theirs
+        theirs = plain_fits(x, y, test_x, test_y)
 
     def our_probe(**options) -> None:
         seeded = torch.Generator().manual_seed(48)
         linear_probe(x, y, test_x, test_y, generator=seeded, **options)
 
-    fits = timed("classifiers of one task of ten classes", plain_probe, our_probe, repeats=1)
+    fits = ratios(plain_probe, our_probe, 1)
+    own, unsquared = len(STRENGTHS) + 1, len(PROBES["unsquared"]["strengths"]) + 1
+    searched = f"{theirs} fits one by one against {own} of ours"
+    report.ratio(f"classifiers of one task of ten classes, {searched}", fits)
     slower = ratios(lambda: our_probe(**PROBES["unsquared"]), our_probe, 1)["ratio"]
 
     # As if each task had ten classes; S has two, which is quicker for both.
     plain_fit, our_fit = 4 * fits["a"], 4 * fits["b"]
     clean = once["b"] * images / n + fused["b"] * total / (4 * n) + our_fit
-    cropped = "reference: crops of each pair, un-squared norm"
+    cropped = f"reference: crops of each pair, un-squared norm by {unsquared} fits a task"
     for what, plain_pairs, seconds in (
         ("clean: each image encoded once, standard penalty", once["a"], clean),
         (cropped, each["a"], each["b"] * total / n + slower * our_fit),
