@@ -105,7 +105,7 @@ def recorded(
     """
     return [
         {name: metric["value"] for name, metric in record["metrics"].items()}
-        for record in _one_a_seed(chapter, experiment, preset, loaded)
+        for record in one_a_seed(chapter, experiment, preset, loaded)
     ]
 
 
@@ -184,7 +184,7 @@ def curves(
     """
     import pandas as pd
 
-    found = _one_a_seed(chapter, experiment, preset, loaded)
+    found = one_a_seed(chapter, experiment, preset, loaded)
     parts = [pd.DataFrame(columns=["curve", "step", "value", "seed"])]
     for record in found:
         path = record["path"] / "metrics.csv"
@@ -283,8 +283,14 @@ def counted(runs: list) -> str:
     return "1 run" if len(runs) == 1 else f"{len(runs)} runs"
 
 
-def _one_a_seed(chapter: str, experiment: str, preset: str, loaded: list[dict]) -> list[dict]:
-    """The records of an experiment at one preset, by seed; a kept one before a run of its seed."""
+def one_a_seed(chapter: str, experiment: str, preset: str, loaded: list[dict]) -> list[dict]:
+    """The records of an experiment at one preset, by seed; a kept one before a run of its seed.
+
+    >>> place = {"chapter": "comm", "experiment": "overview", "preset": "desk"}
+    >>> both = [place | {"seed": 3, "kept": True}, place | {"seed": 3, "kept": False}]
+    >>> one_a_seed("comm", "overview", "desk", both) == both[:1]
+    True
+    """
     by_seed = {}
     for record in sorted(loaded, key=lambda record: record["kept"]):
         place = (record["chapter"], record["experiment"], record["preset"])
