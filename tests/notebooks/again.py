@@ -33,11 +33,12 @@ PARAMETERS = {"comm": {"steps": 3}, "comm_ablation": {"steps": 3}}
 Values = Iterator[tuple[str, float]]  # name of a metric, and what it has to be
 
 
-def started(chapter: str) -> SimpleNamespace:
+def started(chapter: str, **changes) -> SimpleNamespace:
     """As much of a run as studies ask for."""
+    given = {"preset": "smoke", "seed": SEED, **PARAMETERS.get(chapter, {}), **changes}
     run = SimpleNamespace(
-        settings=resolve(chapter, {"preset": "smoke", "seed": SEED, **PARAMETERS.get(chapter, {})}),
-        seed=SEED, device=pick_device(), metric=lambda *_: None, curve=lambda *_, **__: None,
+        settings=resolve(chapter, given), seed=SEED, device=pick_device(),
+        metric=lambda *_: None, curve=lambda *_, **__: None,
         once=lambda part, work, *arguments, **keywords: work(*arguments, **keywords),
     )  # fmt: skip
     run.generator = lambda k=0: records.Run.generator(run, k)
@@ -183,33 +184,69 @@ def of_comm_ablation() -> Values:
         yield from it.synergy(name, row, "synergy{}.term.{}")
 
 
-def of_comm_real() -> Values:
-    run = started("comm_real")
-    cfg, both = run.settings, (0, 1)
-    dataset = sets.load(
-        cfg.data, size=cfg.image_size, words=cfg.words, length=cfg.length, device=run.device
-    )
-    study = ModalityStudy(dataset, cfg, run.device)
+class TrainedOnASet:
+    """Models of a set's modalities, and what probes say of their embeddings."""
 
-    def trained(model, seen=both, labelled=False):
-        return study.train(
-            model, seen, labelled=labelled, draw=run.generator, name="", note=lambda *_: None
+    def __init__(self, **changes):
+        self.run = started("comm_real", **changes)
+        cfg = self.run.settings
+        self.dataset = sets.load(
+            cfg.data, size=cfg.image_size, words=cfg.words, length=cfg.length,
+            device=self.run.device,
+        )  # fmt: skip
+        self.study = ModalityStudy(self.dataset, cfg, self.run.device)
+
+    def trained(self, method, seen):
+        """A method's model, or one that sees labels: fine-tuned, where it starts from a model."""
+        labelled = method == "supcon" or not isinstance(method, str)
+        model = (
+            self.study.untrained(method, seen) if isinstance(method, str)
+            else fine_tuned(method, "classes", len(self.dataset.classes))
+        )  # fmt: skip
+        return self.study.train(
+            model, seen, labelled=labelled, draw=self.run.generator, name="", note=lambda *_: None
         )
 
-    comm = trained(study.untrained("comm", both))
+    def scores(self, found) -> Values:
+        for name, features in found.items():
+            probed = self.study.probe(features)
+            yield f"{self.run.settings.data}.{name}", self.study.score(probed)
+            yield f"validation.{name}", probed.validation
+
+
+def of_comm_real() -> Values:
+    it, both = TrainedOnASet(), (0, 1)
+    study, comm = it.study, it.trained("comm", both)
     models = {
         "untrained": study.untrained("comm", both),
         "comm": comm,
-        "comm_tuned": trained(fine_tuned(comm, "classes", len(dataset.classes)), labelled=True),
+        "comm_tuned": it.trained(comm, both),
     }
     found = {name: study.features(model, both) for name, model in models.items()}
-    (table,) = (k for k, modality in enumerate(dataset.modalities) if modality.name == "table")
-    alone = trained(study.untrained("alone", (table,)), (table,))
+    (table,) = (k for k, modality in enumerate(it.dataset.modalities) if modality.name == "table")
+    alone = it.trained("alone", (table,))
     found |= {"alone_table": study.features(alone, (table,)), "raw_table": study.raw(table)}
-    for name, features in found.items():
-        probed = study.probe(features)
-        yield f"digits.{name}", study.score(probed)
-        yield f"validation.{name}", probed.validation
+    yield from it.scores(found)
+
+
+def of_triples(**parameters) -> Values:
+    it, both, every = TrainedOnASet(**parameters), (0, 1), (0, 1, 2)
+    study, three = it.study, it.trained("comm", every)
+    raw = [study.raw(k) for k in every]
+    found = {
+        "raw": {part: torch.cat([x[part] for x in raw[:2]], dim=1) for part in raw[0]},
+        "raw_three": {part: torch.cat([x[part] for x in raw], dim=1) for part in raw[0]},
+        "untrained_three": study.features(study.untrained("comm", every), every),
+        "comm": study.features(it.trained("comm", both), both),
+        "cross_three": study.features(it.trained("cross", every), every),
+        "comm_three": study.features(three, every),
+        "comm_tuned_three": study.features(it.trained(three, every), every),
+        "alone_image3": study.features(it.trained("alone", (2,)), (2,)),
+    }
+    yield from it.scores(found)
+    for name in ("raw_three", "untrained_three", "comm", "cross_three", "comm_three"):
+        for task in ("U3", "S12", "S123"):
+            yield f"tasks.{name}.{task}", study.score(study.probe(found[name], task), task)
 
 
 def of_image_table() -> Values:

@@ -15,11 +15,12 @@ from papermill.cli import papermill as command_line
 from pybtex.database import parse_file
 
 from mmlib import claims, records, tables
+from mmlib.data import triples
 from mmlib.methods import image_pairs
 from mmlib.presets.base import CHAPTERS, chapter_settings
 from mmlib.records import ROOT
 
-from .again import AGAIN, PARAMETERS, SEED
+from .again import AGAIN, PARAMETERS, SEED, of_triples
 
 every_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
 
@@ -259,6 +260,30 @@ def test_the_audit_runs_without_mem_3_and_trains_no_more_than_it_is_asked(tmp_pa
     record = json.loads((tmp_path / "run" / "record.json").read_text())
     trained = {name.removeprefix("left.") for name in record["metrics"] if name[:5] == "left."}
     assert trained == {"clean", "em_mem_budget"}
+
+
+@pytest.mark.usefixtures("kernels")
+def test_the_chapter_on_real_data_says_of_triples_what_the_library_does(tmp_path, monkeypatch):
+    """Three modalities have rows, labels and differences that the chapter's own set has not."""
+    few = {"learn": 720, "train": 512, "validation": 256, "test": 512}  # of two images each
+    less = "from mmlib.data import triples\ntriples.load.__kwdefaults__['renderings'] = (1, 1)\n"
+    notebook = read("comm_real")
+    (start,) = (i for i, cell in enumerate(notebook.cells) if "records.start(" in cell.source)
+    cell = nbformat.v4.new_code_cell(f"{less}triples._SIZES.update({few})")
+    notebook.cells.insert(start + 1, cell)
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    changes = {"data": "triples", "image_size": 16}
+    parameters = {"preset": "smoke", "seed": SEED, "folder": str(tmp_path / "run"), **changes}
+    papermill.execute_notebook(
+        tmp_path / "in.ipynb", tmp_path / "out.ipynb", parameters, progress_bar=False, cwd=tmp_path
+    )
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    check_implied(record)
+    monkeypatch.setitem(triples.load.__kwdefaults__, "renderings", (1, 1))
+    monkeypatch.setattr(triples, "_SIZES", few)
+    metrics = {name: metric["value"] for name, metric in record["metrics"].items()}
+    again = dict(of_triples(**changes))
+    assert {name: metrics[name] for name in again} == pytest.approx(again, rel=1e-4, abs=1e-9)
 
 
 @every_chapter
