@@ -175,12 +175,19 @@ def deciding(
 
 
 def curves(
-    names: Sequence[str], chapter: str, experiment: str, preset: str, loaded: list[dict]
+    names: Sequence[str],
+    chapter: str,
+    experiment: str,
+    preset: str,
+    loaded: list[dict],
+    *,
+    required: bool = True,
 ) -> pd.DataFrame:
     """Points of the curves ``names`` in the records that :func:`recorded` reads.
 
     Returns one row a point: curve, step, value, the curves' labels, and the seed; no row where
-    there is no record. Raises ``ValueError`` for a curve that is in none of the records there are.
+    there is no record. Raises ``ValueError`` for a curve that is in none of the records there are,
+    unless it is not ``required``: a chapter has curves that older records lack.
     """
     import pandas as pd
 
@@ -194,7 +201,7 @@ def curves(
     points = pd.concat(parts[1:] or parts, ignore_index=True)
     known = list(dict.fromkeys(points["curve"]))
     for name in names:
-        if found and name not in known:
+        if required and found and name not in known:
             raise ValueError(
                 f"curve is {name!r}; the {len(found)} records of {chapter}/{experiment}/{preset} "
                 f"have: {', '.join(known) or 'none'}"

@@ -6,6 +6,7 @@ that is None, as they are, which is not private. The test part is for scores alo
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -25,13 +26,13 @@ from mmlib.encoders.image import ResNetTrunk, SmallConvNet
 from mmlib.evaluate import fine_tune
 from mmlib.evaluate.metrics import accuracy, balanced_accuracy
 from mmlib.evaluate.noised import noised_probe
-from mmlib.evaluate.probe import LinearClassifier, linear_probe
+from mmlib.evaluate.probe import LinearClassifier, linear_probe, logistic_path
 from mmlib.label_dp.conditions import Condition
 from mmlib.label_dp.learning import forward_loss
 from mmlib.label_dp.release import Ledger, Release
 from mmlib.methods import Transform, mmcl
 from mmlib.methods.clip import DualEncoder
-from mmlib.methods.image_only import ImageOnly
+from mmlib.methods.image_only import SIZES, ImageOnly
 from mmlib.presets.image_table import ImageTableSettings
 from mmlib.train import EpochSampler, Optim, fit
 
@@ -108,11 +109,12 @@ class ImageTableStudy:
         name: str,
         *,
         label_too: bool = False,
-        note: Callable[[int, float], None] | None = None,
+        note: Callable[[int, float, float], None] | None = None,
     ) -> DualEncoder:
-        """A model trained on the first n pairs; ``note`` gets steps and matching on test pairs.
+        """A model trained on the first n pairs; ``note`` follows it.
 
-        With ``label_too`` the label that is seen is one more column of the row. Values that replace
+        It gets steps, matching on test pairs, and what :meth:`probe_quickly` says. With
+        ``label_too`` the label that is seen is one more column of the row. Values that replace
         others in a view are of the rows that are seen, too: private ones would leak.
         """
         images, table = seen.images, seen.table
@@ -123,7 +125,8 @@ class ImageTableStudy:
 
         def watch(step: int) -> None:
             if note and (step % every == 0 or step == self.cfg.steps):
-                note(step, self.matching(model, self.test.images, self.test.table))
+                matching = self.matching(model, self.test.images, self.test.table)
+                note(step, matching, self.probe_quickly(model, seen))
 
         watch(0)
         self._fit(model, lambda batch, g: model.loss((images[batch], table[batch]), g), name, watch)
@@ -132,8 +135,9 @@ class ImageTableStudy:
     def pretrain_alone(self, objective: str, name: str) -> ImageOnly:
         """An image encoder trained on the first n images alone, see :class:`ImageOnly`."""
         pair, images = self.untrained(), self.private.images
+        sizes = SIZES[self.cfg.baseline_sizes][objective]
         model = ImageOnly(
-            pair.encoders[0], objective, augment=self.views, prepare=pair.prepare[0], momentum=0.99
+            pair.encoders[0], objective, augment=self.views, prepare=pair.prepare[0], **sizes
         ).to(self.device)
         self._fit(model, lambda batch, g: model.loss([images[batch]], g), name)
         return model
@@ -147,16 +151,21 @@ class ImageTableStudy:
         pairs = [model.embed(b).chunk(2, dim=1) for b in batches if len(b[0]) == size]
         return torch.stack([losses.match_accuracy(u, v) for u, v in pairs]).mean().item()
 
-    @torch.no_grad()
     def embedded(self, model: nn.Module) -> tuple[Tensor, Tensor]:
         """The image encoder's output of the private images as they are, and of the test images."""
-        model.eval()
-        return tuple(
-            torch.cat(
-                [model.encoders[0](model.prepare[0](x, None)) for x in part.images.split(_BATCH)]
-            ).float()
-            for part in (self.private, self.test)
-        )
+        return tuple(_embed(model, part.images) for part in (self.private, self.test))
+
+    def probe_quickly(self, model: nn.Module, seen: Part) -> float:
+        """Macro accuracy (%) on test images of a linear probe of the first n images and labels.
+
+        Of one strength, so that a training can be followed by it.
+        """
+        (classifier,) = logistic_path(
+            _embed(model, seen.images[: self.n]), seen.labels[: self.n], [0.01],
+            classes=self.classes, standardize=True, tolerance=1e-3,
+        )  # fmt: skip
+        guess = classifier.logits(_embed(model, self.test.images)).argmax(dim=1)
+        return balanced_accuracy(guess, self.test.labels)
 
     def probe(
         self, embedded: tuple[Tensor, Tensor], release: Release | None = None
@@ -311,6 +320,19 @@ class ImageTableStudy:
         guess = self.informed(x, likelihood).logits(x_test).argmax(dim=1)
         return accuracy(guess, self.test.labels), balanced_accuracy(guess, self.test.labels)
 
+    def of_others(self) -> ImageTableStudy:
+        """The same by an attacker, who learns from the test part; private records are for scores.
+
+        As large a share of the records trains as here.
+        """
+        other, coins = copy.copy(self), self.generator(310)
+        order = torch.randperm(len(self.test), generator=coins, device=self.device)
+        other.private = Part(*(getattr(self.test, f.name)[order] for f in fields(Part)))
+        other.test, other.n = self.private, round(len(order) * self.n / len(self.private))
+        size = min(self.cfg.batch_size, other.n)
+        other.sampler = EpochSampler(other.n, size, seed=self.cfg.seed, device=self.device)
+        return other
+
     def _seen(self, own: Tensor, release: Release | None) -> tuple[Tensor, Tensor]:
         """What is shown of private images or their features, and the labels beside it."""
         if release is None:
@@ -330,6 +352,14 @@ class ImageTableStudy:
         )
         generator = self.generator(1)
         fit(model, loss, optim, self.sampler, generator=generator, name=name, on_step=on_step)
+
+
+@torch.no_grad()
+def _embed(model: nn.Module, images: Tensor) -> Tensor:
+    """The image encoder's output of images as they are; the model is left in evaluation mode."""
+    model.eval()
+    parts = images.split(_BATCH)
+    return torch.cat([model.encoders[0](model.prepare[0](x, None)) for x in parts]).float()
 
 
 def steps_of_epoch(share: float, gpus: int = 1) -> int:

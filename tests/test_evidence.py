@@ -119,6 +119,10 @@ def test_a_curve_that_no_record_has_is_named_with_those_there_are(tmp_path):
     wrong = "curve is 'r'; the 3 records of comm/overview/desk have: R, S"
     with pytest.raises(ValueError, match=wrong):
         evidence.curves(["R", "r"], "comm", "overview", "desk", loaded)
+    some = evidence.curves(["R", "r"], "comm", "overview", "desk", loaded, required=False)
+    assert some["curve"].tolist() == ["R"] * 3
+    none = evidence.curves(["r"], "comm", "overview", "desk", loaded, required=False)
+    assert none.empty
     nothing = evidence.curves(["R"], "comm", "overview", "paper", loaded)
     assert nothing.empty
     assert {"curve", "step", "value", "seed"} <= set(nothing)

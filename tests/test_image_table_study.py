@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.linear_model import LogisticRegression
 
 from mmlib import image_table_study as study_module
 from mmlib.augment.image import Rotation
 from mmlib.data import dvm
 from mmlib.evaluate import fine_tune
+from mmlib.evaluate.metrics import balanced_accuracy
 from mmlib.image_table_study import ImageTableStudy, _load, _views
 from mmlib.label_dp.conditions import conditions
 from mmlib.label_dp.learning import forward_loss, law_likelihood
@@ -68,11 +70,15 @@ def test_pretraining_learns_from_the_first_n_pairs_alone_and_is_watched_from_bef
     study,
 ):
     study, points = with_settings(study, steps=4, points=2), []
-    seen = study.seen()
+    seen = replace(study.seen(), labels=9 - study.private.labels)
     model = study.pretrain(seen, "x", note=lambda *point: points.append(point))
-    assert [step for step, _ in points] == [0, 2, 4]
-    untrained = study.matching(study.untrained(), study.test.images, study.test.table)
-    assert points[0][1] == untrained
+    assert [step for step, *_ in points] == [0, 2, 4]
+    first = study.untrained()
+    assert points[0][1] == study.matching(first, study.test.images, study.test.table)
+    assert points[0][2] == study.probe_quickly(first, seen)
+    assert points[2][2] == study.probe_quickly(model, seen) != points[0][2]
+    watched = zip(model.parameters(), study.pretrain(seen, "x").parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in watched)  # to look changes nothing
     spoiled = replace(seen, images=seen.images.clone())
     spoiled.images[study.n :] = 0
     for ours, theirs in zip(
@@ -152,6 +158,81 @@ def test_four_of_five_images_are_augmented_in_fine_tuning(study, monkeypatch):
     study.tune(torch.nn.Identity(), None, "x")
     views = seen["views"](torch.zeros(10_000, 1), torch.Generator().manual_seed(0))
     assert views.mean().item() == pytest.approx(0.8, abs=0.015)
+
+
+def test_a_training_is_followed_by_a_probe_of_what_it_sees(study):
+    """Macro accuracy on clean test images; whose labels are turned round tells none of them."""
+    own, model = study.private, study.untrained().eval()
+    x, x_test = study.embedded(model)
+    sd, mean = torch.std_mean(x[: study.n], dim=0, correction=0)
+    fitted = LogisticRegression(C=0.01, max_iter=1000).fit(
+        ((x - mean) / sd)[: study.n], own.labels[: study.n]
+    )
+    guess = torch.from_numpy(fitted.predict((x_test - mean) / sd))
+    expected = balanced_accuracy(guess, study.test.labels)
+    assert study.probe_quickly(model, own) == pytest.approx(expected, abs=0.5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study_module, "balanced_accuracy", lambda *_: "macro")
+        assert study.probe_quickly(model, own) == "macro"
+    back = torch.arange(len(own)).flip(0)
+    for release, low, high in (
+        (released(study, own.labels[back], back), 40, 100),
+        (released(study, 9 - own.labels), -1, 20), (released(study, own.labels, back), 0, 30),
+    ):  # fmt: skip
+        assert low < study.probe_quickly(model, study.seen(release)) < high
+    spoiled = replace(own, labels=own.labels.clone())
+    spoiled.labels[study.n :] = 0  # those that choose are no part of it
+    assert study.probe_quickly(model, spoiled) == study.probe_quickly(model, own)
+
+
+def test_others_learn_from_the_test_part_and_are_tested_on_the_private(study):
+    others = study.of_others()
+    assert others.test is study.private
+    assert len(others.private) == len(study.test)
+    pixels = [sorted(x.images.flatten(1).sum(1).tolist()) for x in (others.private, study.test)]
+    assert pixels[0] == pixels[1]
+    place = {image.numpy().tobytes(): k for k, image in enumerate(study.test.images)}
+    where = torch.tensor([place[image.numpy().tobytes()] for image in others.private.images])
+    assert torch.equal(others.private.labels, study.test.labels[where])
+    assert torch.equal(others.private.table, study.test.table[where])
+    assert (where.diff() == 1).float().mean() < 0.1  # in no order
+    assert others.n == others.sampler.n == 718  # of 897, as 720 are of 900
+    assert study.n == study.sampler.n == 720
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fine_tune, "fine_tune", lambda *a, **k: seen.append((a, k)))
+        others.tune(torch.nn.Identity(), None, "x")
+    ((_, x, labels, x_test, y_test), settings) = seen[0]
+    assert torch.equal(x, others.private.images[:718])
+    assert torch.equal(labels, others.private.labels[:718])
+    assert torch.equal(settings["validation"][1], others.private.labels[718:])
+    assert x_test is study.private.images
+    assert y_test is study.private.labels
+    assert with_settings(study, batch_size=720).of_others().sampler.batch_size == 718
+
+
+@pytest.mark.parametrize("sizes", ["small", "published"])
+def test_baselines_are_as_wide_as_is_asked(study, sizes, monkeypatch):
+    """Source: the released code's configurations of BYOL and Barlow Twins."""
+    asked = {}
+    made = study_module.ImageOnly
+
+    def kept(encoder, objective, **options):
+        asked[objective] = {k: v for k, v in options.items() if k not in ("augment", "prepare")}
+        return made(encoder, objective, **options | {"hidden": 8, "features": 8})
+
+    monkeypatch.setattr(study_module, "ImageOnly", kept)
+    study = with_settings(study, steps=1, baseline_sizes=sizes)
+    for objective in ("simclr", "byol", "barlow"):
+        study.pretrain_alone(objective, "x")
+    published = {
+        "simclr": {"features": 128},
+        "byol": {"hidden": 4096, "features": 256, "momentum": 0.9996},
+        "barlow": {"hidden": 8192, "features": 8192},
+    }
+    assert asked.keys() == published.keys()
+    assert (asked == published) == (sizes == "published")
+    assert resolve("image_table", {"preset": "paper"}).baseline_sizes == "published"
 
 
 def test_byols_slow_copy_keeps_99_percent_of_itself_a_step(study):

@@ -204,7 +204,12 @@ def fine_tune(
 
 
 @torch.no_grad()
-def predict(model: nn.Module, x: Tensor, prepare: Transform) -> Tensor:
-    """The likeliest classes (N,) of ``prepare(x)``, by a model that is left in evaluation mode."""
+def logits(model: nn.Module, x: Tensor, prepare: Transform) -> Tensor:
+    """Scores (N, K) of ``prepare(x)``, by a model that is left in evaluation mode."""
     model.eval()
-    return torch.cat([model(prepare(part, None)).argmax(dim=1) for part in x.split(_BATCH)])
+    return torch.cat([model(prepare(part, None)) for part in x.split(_BATCH)])
+
+
+def predict(model: nn.Module, x: Tensor, prepare: Transform) -> Tensor:
+    """The classes (N,) of the highest of these scores."""
+    return logits(model, x, prepare).argmax(dim=1)

@@ -13,6 +13,18 @@ from mmlib._checks import check_choice, check_range, check_shape
 from mmlib.methods import Transform
 
 OBJECTIVES = ("simclr", "byol", "barlow")
+SIZES = {  # of ImageOnly by objective: for runs of some hundred steps, and of the code base
+    "small": {
+        "simclr": {"features": 128},
+        "byol": {"hidden": 512, "features": 128, "momentum": 0.99},
+        "barlow": {"hidden": 512, "features": 128},
+    },
+    "published": {
+        "simclr": {"features": 128},
+        "byol": {"hidden": 4096, "features": 256, "momentum": 0.9996},
+        "barlow": {"hidden": 8192, "features": 8192},
+    },
+}
 
 
 def barlow_twins(view1: Tensor, view2: Tensor, *, weight: float = 5e-3) -> Tensor:
@@ -69,8 +81,8 @@ class ImageOnly(nn.Module):
         momentum: of BYOL's slow copy, which keeps this share of itself at each step.
 
     Raises ``ValueError`` for another objective and values out of range. Source: Chen et al. 2020;
-    Grill et al. 2020; Zbontar et al. 2021; hidden and momentum as in the label-DP paper's code base
-    are 4096 and 0.9996 for BYOL and 8192 (both widths) for Barlow Twins.
+    Grill et al. 2020; Zbontar et al. 2021; widths and momentum of the label-DP paper's code base
+    are the published ones of ``SIZES``.
 
     >>> from mmlib.augment.image import Resize
     >>> from mmlib.encoders.image import GlobalPool, SmallConvNet

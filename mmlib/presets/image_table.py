@@ -13,7 +13,7 @@ class ImageTableSettings(Settings):
     data: Literal["digits", "products", "cars", "dvm"] = Field(description="image-table pairs")
     rows: int = Field(ge=10_000, description="of the cars, which are drawn; other sets have theirs")
     models: int = Field(
-        ge=2, le=1000, description="classes of the cars, DVM-Car's 286; other sets have theirs"
+        ge=3, le=1000, description="classes of the cars, DVM-Car's 286; other sets have theirs"
     )
     dvm_parts: Literal["released", "text"] = Field(
         description="split of DVM-Car: 40 / 10 / 50 % as the code, or 45 / 5 / 50 % as the text"
@@ -30,6 +30,9 @@ class ImageTableSettings(Settings):
     )
     baselines: tuple[Literal["simclr", "byol", "barlow"], ...] = Field(
         description="pre-trainings on the image alone"
+    )
+    baseline_sizes: Literal["small", "published"] = Field(
+        description="widths and momentum of these: for short runs, or the code base's"
     )
 
     trunk: Literal["small", "resnet50"] = Field(description="image encoder")
@@ -68,6 +71,7 @@ PRESETS = {
         "data": "digits", "rows": 10_000, "models": 286, "dvm_parts": "released",
         "epsilon": 5.0, "epsilons": (2.0, 3.0, 5.0), "noise_draws": 1, "neighbours": 10,
         "grid": "full", "more_neighbours": (1,), "baselines": _ALONE,
+        "baseline_sizes": "small",
         "trunk": "small", "width": 4, "image_size": 8, "views": "digits",
         "steps": 2, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
         "warmup_steps": 1, "precision": "float32",
@@ -79,6 +83,7 @@ PRESETS = {
         "data": "digits", "rows": 20_000, "models": 286, "dvm_parts": "released",
         "epsilon": 5.0, "epsilons": (1.0, 2.0, 5.0), "noise_draws": 3, "neighbours": 10,
         "grid": "core", "more_neighbours": (), "baselines": ("simclr",),
+        "baseline_sizes": "small",
         "trunk": "small", "width": 16, "image_size": 16, "views": "digits",
         "steps": 160, "batch_size": 128, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
         "warmup_steps": 10, "precision": "float32",
@@ -92,6 +97,7 @@ PRESETS = {
         "data": "digits", "rows": 20_000, "models": 286, "dvm_parts": "released",
         "epsilon": 5.0, "epsilons": _SWEEP, "noise_draws": 1, "neighbours": 10,
         "grid": "full", "more_neighbours": (1, 5, 50), "baselines": _ALONE,
+        "baseline_sizes": "small",
         "trunk": "small", "width": 16, "image_size": 16, "views": "digits",
         "steps": 300, "batch_size": 128, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
         "warmup_steps": 20, "precision": "float32",
@@ -99,11 +105,12 @@ PRESETS = {
         "head_epochs": 100, "head_learning_rate": 1e-2,
         "tune_epochs": 60, "tune_learning_rate": 1e-2, "tune_patience": 10,
     },
-    # Trunk, views, batch, learning rate and decay of the paper; the data stay the digits.
+    # Trunk, views, batch, learning rate, decay and baselines' sizes of the paper; data stay digits.
     "paper": {
         "data": "digits", "rows": 176_414, "models": 286, "dvm_parts": "released",
         "epsilon": 5.0, "epsilons": _SWEEP, "noise_draws": 5, "neighbours": 10,
         "grid": "full", "more_neighbours": (1, 5, 50), "baselines": _ALONE,
+        "baseline_sizes": "published",
         "trunk": "resnet50", "width": 64, "image_size": 64, "views": "dvm",
         "steps": 3000, "batch_size": 512, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
         "warmup_steps": 60, "precision": "bfloat16",
