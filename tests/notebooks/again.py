@@ -16,7 +16,8 @@ from mmlib.data import scenes, trifeature
 from mmlib.device import pick_device
 from mmlib.evaluate.metrics import accuracy
 from mmlib.image_table_study import ImageTableStudy
-from mmlib.label_dp import conditions, learning, spending
+from mmlib.label_dp import attacks, conditions, learning, spending
+from mmlib.label_dp.release import Ledger
 from mmlib.mem import saliency, study, trigger
 from mmlib.mem.hacker import vectors
 from mmlib.mem.settings import Protection
@@ -325,6 +326,49 @@ def of_image_table() -> Values:
         yield f"learned.{name}.as_is", study.learn(seen, taken, at)[0]
         yield f"learned.{name}.known", study.learn(seen, likelihood, at)[0]
     yield "learned.true", study.learn(own, one_hot(labels, classes).double(), tested)[0]
+    tuned = {
+        "none": study.tune(encoders["plain"], None, ""),
+        "label_rr": study.tune(encoders["plain"], answered, ""),
+        "double_rr_known": result,
+    }
+    responses = {"label_rr": answered, "double_rr": double}
+    yield from of_asked(run, study, made, encoders["plain"], tuned, responses)
+
+
+def of_asked(run, study, made, encoder, tuned, responses) -> Values:
+    """What models and labels tell of training records, against a network of an attacker's own."""
+    classes, private, n = study.classes, study.private, study.n
+    own, labels = private.images[:n], private.labels[:n]
+
+    def believed(result, images):
+        with torch.no_grad():
+            return result.classifier(study.resize(images, None)).double().softmax(1)
+
+    outsider = believed(study.of_others().tune(encoder, None, ""), own)
+    blind = accuracy(outsider.argmax(1), labels)
+    yield "attack.outsider", blind
+    for name, result in tuned.items():
+        right = accuracy(believed(result, own).argmax(1), labels)
+        yield f"advantage.model.{name}", right - blind
+    for name, release in responses.items():  # Bayes' rule: noise of any class, the rest of the own
+        noise = made[name].noise_label
+        law = (1 - noise) * one_hot(release.labels[:n], classes) + noise / classes
+        guess = (outsider * law).argmax(1)
+        yield f"advantage.response.{name}", accuracy(guess, labels) - blind
+
+    row, coins = made["label_rr"], run.generator(311)
+    planted = attacks.plant_canaries(labels, classes, n // 4, generator=coins)
+    changed = torch.cat([planted.labels, private.labels[n:]])
+    release = Ledger(changed).release(row.terms, generator=coins)
+    chances = believed(study.tune(encoder, release, ""), own[planted.records])
+    places = torch.arange(len(chances))
+    model = chances[places, planted.planted] - chances[places, planted.decoys]
+    released = release.labels[planted.records]
+    response = (released == planted.planted).double() - (released == planted.decoys).double()
+    for name, margins in (("model", model), ("response", response)):
+        yield f"canary.{name}.right", 100 * ((margins > 0) + 0.5 * (margins == 0)).mean().item()
+        found = attacks.canary_bound(margins, confidence=0.95)
+        yield f"canary.{name}.lower_bound", found.lower_bound
 
 
 def of_unlearnable() -> Values:

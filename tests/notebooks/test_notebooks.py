@@ -79,6 +79,8 @@ def of_image_table(m):
     yield m["advantage.image.population.known"], m["advantage.none.known"]
     yield m["advantage.table"], m["attack.table.gradient_boosting"] - m["attack.prior"]
     yield m["tuned.untrained"], m["downstream.supervised"]
+    yield m["canary.model.lower_bound"] < 1 < m["canary.response.lower_bound"] < 5, True
+    yield m["advantage.response.label_rr"] > m["advantage.response.double_rr"], True
     yield m["steps_per_epoch.released"], 138
     yield m["steps_per_epoch.text"], 156
 
