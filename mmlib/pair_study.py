@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -177,9 +178,7 @@ class PairStudy:
         for split, pairs in self.probe_pairs.items():
             texture, color = self.labels[split][pairs.first, 1], self.labels[split][pairs.second, 2]
             follows = (mapping[texture] == color).long()
-            found[split] = trifeature.Pairs(
-                pairs.first, pairs.second, pairs.labels | {"S": follows}
-            )
+            found[split] = replace(pairs, labels=pairs.labels | {"S": follows})
         return found
 
     def features(self, model: nn.Module) -> dict[str, Tensor]:

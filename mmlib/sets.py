@@ -205,14 +205,17 @@ def _seen_by_hand(data: dict[str, vision_touch.Part]) -> Modality:
 
 
 def of_triples(data: dict[str, triples.Triples]) -> Multimodal:
-    """Three images: ``image1``, ``image2``, ``image3``, with the shape as the label."""
+    """Three images: ``image1``, ``image2``, ``image3``, with the shape as the label.
+
+    The units are combinations, not images: what is claimed is of combinations that nobody saw.
+    """
     size = data["learn"].images.shape[-1]
     modalities = tuple(Modality(f"image{k}", "image", size) for k in (1, 2, 3))
     parts = {
-        name: Part(part.inputs, part.tasks["R"], part.places, part.tasks)
+        name: Part(part.inputs, part.tasks["R"], part.combinations, part.tasks)
         for name, part in data.items()
     }
-    return Multimodal(modalities, **parts, classes=triples.SHAPES, unit="image")
+    return Multimodal(modalities, **parts, classes=triples.SHAPES, unit="combination")
 
 
 def _of_images(

@@ -2,13 +2,13 @@
 
 import copy
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 from sklearn.decomposition import PCA
 
 from mmlib import pair_study
-from mmlib.data import trifeature
 from mmlib.fusion import PooledFusion
 from mmlib.pair_study import PROBES, PairStudy, halves_multiplied, products
 from mmlib.presets.base import resolve
@@ -161,7 +161,7 @@ def test_crops_are_drawn_anew_for_each_pair_and_only_where_asked(first):
     assert not torch.equal(cropped, other)
     twice = pairs.first == pairs.first.mode().values  # one image, in many pairs
     assert len(cropped[twice, : whole.shape[1] // 2].unique(dim=0)) > 1
-    few = trifeature.Pairs(pairs.first[:3], pairs.second[:3], {})
+    few = replace(pairs, first=pairs.first[:3], second=pairs.second[:3])
     model = first.untrained("comm")
     torch.testing.assert_close(
         first.embed(model, "test", pairs=few), first.embed(model, "test")[:3]
@@ -259,7 +259,7 @@ def test_a_probe_is_fitted_on_training_pairs_alone_and_answers_for_every_split()
     shy = held.probe(codes, ["R"], generator=seeded(), strengths=[1e-6])["test"].logits["R"]
     assert shy.softmax(1).std(dim=0).max() < 0.01  # a penalty that leaves the shares of classes
     twisted = {  # labels of another task's name, and of other splits than "train" turned round
-        split: trifeature.Pairs(p.first, p.second, {"S": (p.labels["R"] == 0).long()})
+        split: replace(p, labels={"S": (p.labels["R"] == 0).long()})
         for split, p in held.probe_pairs.items()
     }
     for split in ("val", "test"):

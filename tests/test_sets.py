@@ -131,7 +131,7 @@ def test_triples_keep_their_tasks_their_images_and_what_is_learned_from():
         assert all(torch.equal(x, y) for x, y in zip(part.inputs, source[name].inputs, strict=True))
         assert torch.equal(part.labels, source[name].tasks["R"])
         assert part.tasks == source[name].tasks
-        assert torch.equal(part.units, source[name].places)  # three images a sample
+        assert torch.equal(part.units, source[name].combinations)  # three a sample
     assert data.learn.tasks["S123"].all()
     assert not data.train.tasks["S123"].all()
     assert load("digits").learn is None

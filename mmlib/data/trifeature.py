@@ -59,6 +59,7 @@ class Pairs:
     first: Tensor  # long (P,), index of an image
     second: Tensor  # long (P,)
     labels: dict[str, Tensor]  # "R", "U1", "U2", "S", each long (P,)
+    combinations: Tensor  # long (N,), number of the combination that each image of the part shows
 
     def __len__(self) -> int:
         return len(self.first)
@@ -138,7 +139,8 @@ class Trifeature:
             "U2": texture[second],
             "S": (partner[first] == color[second]).long(),
         }
-        return Pairs(first, second, labels)
+        shown = self.parts[split].labels.unique(dim=0, return_inverse=True)[1]
+        return Pairs(first, second, labels, shown)
 
     def count(self, split: str, *, biased: bool) -> int:
         """How many pairs :meth:`pairs` has to draw from, without drawing any."""

@@ -41,6 +41,7 @@ class Triples:
 
     images: Tensor  # uint8 (I, 3, S, S), of all parts
     places: Tensor  # long (P, 3): which of them are a triple's first, second and third
+    combinations: Tensor  # long (P, 3): numbers of the combinations that these show
     tasks: dict[str, Tensor]  # the labels by their name in TASKS, each long (P,)
 
     def __len__(self) -> int:
@@ -119,7 +120,7 @@ def load(
         drawn = torch.randint(among.shape[1], chosen.shape, generator=generator)
         places = among[chosen, drawn].to(device)
         labels = {task: label.to(device) for task, label in tasks(combinations[chosen]).items()}
-        found[name] = Triples(images.to(device), places, labels)
+        found[name] = Triples(images.to(device), places, chosen.to(device), labels)
     return found
 
 

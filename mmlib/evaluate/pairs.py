@@ -1,4 +1,4 @@
-"""What probes say of pairs of images: scores, intervals by image, and which row is chosen."""
+"""What probes say of pairs of images: scores, their intervals, and which row is chosen."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ MEASURES = {  # what is told of a model, and the tasks that it is the mean over
     "uniqueness": ("U1", "U2"), "synergy": ("S",), "synergy_auc": ("S",),
 }  # fmt: skip
 PARTS = ("redundancy", "uniqueness", "synergy")
+UNITS = ("combination", "image", "pair")
 Row = TypeVar("Row")
 
 
@@ -31,9 +32,10 @@ class Answers:
     """What linear probes say of ``pairs``: for each task scores (P, K) of its classes.
 
     A measure is one of :data:`MEASURES`, in percent: the balanced accuracy, averaged over tasks, or
-    for ``"synergy_auc"`` the area under the ROC curve. Intervals are of 95 % and draw images.
+    for ``"synergy_auc"`` the area under the ROC curve. Intervals are of 95 % and draw combinations.
 
-    >>> pairs = Pairs(*torch.tensor([[0, 1], [1, 2]]), {"S": torch.tensor([0, 1])})
+    >>> sides, follows = torch.tensor([[0, 1], [1, 2]]), torch.tensor([0, 1])
+    >>> pairs = Pairs(*sides, {"S": follows}, combinations=torch.arange(3))
     >>> yes = Answers(pairs, {"S": torch.tensor([[0.0, 1.0], [0.0, 2.0]])})
     >>> yes.score("synergy"), yes.score("synergy_auc")
     (50.0, 100.0)
@@ -61,9 +63,11 @@ class Answers:
                 scores.append(balanced_accuracy(answers, labels) if classes else torch.nan)
         return sum(scores) / len(scores)
 
-    def interval(self, measure: str, *, repeats: int, seed: int, by_pair: bool = False) -> Interval:
-        """The interval of a measure; ``by_pair``, as if pairs were independent."""
-        drawn = by_image(self.pairs, repeats, seed) | ({"units": []} if by_pair else {})
+    def interval(
+        self, measure: str, *, repeats: int, seed: int, by: str = "combination"
+    ) -> Interval:
+        """The interval of a measure; ``by`` is one of :data:`UNITS`, what is drawn again."""
+        drawn = redrawn(self.pairs, repeats, seed, by)
         return bootstrap(lambda places: self.score(measure, places), **drawn)
 
     def above(
@@ -71,29 +75,34 @@ class Answers:
     ) -> tuple[float, Interval]:
         """How far a measure is above that of ``other``, in points, and the interval of that.
 
-        Both see the same images drawn, also where their pairs of these differ. Both are nan where
-        the measure is.
+        Both see the same combinations drawn, also where their pairs differ, which are of images of
+        one part. Both are nan where the measure is.
         """
         n = len(self.pairs)
         if math.isnan(self.score(measure)) or math.isnan(other.score(measure)):
             return math.nan, Interval(*[math.nan] * 3)
         sides = zip(*((p.first, p.second) for p in (self.pairs, other.pairs)), strict=True)
-        both = Pairs(*(torch.cat(side) for side in sides), {})
+        both = Pairs(*(torch.cat(side) for side in sides), {}, self.pairs.combinations)
         return difference(
             lambda places: self.score(measure, places[places < n]),
             lambda places: other.score(measure, places[places >= n] - n),
-            **by_image(both, repeats, seed),
+            **redrawn(both, repeats, seed),
         )
 
 
-def by_image(pairs: Pairs, repeats: int, seed: int) -> dict[str, Any]:
-    """What :func:`bootstrap` draws so that pairs are not independent of each other: their images.
+def redrawn(pairs: Pairs, repeats: int, seed: int, by: str = "combination") -> dict[str, Any]:
+    """What :func:`bootstrap` draws again: combinations, or another of :data:`UNITS`.
 
-    In the same order for the same seed, on the CPU.
+    A claim about unseen combinations needs these, each with all its images. By image, images are
+    drawn as if those of a combination were independent; by pair, as if pairs were. In the same
+    order for the same seed, on the CPU.
     """
+    check_choice("by", by, UNITS)
+    images = [pairs.first, pairs.second]
+    combinations = [pairs.combinations[image] for image in images]
     return {
         "n": len(pairs),
-        "units": [pairs.first, pairs.second],
+        "units": {"combination": combinations, "image": images, "pair": []}[by],
         "repeats": repeats,
         "generator": torch.Generator().manual_seed(seed),
     }

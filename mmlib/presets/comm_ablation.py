@@ -36,7 +36,7 @@ class CommAblationSettings(TrifeatureSettings):
         gt=0, lt=1, description="share of each shape's training combinations to choose it on"
     )
     steps: int = Field(ge=1, description="optimiser steps on pairs of free texture and colour")
-    resamples: int = Field(ge=10, description="of images, for an interval")
+    resamples: int = Field(ge=10, description="of combinations, for an interval")
 
 
 _CHAPTER_3 = TrifeatureSettings.part_of(comm.PRESETS)  # world, network and training

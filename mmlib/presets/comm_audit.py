@@ -10,7 +10,7 @@ from mmlib.presets.trifeature import TrifeatureSettings
 class CommAuditSettings(TrifeatureSettings):
     """The world and the network of chapter 3, and how often things are drawn again."""
 
-    resamples: int = Field(ge=10, description="of images, and of pairs, for an interval")
+    resamples: int = Field(ge=10, description="of what is drawn again for an interval")
     toy_values: int = Field(ge=2, le=4, description="shapes, textures and colours of exact worlds")
     toy_steps: int = Field(ge=1, description="optimiser steps on an exact world")
 
@@ -18,7 +18,9 @@ class CommAuditSettings(TrifeatureSettings):
 _CHAPTER_3 = TrifeatureSettings.part_of(comm.PRESETS)  # world, network and training
 
 PRESETS = {
-    "smoke": {**_CHAPTER_3["smoke"], "resamples": 10, "toy_values": 2, "toy_steps": 2},
+    "smoke": {  # with fewer steps on exact worlds, all trainings would end with the same codes
+        **_CHAPTER_3["smoke"], "resamples": 10, "toy_values": 2, "toy_steps": 100,
+    },
     "quick": {  # three shapes are enough for what is shown about S
         **_CHAPTER_3["quick"], "shapes": ("square", "circle", "plus"),
         "synergy_steps": 80, "resamples": 200, "toy_values": 3, "toy_steps": 300,

@@ -97,6 +97,10 @@ def test_pairs_are_the_released_ones(world, split, n, biased, count, first):
     assert len(pairs) == len(set(drawn)) == (n or count)
     if first is not None:
         assert drawn[:3] == first
+    part = world.parts[split]
+    shown = {name.rsplit("_", 1)[0] if split == "train" else name for name in part.names}
+    numbered = set(zip(map(tuple, part.labels.tolist()), pairs.combinations.tolist(), strict=True))
+    assert len(numbered) == len(shown) == len(pairs.combinations.unique())
     with pytest.raises(ValueError, match=rf"n is {count + 1}; allowed: \[1, {count}\]"):
         world.pairs(split, count + 1, biased=biased, seed=SEED)
 

@@ -69,6 +69,14 @@ def test_inputs_are_the_images_of_the_triples(parts, values):
         assert torch.equal(part.inputs[k], values[0][part.places[:, k]])
 
 
+def test_combinations_number_what_the_images_show(parts, values):
+    for part in parts.values():
+        shown = map(tuple, values[1][part.places].flatten(0, 1).tolist())
+        numbered = set(zip(shown, part.combinations.flatten().tolist(), strict=True))
+        assert len(numbered) == len({values for values, _ in numbered})
+        assert len(numbered) == len({number for _, number in numbered})
+
+
 @pytest.mark.parametrize("name", ["train", "validation", "test"])
 @pytest.mark.parametrize("relation", RELATIONS)
 def test_a_relation_is_told_by_its_images_and_at_chance_from_all_others(

@@ -1,6 +1,7 @@
-"""Scores of pairs, intervals by image, and the choice on the validation pairs."""
+"""Scores of pairs, their intervals, and the choice on the validation pairs."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ from sklearn import metrics
 
 from mmlib.data.trifeature import Pairs
 from mmlib.evaluate.bootstrap import bootstrap
-from mmlib.evaluate.pairs import MEASURES, Answers, averaged_parts, by_image, choose
+from mmlib.evaluate.pairs import MEASURES, Answers, averaged_parts, choose, redrawn
 
 
 def seeded(seed=0):
@@ -18,13 +19,13 @@ def seeded(seed=0):
 
 @pytest.fixture
 def pairs():
-    """Pairs of 20 images, with any labels."""
+    """Pairs of 20 images of 5 combinations, with any labels."""
     sides = torch.randint(20, (2, 120), generator=seeded())
     labels = {
         task: torch.randint(classes, (120,), generator=seeded(seed))
         for seed, (task, classes) in enumerate({"R": 2, "U1": 3, "U2": 3, "S": 2}.items())
     }
-    return Pairs(*sides, labels)
+    return Pairs(*sides, labels, combinations=torch.arange(20) % 5)
 
 
 def answers(pairs, seed, tasks=("R", "U1", "U2", "S"), lean=0.0):
@@ -70,44 +71,63 @@ def test_of_a_task_that_both_answer_the_second_answers(pairs):
     assert set(free.logits) == {"R", "U1", "U2", "S"}
 
 
-def test_intervals_and_differences_draw_images_the_same_for_both(pairs):
-    units = {"units": [pairs.first, pairs.second], "repeats": 60}
+def test_intervals_and_differences_draw_combinations_the_same_for_both(pairs):
+    sides = [pairs.first, pairs.second]
+    units = {"combination": [side % 5 for side in sides], "image": sides, "pair": []}
     one, other = answers(pairs, 0, lean=0.5), answers(pairs, 1)
-    found = one.interval("synergy_auc", repeats=60, seed=3)
-    by_hand = bootstrap(
-        lambda k: one.score("synergy_auc", k), len(pairs), generator=seeded(3), **units
-    )
-    assert found == by_hand
-    by_pair = one.interval("synergy_auc", repeats=60, seed=3, by_pair=True)
-    assert by_pair.deviation < by_hand.deviation
-    assert by_pair == bootstrap(
-        lambda k: one.score("synergy_auc", k), len(pairs), repeats=60, generator=seeded(3)
-    )
+    for by, drawn in units.items():
+        assert one.interval("synergy_auc", repeats=60, seed=3, by=by) == bootstrap(
+            lambda k: one.score("synergy_auc", k),
+            len(pairs), repeats=60, generator=seeded(3), units=drawn,
+        )  # fmt: skip
+    unasked = one.interval("synergy_auc", repeats=60, seed=3)
+    assert unasked == one.interval("synergy_auc", repeats=60, seed=3, by="combination")
+    with pytest.raises(ValueError, match="by is 'images'; allowed: 'combination', 'image', 'pair'"):
+        one.interval("synergy_auc", repeats=60, seed=3, by="images")
     gap, around = one.above(other, "synergy_auc", repeats=60, seed=3)
     assert gap == one.score("synergy_auc") - other.score("synergy_auc") > 0
     assert around == bootstrap(
         lambda k: one.score("synergy_auc", k) - other.score("synergy_auc", k),
-        len(pairs), generator=seeded(3), **units,
+        len(pairs), generator=seeded(3), units=units["combination"], repeats=60,
     )  # fmt: skip
-    assert len(pairs) == by_image(pairs, 60, 3)["n"]
+    assert len(pairs) == redrawn(pairs, 60, 3)["n"]
 
 
-def test_scores_of_other_pairs_are_compared_over_the_images_of_both(pairs):
-    few = Pairs(pairs.first[:40], pairs.second[:40], {"S": pairs.labels["S"][:40]})
+def test_pairs_of_hard_combinations_make_an_interval_wide_that_draws_these():
+    """Half of the combinations are answered wrongly, with all of their many images."""
+    images, combinations = torch.arange(80), torch.arange(80) % 8
+    labels = images // 8 % 2
+    pairs = Pairs(images, images, {"S": labels}, combinations)
+    said = torch.where(combinations < 4, labels, 1 - labels)
+    told = Answers(pairs, {"S": torch.nn.functional.one_hot(said).double()})
+    spread = {
+        by: told.interval("synergy", repeats=200, seed=0, by=by).deviation
+        for by in ("combination", "image", "pair")
+    }
+    assert spread["combination"] > 2 * max(spread["image"], spread["pair"])
+
+
+def test_scores_of_other_pairs_are_compared_over_the_combinations_of_both(pairs):
+    few = replace(
+        pairs, first=pairs.first[:40], second=pairs.second[:40],
+        labels={"S": pairs.labels["S"][:40]},
+    )  # fmt: skip
     whole = answers(pairs, 0)
     part = Answers(few, {"S": whole.logits["S"][:40]})
     gap, around = part.above(whole, "synergy", repeats=60, seed=0)
     assert gap == part.score("synergy") - whole.score("synergy") != 0
     assert around.low < around.high
-    both = [torch.cat(side) for side in ((few.first, pairs.first), (few.second, pairs.second))]
+    sides = ((few.first, pairs.first), (few.second, pairs.second))
+    both = [torch.cat(side) % 5 for side in sides]
     assert around == bootstrap(
         lambda k: part.score("synergy", k[k < 40]) - whole.score("synergy", k[k >= 40] - 40),
         40 + len(pairs), units=both, repeats=60, generator=seeded(),
     )  # fmt: skip
     positive = pairs.labels["S"].nonzero()[:, 0]
-    one_class = Pairs(
-        pairs.first[positive], pairs.second[positive], {"S": pairs.labels["S"][positive]}
-    )
+    one_class = replace(
+        pairs, first=pairs.first[positive], second=pairs.second[positive],
+        labels={"S": pairs.labels["S"][positive]},
+    )  # fmt: skip
     undefined = Answers(one_class, {"S": whole.logits["S"][positive]})
     for gap, around in (
         undefined.above(whole, "synergy_auc", repeats=5, seed=0),

@@ -9,24 +9,30 @@ from types import SimpleNamespace
 
 import torch
 from sklearn.metrics import precision_score
-from torch.nn.functional import one_hot
+from torch import nn
+from torch.nn.functional import normalize, one_hot
 
 from mmlib import losses, records, sets
+from mmlib.augment.transform import as_it_is
 from mmlib.data import scenes, trifeature
 from mmlib.device import pick_device
+from mmlib.evaluate.features import codes
 from mmlib.evaluate.metrics import accuracy
 from mmlib.image_table_study import ImageTableStudy
+from mmlib.information import mutual_information, uniform_over
 from mmlib.label_dp import attacks, conditions, learning, spending
 from mmlib.label_dp.release import Ledger
 from mmlib.mem import saliency, study, trigger
 from mmlib.mem.hacker import vectors
 from mmlib.mem.settings import Protection
 from mmlib.mem.trials import Trials
+from mmlib.methods.clip import DualEncoder
 from mmlib.methods.supervised import fine_tuned
 from mmlib.modality_study import ModalityStudy
 from mmlib.pair_study import PROBES, PairStudy, halves_multiplied, products, similarity_of_halves
 from mmlib.presets.base import resolve
 from mmlib.presets.comm_ablation import VIEWS
+from mmlib.train import EpochSampler, Optim, fit
 
 SEED = 1
 # Beside preset and seed: other steps on free pairs than the preset has on biased ones.
@@ -147,13 +153,47 @@ def of_comm_audit() -> Values:
     truth, guess = answers.pairs.labels["S"], answers.logits["S"].argmax(1)
     swapped = precision_score(truth, guess, average="macro", zero_division=0)
     yield "precision.comm", 100 * swapped
-    for by in ("image", "pair"):
-        drawn = {"repeats": it.run.settings.resamples, "seed": SEED + 2, "by_pair": by == "pair"}
+    for by in ("combination", "image", "pair"):
+        drawn = {"repeats": it.run.settings.resamples, "seed": SEED + 2, "by": by}
         yield f"synergy_auc.comm.{by}_low", answers.interval("synergy_auc", **drawn).low
+    other = study.following(study.world.mapping.roll(1))
+    for name in ("untrained", "comm_free", "comm"):  # fitted on that map as well
+        told = it.probed(features[name], "S", pairs=other)["test"]
+        yield f"other_map.{name}", told.score("synergy")
+        yield f"other_map_auc.{name}", told.score("synergy_auc")
     for name in ("untrained", "comm_free"):
         told = it.probed(features[name], "R", "U2")["test"]
         for task, part in (("r", "redundancy"), ("u2", "uniqueness2")):
             yield f"floor.{task}.{name}", told.score(part)
+    yield from of_toys(it.run.settings)
+
+
+def of_toys(cfg) -> Values:
+    """Two encoders of exact worlds: what pairs of codes tell about S, which is all synergy."""
+    side = cfg.toy_values
+    inputs = torch.eye(side**2)
+    free = [(side * s + t, side * s + c) for s in range(side) for t in range(side)
+            for c in range(side)]  # fmt: skip
+    biased = [(a, b) for a, b in free if a % side == b % side]
+    for name, listed in {"free": free, "biased": biased}.items():
+        pairs = torch.tensor(listed)
+        torch.manual_seed(SEED)
+        model = DualEncoder(
+            [nn.Sequential(nn.Linear(side**2, 64), nn.ReLU(), nn.Linear(64, 16)) for _ in "12"],
+            [nn.Identity()] * 2, augment=[as_it_is] * 2, prepare=[as_it_is] * 2,
+            temperature=0.2, learn_temperature=False,
+        )  # fmt: skip
+        fit(
+            model,
+            lambda rows, g, m=model, p=pairs: m.loss([inputs[k[rows % len(p)]] for k in p.T], g),
+            Optim(cfg.toy_steps, 3e-3, 0.0), EpochSampler(64 * len(pairs), 64, seed=SEED),
+            generator=torch.Generator().manual_seed(SEED), progress=False,
+        )  # fmt: skip
+        with torch.no_grad():
+            units = [normalize(z, dim=1) for z in model.eval().project([inputs] * 2)]
+        one, two = (codes(z, 0.95).tolist() for z in units)
+        told = [(f"{one[a]} {two[b]}", a % side == b % side) for a, b in free]
+        yield f"toy.synergy.{name}", mutual_information(uniform_over(told))
 
 
 def of_comm_ablation() -> Values:
