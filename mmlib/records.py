@@ -292,8 +292,8 @@ def keep(folder: Path, results: Path = RESULTS) -> Path:
     """Copy a finished run of ``desk`` or ``paper`` size to ``results``; return its new place.
 
     Raises ``ValueError`` if files changed since, if the run was not made from committed code or is
-    without its executed notebook, and if a parameter is not that of its row of the grid. Parameters
-    that the chapter got later are not asked for, nor is the seed one of the row's.
+    without its executed notebook, and if a parameter is not that of its row of the grid, as
+    :func:`differing` says.
     """
     verify(folder)
     record = json.loads((folder / "record.json").read_text())
@@ -343,19 +343,32 @@ def _slim(folder: Path, record: dict[str, Any]) -> None:
 
 
 def _check_row(folder: Path, record: dict[str, Any]) -> None:
-    place = tuple(record[name] for name in ("chapter", "experiment", "preset"))
-    row = evidence.rows().get(place)
-    if row is None:
+    place = _head_of(record)
+    if place not in evidence.rows():
         raise ValueError(f"{folder} is of {'/'.join(place)}, which {evidence.GRID.name} has not")
-    own = {name: record[name] for name in ("experiment", "preset", "seed")}
-    asked = resolve(record["chapter"], row.get("parameters", {}) | own).model_dump(mode="json")
-    differ = [
-        f"{name} is {value!r}, in its row {asked.get(name)!r}"
-        for name, value in record["parameters"].items()
-        if value != asked.get(name)
-    ]
+    differ = [f"{name} is {a!r}, in its row {b!r}" for name, (a, b) in differing(record).items()]
     if differ:
         raise ValueError(f"{folder}: {'; '.join(differ)}. Give it a row and a name of its own")
+
+
+def differing(record: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Parameters of a record that its row of the grid has otherwise now: its value and the row's.
+
+    Parameters that the chapter got later are not asked for, nor is the seed one of the row's. One
+    that the chapter has no more is None in the row. Raises ``KeyError`` where the grid has no row.
+    """
+    row = evidence.rows()[_head_of(record)]
+    own = {name: record[name] for name in ("experiment", "preset", "seed")}
+    asked = resolve(record["chapter"], row.get("parameters", {}) | own).model_dump(mode="json")
+    return {
+        name: (value, asked.get(name))
+        for name, value in record["parameters"].items()
+        if value != asked.get(name)
+    }
+
+
+def _head_of(record: Mapping[str, Any]) -> tuple[str, str, str]:
+    return record["chapter"], record["experiment"], record["preset"]
 
 
 def _place(head: Mapping[str, Any]) -> Path:

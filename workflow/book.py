@@ -75,19 +75,31 @@ def stage() -> None:
 
 
 def not_run(loaded: list[dict]) -> str:
-    """The runs of the grid at desk and paper that no record is of, as Markdown tables."""
+    """The runs of the grid at desk and paper that no record is of, as Markdown tables.
+
+    Records made with other settings than their row has by now are counted apart. Settings that the
+    chapter has no more, which may have got another name, tell nothing.
+    """
     parts = []
     for preset in ("desk", "paper"):
         lines = ["| chapter | experiment | recorded | what runs the row |", "| - | - | - | - |"]
         for (chapter, experiment, size), row in evidence.rows().items():
             if size != preset:
                 continue
-            runs = len(evidence.recorded(chapter, experiment, preset, loaded))
-            if runs < len(row["seeds"]):
+            runs = evidence.one_a_seed(chapter, experiment, preset, loaded)
+            changed = [
+                {name for name, (_, now) in records.differing(run).items() if now is not None}
+                for run in runs
+            ]
+            today = sum(not names for names in changed)
+            if today < len(row["seeds"]):
+                told = f"{len(runs)} of {len(row['seeds'])} seeds"
+                if today < len(runs):
+                    names = ", ".join(sorted(set().union(*changed)))
+                    told += f", {today} of them with today's settings (other {names})"
                 lines.append(
-                    f"| {{doc}}`/notebooks/{CHAPTERS[chapter]}` | {experiment} | {runs} of "
-                    f"{len(row['seeds'])} seeds | `make {preset} CHAPTER={chapter} "
-                    f"EXPERIMENT={experiment}` |"
+                    f"| {{doc}}`/notebooks/{CHAPTERS[chapter]}` | {experiment} | {told} | "
+                    f"`make {preset} CHAPTER={chapter} EXPERIMENT={experiment}` |"
                 )
         parts.append(f"## At `{preset}`\n\n" + ("\n".join(lines) if lines[2:] else "All has run."))
     return "\n\n".join(parts) + "\n"

@@ -8,8 +8,8 @@ import sys
 import pytest
 import yaml
 
-from mmlib import tables
-from mmlib.presets.base import CHAPTERS
+from mmlib import evidence, tables
+from mmlib.presets.base import CHAPTERS, resolve
 from mmlib.records import ROOT
 
 sys.path.insert(0, str(ROOT / "workflow"))
@@ -145,8 +145,21 @@ def test_what_has_not_run_is_what_the_grid_asks_for_and_no_record_is_of():
     text = book.not_run([])
     assert "| urfunny | 0 of 5 seeds | `make paper CHAPTER=comm_real EXPERIMENT=urfunny`" in text
     place = {"chapter": "comm_real", "experiment": "urfunny", "preset": "paper"}
-    runs = [{**place, "seed": seed, "metrics": {}, "kept": False} for seed in range(5)]
-    assert "urfunny | 4 of 5 seeds" in book.not_run(runs[1:])
+    asked = evidence.rows()[*place.values()]["parameters"] | {"preset": "paper"}
+    asked = resolve("comm_real", asked).model_dump(mode="json", exclude={"experiment", "seed"})
+    runs = [
+        {**place, "seed": seed, "metrics": {}, "kept": False, "parameters": asked}
+        for seed in range(5)
+    ]
+    assert "urfunny | 4 of 5 seeds |" in book.not_run(runs[1:])
+    assert "urfunny" not in book.not_run(runs)
+
+    older = {**asked, "batch_size": asked["batch_size"] + 1}
+    runs[3] = {**runs[3], "parameters": older}
+    told = "urfunny | 5 of 5 seeds, 4 of them with today's settings (other batch_size) |"
+    assert told in book.not_run(runs)
+    # Settings that came later, or have gone, are no difference.
+    runs[3]["parameters"] = {k: v for k, v in asked.items() if k != "batch_size"} | {"gone": 1}
     assert "urfunny" not in book.not_run(runs)
 
 
