@@ -111,7 +111,7 @@ class Item:
     values: dict[str, Any] = field(default_factory=dict)
     curve_steps: tuple[int, ...] = ()
     curves: dict[str, list[float]] = field(default_factory=dict)
-    reference: dict[str, float] = field(default_factory=dict)
+    reference: dict[str, list[float]] = field(default_factory=dict)
     reference_source: str = ""
     claims: tuple[str, ...] = ()
     stand_in: str = ""  # what the item's own experiment runs on in place of the paper's
@@ -291,7 +291,8 @@ def beside(item_id: str, run: records.Run | None = None):
         columns["the paper"] = [_theirs(item, metric) for metric in item.metrics]
     if item.reference:
         columns["rerun by others"] = [
-            digits(item.reference[m]) if m in item.reference else "–" for m in item.metrics
+            "; ".join(digits(value) for value in item.reference.get(m, ())) or "–"
+            for m in item.metrics
         ]
     frame = pd.DataFrame(columns, index=[words(metric) for metric in item.metrics])
     caption = [f"{item.title}. Verdict: {verdict(item, loaded)}."]

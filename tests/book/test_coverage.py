@@ -50,6 +50,35 @@ def test_a_papers_curves_are_whole_and_end_where_its_tables_do():
         assert points[0] == start.values.get(metric, points[0]), metric
 
 
+def test_the_reruns_numbers_are_the_same_wherever_they_stand():
+    rerun = yaml.safe_load((ROOT / "book" / "mem_rerun.yml").read_text())
+    named = {"clean": "clean", "EM, as released": "noise", "MEM-3": "mem"}
+    last = {
+        f"{measure}.{named[row['published']]}": [
+            values[rerun["measures"].index(measure)] for values in row["runs"]
+        ]
+        for row in rerun["last"]
+        if row["data"] == "Flickr8K" and row["published"] in named
+        for measure in rerun["measures"]
+    }
+    reference = tables.items()["mem-table-main"].reference
+    assert len(reference) == 12
+    assert reference == {metric: last[metric] for metric in reference}
+    for row in [*rerun["last"], *rerun["finetune"]]:
+        for values in row.get("runs", [row.get("values")]):
+            assert len(values) == len(rerun["measures"]), row
+    runs = {}
+    for way in rerun["course"]:  # ends where the table does, of the same run
+        k = runs[way["published"]] = runs.get(way["published"], -1) + 1
+        for direction in ("i2t", "t2i"):
+            name = f"median_rank.{direction}"
+            at_last = next(
+                row["runs"][k] for row in rerun["last"] if row["published"] == way["published"]
+            )
+            assert len(way[name]) == len(rerun["epochs"])
+            assert way[name][-1] == at_last[rerun["measures"].index(name)], way["published"]
+
+
 def test_every_page_is_in_the_table_of_contents():
     pages = {p.relative_to(ROOT).with_suffix("") for p in (ROOT / "book").rglob("*.md")}
     pages |= {p.relative_to(ROOT).with_suffix("") for p in (ROOT / "notebooks").glob("*.ipynb")}

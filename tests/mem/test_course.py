@@ -1,9 +1,10 @@
 """What a hacker scores on the way is measured on clean parts, and who chooses sees no test pair."""
 
+import pandas as pd
 import pytest
 
 from mmlib.data.text import WordTokenizer
-from mmlib.mem.course import Course, Point, best
+from mmlib.mem.course import Course, Point, best, of_curves
 from mmlib.mem.hacker import evaluate
 from mmlib.mem.study import Pairs
 
@@ -60,3 +61,21 @@ def test_wrong_values_are_named(make_model, pairs):
         best([], "train")
     with pytest.raises(ValueError, match="times is 0"):
         Course(make_model(), pairs, 4, 0)
+
+
+def test_recorded_curves_are_points_of_each_hacker_and_seed_in_the_order_of_steps():
+    rows = [
+        (measure, step, 100 * seed + step + k, title, seed)
+        for step in (20, 10)
+        for seed in (3, 1)
+        for title in ("MEM-3", "clean")
+        for k, measure in enumerate(KEYS)
+    ]
+    found = of_curves(pd.DataFrame(rows, columns=["curve", "step", "value", "data", "seed"]))
+    assert set(found) == {"MEM-3", "clean"}
+    for ways in found.values():
+        assert ways == [
+            [Point(s, {m: 100 * seed + s + k for k, m in enumerate(KEYS)}, None) for s in (10, 20)]
+            for seed in (1, 3)
+        ]
+    assert of_curves(pd.DataFrame(columns=["curve", "step", "value", "seed"])) == {}
