@@ -21,7 +21,8 @@ def jobs(output):
 
 def test_runs_what_is_missing_or_changed_and_says_why(checkout):
     checkout.chapter(1, "alpha", "alone")
-    checkout.chapter(2, "beta", "near", "print('beta says', seed)")
+    checkout.chapter(2, "beta", "near", "print('beta says', seed)  # and what others.yml says")
+    checkout.write("book/others.yml", "[]\n")
     checkout.grid({"chapter": "alpha"}, {"chapter": "beta", "seeds": [3]})
     checkout.write("mmlib/presets/alpha.py", "")  # imported by a computed name alone
     shown = "results/alpha/overview/desk/seed-0/record.json"  # the page shows it too
@@ -48,15 +49,21 @@ def test_runs_what_is_missing_or_changed_and_says_why(checkout):
     notebook.write_bytes(kept)
 
     checkout.write("mmlib/far.py", "VALUE = 2\n")
+    checkout.write("book/others.yml", "[2]\n")
     checkout.write("mmlib/alone.py", "from mmlib import unrelated\n")
     checkout.write("mmlib/presets/alpha.py", "STEPS = 2\n")
     checkout.write(shown, "{}")
     reasons = jobs(checkout.call("quick", "--dry-run"))
-    assert reasons["beta", "quick", 3] == "Updated input files: mmlib/far.py"
-    for name in ("mmlib/alone.py", "mmlib/unrelated.py", "mmlib/presets/alpha.py", shown):
-        assert name in reasons["alpha", "quick", 0]
+    for_beta = ("mmlib/far.py", "book/others.yml")
+    for_alpha = ("mmlib/alone.py", "mmlib/unrelated.py", "mmlib/presets/alpha.py", shown)
+    for place, ours, others in (
+        (("beta", "quick", 3), for_beta, for_alpha), (("alpha", "quick", 0), for_alpha, for_beta)
+    ):  # fmt: skip
+        assert all(name in reasons[place] for name in ours), reasons[place]
+        assert not any(name in reasons[place] for name in others), reasons[place]
 
     checkout.write("mmlib/far.py", "VALUE = 1\n")  # as it was
+    checkout.write("book/others.yml", "[]\n")
     checkout.write("mmlib/alone.py", "")
     checkout.write("mmlib/presets/alpha.py", "")
     (checkout.root / shown).unlink()
