@@ -69,7 +69,7 @@ _SWEEP = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0)
 PRESETS = {
     "smoke": {
         "data": "digits", "rows": 10_000, "models": 286, "dvm_parts": "released",
-        "epsilon": 5.0, "epsilons": (2.0, 3.0, 5.0), "noise_draws": 1, "neighbours": 10,
+        "epsilon": 5.0, "epsilons": (2.0, 3.0, 5.0), "noise_draws": 2, "neighbours": 10,
         "grid": "full", "more_neighbours": (1,), "baselines": _ALONE,
         "baseline_sizes": "small",
         "trunk": "small", "width": 4, "image_size": 8, "views": "digits",

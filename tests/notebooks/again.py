@@ -4,23 +4,24 @@ A chapter's cells decide what a number is of: which pairs, labels, noise, networ
 that is said once more, for rows in which a slip of either would show.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 
 import torch
 from sklearn.metrics import precision_score
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
 
 from mmlib import losses, records, sets
 from mmlib.augment.transform import as_it_is
 from mmlib.data import scenes, trifeature
 from mmlib.device import pick_device
+from mmlib.evaluate import attackers
 from mmlib.evaluate.features import codes
 from mmlib.evaluate.metrics import accuracy
 from mmlib.image_table_study import ImageTableStudy
 from mmlib.information import mutual_information, uniform_over
-from mmlib.label_dp import attacks, conditions, learning, spending
+from mmlib.label_dp import attacks, conditions, learning, mechanisms, spending
 from mmlib.label_dp.release import Ledger
 from mmlib.mem import saliency, study, trigger
 from mmlib.mem.hacker import vectors
@@ -292,87 +293,130 @@ def of_triples(**parameters) -> Values:
 
 def of_image_table() -> Values:
     run = started("image_table")
-    cfg = run.settings
+    cfg, draws = run.settings, range(run.settings.noise_draws)
     study = ImageTableStudy(cfg, run.generator)
-    labels, classes = study.private.labels, study.classes
+    labels, classes, test = study.private.labels, study.classes, study.test
     made = conditions.conditions(
         classes, cfg.epsilon, epsilons=cfg.epsilons, neighbours=cfg.neighbours,
         more_neighbours=cfg.more_neighbours, grid=True,
     )  # fmt: skip
-    answered, double = (study.release(made[name], 0) for name in ("label_rr", "double_rr"))
-    yield "attack.released_label", accuracy(double.labels, labels)
-
-    models = {
-        "untrained": study.untrained(),
-        "plain": study.pretrain(study.seen(), ""),
-        "double": study.pretrain(study.seen(double), ""),
+    released = {
+        name: [study.release(made[name], draw) for draw in draws]
+        for name in ("label_rr", "double_rr", "one_log.eps2")
     }
-    x = {name: study.embedded(model) for name, model in models.items()}
-    test = study.test
-    for name, model in (("none", "plain"), ("double_rr", "double")):
-        yield f"matching.{name}", study.matching(models[model], test.images, test.table)
-        yield f"downstream_clean.{name}", study.probe(x[model])[0]
-    for name, model, release in (
-        ("none", "plain", None), ("label_rr", "plain", answered), ("double_rr", "double", double),
-        ("untrained", "untrained", None), ("untrained_double_rr", "untrained", double),
-    ):  # fmt: skip
-        micro, macro = study.probe(x[model], release)
-        yield f"downstream.{name}", micro
-        yield f"downstream_macro.{name}", macro
-    for name, release in (("laaf", None), ("laaf_double_rr", double)):
-        model = study.pretrain(study.seen(release), "", label_too=True)
-        yield f"downstream.{name}", study.probe(study.embedded(model), release)[0]
-    alone = study.embedded(study.pretrain_alone("byol", ""))
-    yield "downstream.byol", study.probe(alone)[0]
-    yield "downstream.byol_label_rr", study.probe(alone, answered)[0]
+    last = {name: releases[-1] for name, releases in released.items()} | {"none": None}
+    yield "attack.released_label", accuracy(released["double_rr"][0].labels, labels)
 
-    told = {
-        "label_rr": learning.shown_likelihood(
-            answered.labels, made["label_rr"].noise_label, 0.0, classes
-        ),
-        "double_rr": learning.shown_likelihood(
-            double.labels, made["double_rr"].noise_label, made["double_rr"].noise_image, classes
-        ),
-    }
-    encoders = {name: model.encoders[0] for name, model in models.items()}
-    for name, encoder, release in (
-        ("none", "plain", None), ("label_rr", "plain", answered), ("double_rr", "double", double),
-        ("double_rr_clean", "double", None),
-    ):  # fmt: skip
-        result = study.tune(encoders[encoder], release, "", trainable=False)
-        yield f"frozen.{name}", result.accuracy
-    for name, likelihood in (("double_rr", None), ("double_rr_known", told["double_rr"])):
-        result = study.tune(encoders["double"], double, "", likelihood=likelihood)
-        yield f"tuned.{name}", result.accuracy
+    def mean(values: Iterable[float]) -> float:
+        values = list(values)
+        return sum(values) / len(values)
 
-    own, tested = x["plain"]
-    first = study.first_stage()
-
-    def likely(released):
-        return study.informed(own[first], released).logits(own[~first]).double().softmax(dim=1)
-
-    largest, drawn = spending.laplace(labels, classes, cfg.epsilon, generator=run.generator(500))
-    staged = spending.two_stages(
-        labels, classes, cfg.epsilon, first=first, predict=likely, generator=run.generator(400)
+    plain = study.pretrain(study.seen(), "")
+    models = {"none": [plain] * len(draws), "label_rr": [plain] * len(draws)}  # labels alone
+    for name in ("double_rr", "one_log.eps2"):
+        models[name] = [study.pretrain(study.seen(r), "") for r in released[name]]
+    x = {name: [study.embedded(model) for model in every] for name, every in models.items()}
+    start = study.embedded(study.untrained())
+    for name in ("none", "double_rr"):
+        scores = [study.matching(model, test.images, test.table) for model in models[name]]
+        yield f"matching.{name}", mean(scores)
+        yield f"downstream_clean.{name}", mean(study.probe(seen)[0] for seen in x[name])
+    swapped = mechanisms.swap_images(
+        test.labels, made["double_rr"].noise_image, classes, generator=run.generator(200)
     )
-    for name, seen, released, likelihood, at in (
-        ("label_rr", own, answered.labels, told["label_rr"], tested),
-        ("double_rr", double.shown(x["double"][0]), double.labels, told["double_rr"],
-         x["double"][1]),
-        ("laplace", own, largest, drawn, tested),
-        ("two_stage", own, *staged, tested),
+    noised = study.matching(models["double_rr"][-1], test.images[swapped], test.table)
+    yield "matching_noised.double_rr", noised
+
+    def probed(name: str, features, releases) -> Values:
+        scores = [study.probe(*pair) for pair in zip(features, releases, strict=True)]
+        yield f"downstream.{name}", mean(micro for micro, _ in scores)
+        yield f"downstream_macro.{name}", mean(macro for _, macro in scores)
+
+    yield from probed("none", x["none"][:1], [None])
+    yield from probed("untrained", [start], [None])
+    yield from probed("untrained_double_rr", [start] * len(draws), released["double_rr"])
+    for name, releases in released.items():
+        yield from probed(name, x[name], releases)
+    for name, release in (("laaf", None), ("laaf_double_rr", last["double_rr"])):
+        model = study.pretrain(study.seen(release), "", label_too=True)
+        yield from probed(name, [study.embedded(model)], [release])
+    alone = study.embedded(study.pretrain_alone("byol", ""))
+    yield from probed("byol", [alone], [None])
+    yield from probed("byol_label_rr", [alone] * len(draws), released["label_rr"])
+
+    def told(name: str, draw: int) -> Tensor:
+        noise = made[name].noise_label, made[name].noise_image
+        return learning.shown_likelihood(released[name][draw].labels, *noise, classes)
+
+    encoders = {name: every[-1].encoders[0] for name, every in models.items()}
+    for name, pairs, labelled in (
+        ("none", "none", "none"), ("label_rr", "none", "label_rr"),
+        ("double_rr", "double_rr", "double_rr"), ("double_rr_clean", "double_rr", "none"),
     ):  # fmt: skip
-        taken = one_hot(released, classes).double()
-        yield f"learned.{name}.as_is", study.learn(seen, taken, at)[0]
-        yield f"learned.{name}.known", study.learn(seen, likelihood, at)[0]
-    yield "learned.true", study.learn(own, one_hot(labels, classes).double(), tested)[0]
+        result = study.tune(encoders[pairs], last[labelled], "", trainable=False)
+        yield f"frozen.{name}", result.accuracy
     tuned = {
-        "none": study.tune(encoders["plain"], None, ""),
-        "label_rr": study.tune(encoders["plain"], answered, ""),
-        "double_rr_known": result,
+        name: study.tune(encoders[name], last[name], "")
+        for name in ("none", "label_rr", "double_rr")
     }
-    responses = {"label_rr": answered, "double_rr": double}
-    yield from of_asked(run, study, made, encoders["plain"], tuned, responses)
+    for name in ("label_rr", "double_rr"):
+        likelihood = told(name, -1)
+        result = study.tune(encoders[name], last[name], "", likelihood=likelihood)
+        tuned[f"{name}_known"] = result
+    for name, result in tuned.items():
+        yield f"tuned.{name}", result.accuracy
+    asked = {name: tuned[name] for name in ("none", "label_rr", "double_rr_known")}
+    responses = {name: last[name] for name in ("label_rr", "double_rr")}
+    yield from of_asked(run, study, made, encoders["none"], asked, responses)
+    for name in ("none", "label_rr", "double_rr"):
+        points = []
+        study.head(x[name][-1], last[name], "", lambda *point, to=points: to.append(point))
+        yield f"downstream: {made[name].title}", points[-1][1]  # where the curve ends
+
+    (own, tested), first = x["none"][0], study.first_stage()
+
+    def likely(seen):
+        return study.informed(own[first], seen).logits(own[~first]).double().softmax(dim=1)
+
+    def learned(draw: int) -> Iterator[tuple[str, Tensor, Tensor, Tensor, Tensor]]:
+        """What is called so, images' features, labels beside them, likelihoods, tests' features."""
+        for name, releases in released.items():
+            features, at = x[name][draw]
+            release = releases[draw]
+            yield name, release.shown(features), release.labels, told(name, draw), at
+        coins = run.generator(400 + draw)
+        staged = spending.two_stages(
+            labels, classes, cfg.epsilon, first=first, predict=likely, generator=coins
+        )
+        yield "two_stage", own, *staged, tested
+        coins = run.generator(500 + draw)
+        largest = spending.laplace(labels, classes, cfg.epsilon, generator=coins)
+        yield "laplace", own, *largest, tested
+
+    found = {}
+    for draw in draws:
+        for name, features, answers, likelihood, at in learned(draw):
+            for how, seen in (("as_is", one_hot(answers, classes).double()), ("known", likelihood)):
+                score = study.learn(features, seen, at)[0]
+                what, *at_epsilon = name.partition(".eps")
+                metric = "".join([f"learned.{what}.{how}", *at_epsilon])
+                found.setdefault(metric, []).append(score)
+    yield from ((name, mean(scores)) for name, scores in found.items())
+    yield "learned.true", study.learn(own, one_hot(labels, classes).double(), tested)[0]
+
+    schema, (own, tested) = study.dataset.schema, start
+    three = attackers.Attackers(
+        attackers.shares(test.labels, classes),
+        attackers.by_features(tested, test.labels, own, classes),
+        attackers.by_rows(
+            test.table, test.labels, study.private.table, schema, classes,
+            columns=range(schema.n_columns), seed=SEED,
+        ),
+    )  # fmt: skip
+    for name in ("label_rr", "double_rr"):
+        for who, (guess, blind) in three.guesses(made[name], last[name]).items():
+            gain = accuracy(guess, labels) - accuracy(blind, labels)
+            yield f"advantage.{name}.{who}", gain
 
 
 def of_asked(run, study, made, encoder, tuned, responses) -> Values:
