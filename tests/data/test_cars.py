@@ -144,6 +144,40 @@ def test_cars_of_a_model_differ_less_than_models(world):
 # --- The pictures --------------------------------------------------------------------------------
 
 
+def test_scenes_are_of_all_sides_and_three_in_ten_have_a_post():
+    n = 40_000
+    scene = cars.scenes(n, torch.Generator().manual_seed(0))
+    side = (scene.yaw / 45).round()
+    assert (scene.yaw - 45 * side).abs().max() <= 5
+    per_side = (side.long() % 8).bincount(minlength=8) / n
+    torch.testing.assert_close(per_side, torch.full((8,), 1 / 8), atol=0.01, rtol=0)
+    width = scene.hidden[:, 1]
+    assert (width > 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
+    assert 0.04 <= width[width > 0].min() < width.max() <= 0.14
+    for values, low, high in (
+        (scene.zoom, 0.9, 1.1), (scene.shift, -0.03, 0.03), (scene.sky, 0.5, 1.0),
+        (scene.ground, 0.33, 0.75), (scene.post, 0.0, 1.0), (scene.hidden[:, 0], 0.0, 0.9),
+    ):  # fmt: skip
+        reach = 0.02 * (high - low)  # from one end nearly to the other
+        assert low <= values.min() + 1e-6
+        assert values.min() < low + reach
+        assert high - reach < values.max()
+        assert values.max() <= high + 1e-6
+
+
+def test_a_set_shows_cars_from_all_sides_and_behind_posts(monkeypatch):
+    drawn = {}
+
+    def note(dimensions, body, colour, style, scene, size):
+        drawn.update(yaw=scene.yaw, hidden=scene.hidden)
+        return render(dimensions, body, colour, style, scene, size)
+
+    monkeypatch.setattr(cars, "render", note)
+    cars.load(8, rows=300, classes=4)
+    assert len((drawn["yaw"] / 45).round().long().remainder(8).unique()) == 8
+    assert 0.2 < (drawn["hidden"][:, 1] > 0).float().mean() < 0.4
+
+
 def test_length_shows_from_the_side_and_width_from_the_front():
     side, front = (picture(yaw=yaw, size=120) for yaw in (90, 0))
     pixel = SPAN / 120
