@@ -1,6 +1,7 @@
-"""Bounds where images are not drawn from the classes' own distributions, and their inversions.
+"""Bounds where images are not drawn from the classes' own distributions.
 
-All are population costs: of the image half alone where it says so, else of label and image.
+All are population costs: of the image half alone where it says so, else of label and image. Noise
+from epsilon: :mod:`mmlib.label_dp.calibration`.
 """
 
 from __future__ import annotations
@@ -49,27 +50,6 @@ def floor_epsilon(
     kept = n_classes * (1 - noise) / noise / floor
     near = (1 - floor) / floor * largest_pool / neighbours
     return label + math.log1p(kept + near)
-
-
-def noise_for_floor(
-    epsilon: float, n_classes: int, floor: float, neighbours: int, largest_pool: int
-) -> float:
-    """The noise of both coins at which :func:`floor_epsilon` is ``epsilon``.
-
-    Raises ``ValueError`` for an ``epsilon`` that no noise reaches: nearness alone costs more.
-
-    >>> round(noise_for_floor(9.24, 286, 0.2, 10, 1980), 2)
-    0.96
-    """
-    least = floor_epsilon(1.0, n_classes, floor, neighbours, largest_pool)
-    check_range("epsilon", epsilon, least)
-    low, high = 0.0, 1.0  # the cost falls from infinite to the least
-    while low < (middle := (low + high) / 2) < high:
-        if floor_epsilon(middle, n_classes, floor, neighbours, largest_pool) > epsilon:
-            low = middle
-        else:
-            high = middle
-    return high  # from above: never costs more than asked for
 
 
 def mismatch_cost(

@@ -12,7 +12,6 @@ from mmlib.label_dp.accounting import epsilon_of
 from mmlib.label_dp.bounds import (
     floor_epsilon,
     mismatch_cost,
-    noise_for_floor,
     query_cost,
     sigma_for,
 )
@@ -175,16 +174,6 @@ def test_the_line_of_the_chapter_with_a_floor():
     assert worst(law) == pytest.approx(math.log(15) + math.log(3))
     # (0.125 + 0.0125 + 0.05) / 0.0125 = 15; the bound takes 27, the worst that a draw could do
     assert floor_epsilon(0.5, 2, 0.2, 1, 4) == pytest.approx(math.log(27) + math.log(3))
-
-
-def test_noise_for_a_floor_inverts_and_names_what_no_noise_reaches():
-    for epsilon in (8.0, 9.24, 20.0):
-        noise = noise_for_floor(epsilon, 286, 0.2, 10, 1980)
-        assert floor_epsilon(noise, 286, 0.2, 10, 1980) == pytest.approx(epsilon, abs=1e-9)
-        assert floor_epsilon(noise, 286, 0.2, 10, 1980) <= epsilon
-    with pytest.raises(ValueError, match=r"epsilon is 5.0; allowed: \[6.67"):
-        noise_for_floor(5.0, 286, 0.2, 10, 1980)
-    assert noise_for_floor(5.0, 286, 1.0, 10, 1980) == pytest.approx(0.962372, abs=1e-6)
 
 
 # --- queries that owe nothing to the image, or little -------------------------------------------
