@@ -18,6 +18,7 @@ from mmlib.label_dp.conditions import conditions
 from mmlib.label_dp.learning import forward_loss, law_likelihood
 from mmlib.label_dp.release import Release
 from mmlib.label_dp.terms import DoubleRR, LabelRR
+from mmlib.methods import mmcl
 from mmlib.presets.base import resolve
 from mmlib.train import Optim
 
@@ -405,6 +406,9 @@ def test_views_of_digits_have_turns_and_of_photos_the_released_recipe(study):
     photos, gentle = _views(with_settings(study, views="dvm").cfg)
     assert not any(isinstance(t, Rotation) for t in photos.transforms)
     assert photos != gentle
+    for name, recipe in {"dvm": mmcl.dvm_views, "printed": mmcl.printed_views}.items():
+        found = _views(with_settings(study, views=name).cfg)
+        assert found == (recipe(8), recipe(8, scale=(0.6, 1.0)))
 
 
 @pytest.mark.parametrize("parts", ["released", "text"])

@@ -87,7 +87,8 @@ class ResizedCrop(Transform):
 
     The box has a share of the area uniform in ``scale`` and an aspect ratio log-uniform in
     ``ratio``, rounded to whole pixels, at a uniform place. If ten such draws do not fit, it is the
-    largest central box of an allowed ratio. Source: torchvision's RandomResizedCrop.
+    largest central box of an allowed ratio. With probability 1 - ``p`` it is the whole image.
+    Source: torchvision's RandomResizedCrop.
 
     >>> view = ResizedCrop(4)(torch.rand(2, 3, 8, 8), torch.Generator().manual_seed(0))
     >>> view.shape
@@ -97,14 +98,21 @@ class ResizedCrop(Transform):
     size: int
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    p: float = 1.0
 
     def __post_init__(self) -> None:
         check_range("size", self.size, 1)
         _check_interval("scale", self.scale, 1.0)
         _check_interval("ratio", self.ratio)
+        check_range("p", self.p, 0, 1)
 
     def change_(self, batch: Tensor, generator: torch.Generator | None) -> Tensor:
-        return crop(batch, *self.boxes(len(batch), batch.shape[2:], generator), self.size)
+        boxes = self.boxes(len(batch), batch.shape[2:], generator)
+        if self.p < 1:
+            chosen = _chosen(batch, self.p, generator)
+            whole = (0, 0, *batch.shape[2:])  # top, left, height, width
+            boxes = [x.where(chosen, y) for x, y in zip(boxes, whole, strict=True)]
+        return crop(batch, *boxes, self.size)
 
     def boxes(
         self, n: int, image: Sequence[int], generator: torch.Generator

@@ -112,17 +112,18 @@ def dvm_views(size: int, *, scale: tuple[float, float] = (0.08, 1.0)) -> Transfo
 
 
 def printed_views(size: int, *, scale: tuple[float, float] = (0.2, 1.0)) -> Transform:
-    """The released code's recipe for heart scans, not for DVM-Car: flip, turns, colours, crop.
+    """The recipe that the paper's text describes: flip, turn, brightness and contrast, and crop.
 
-    It is what the paper's text describes, but that gives each change a probability of one half and
-    speaks of brightness and contrast alone. Crops have a share of the area in ``scale``.
+    Each is made with probability one half. It is the code base's recipe for heart scans, where
+    colours change always, saturation too, and every view is turned and cropped. The text does not
+    say how small a crop is; of that recipe's, ``scale`` is the share of the area.
     """
     return Compose(
         [
             Flip(p=0.5),
-            Rotation(degrees=45),
-            ColorJitter(brightness=0.5, contrast=0.5, saturation=0.5, hue=0.0, p=1.0),
-            ResizedCrop(size, scale=scale, ratio=(3 / 4, 4 / 3)),
+            Rotation(degrees=45, p=0.5),
+            ColorJitter(brightness=0.5, contrast=0.5, saturation=0.0, hue=0.0, p=0.5),
+            ResizedCrop(size, scale=scale, ratio=(3 / 4, 4 / 3), p=0.5),
         ]
     )
 

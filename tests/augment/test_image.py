@@ -335,3 +335,10 @@ def test_errors_name_the_wrong_value(make, message):
 def test_chance_needs_a_generator(name):
     with pytest.raises(ValueError, match=r"generator is None; allowed: a torch\.Generator"):
         EVERY[name](copies(2))
+
+
+def test_a_crop_of_probability_p_leaves_the_others_whole():
+    images = torch.rand(4000, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    view = ResizedCrop(6, scale=(0.2, 0.5), p=0.3)(images, torch.Generator().manual_seed(1))
+    whole = (view - images).abs().amax(dim=(1, 2, 3)) < 1e-6
+    assert whole.float().mean().item() == pytest.approx(0.7, abs=0.03)

@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmlib.augment.image import GaussianBlur, Resize, ResizedCrop, Rotation, ToFloat
+from mmlib.augment.image import (
+    ColorJitter,
+    Flip,
+    GaussianBlur,
+    Resize,
+    ResizedCrop,
+    Rotation,
+    ToFloat,
+)
 from mmlib.augment.table import Corrupt
 from mmlib.data.table import TableSchema
 from mmlib.encoders.image import ResNetTrunk, SmallConvNet
@@ -132,7 +140,10 @@ def test_views_of_the_printed_recipe(generator):
     assert 0 <= out.min() <= out.max() <= 1
     white = torch.full_like(images, 255)
     corners = printed_views(24, scale=(1.0, 1.0))(white, generator)[:, 0, 0, 0]
-    assert 0.3 < (corners < 0.05).float().mean() < 1  # turns bring black into the corner
+    assert 0.2 < (corners < 0.05).float().mean() < 0.6  # turns bring black into the corner
     assert (dvm_views(24, scale=(1.0, 1.0))(white, generator)[:, 0, 0, 0] > 0.1).all()
-    assert Rotation(degrees=45) in printed_views(24).transforms
-    assert ResizedCrop(24, scale=(0.2, 1.0)) in printed_views(24).transforms
+    assert printed_views(24).transforms == [
+        Flip(p=0.5), Rotation(degrees=45, p=0.5),
+        ColorJitter(brightness=0.5, contrast=0.5, p=0.5),  # no saturation, no hue
+        ResizedCrop(24, scale=(0.2, 1.0), p=0.5),
+    ]  # fmt: skip
