@@ -81,8 +81,9 @@ def load(
     """All selected ads at ``size`` x ``size`` pixels, resized bilinear, with 17 columns.
 
     Args:
-        size: side in pixels, at least 8. At 128, the reference's, photos are 8.7 GB, and loading
-            holds them twice.
+        size: side in pixels, at least 8. At 128, as large as the reference's views, photos are
+            8.7 GB, and loading holds them twice. The reference cuts its views from whole photos, of
+            300 pixels and 48 GB: a crop of what is stored smaller shows less detail.
         parts: "released" splits 40 / 10 / 50 %, as the reference's code and its published lists;
             "text" 45 / 5 / 50 %, as the label-DP paper's text reads. Both by the reference's rule
             and seed; its second draw is stratified by labels in another order than the ads', so
