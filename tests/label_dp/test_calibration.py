@@ -82,9 +82,9 @@ def test_what_no_noise_reaches_is_named():
     least = floor_epsilon(1.0, K, 0.2, 10, 1980)
     with pytest.raises(ValueError, match=rf"epsilon is 5.0; allowed: \[{least}"):
         noise_at(5.0, floored, "population")
-    with pytest.raises(ValueError, match=r"epsilon is 5.0; allowed: \[inf, inf\]"):
+    with pytest.raises(ValueError, match=r"epsilon is 5.0; allowed: \[inf, inf\)"):
         noise_at(5.0, label, "population")  # the image tells the label
-    with pytest.raises(ValueError, match=r"epsilon is 2.5; allowed: \[inf, inf\]"):
+    with pytest.raises(ValueError, match=r"epsilon is 2.5; allowed: \[inf, inf\)"):
         query_at(5.0, 0.5, n_classes=K, neighbours=10, clip=1.0)
     with pytest.raises(ValueError, match=r"share is 1.0; allowed: \(0.0, 1.0\)"):
         query_at(5.0, 1.0, n_classes=K, neighbours=10, clip=1.0, order=2.0)
