@@ -54,7 +54,7 @@ PRESETS = {
     "smoke": {
         **_CHAPTER_11["smoke"], **_ALL, "known_pairs": 12, "embedded": 8,
         "people": 8, "photos": 3, "lengths": (1, 5), "budgets": (2, 16), "topics": (2, 8),
-        "shares": (50,), "surrogates": ("usual",),
+        "shares": (25, 50),
     },
     "quick": {
         **_CHAPTER_11["quick"], **_ALL, "known_pairs": 250, "steps": 140,

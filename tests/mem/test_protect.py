@@ -190,6 +190,21 @@ def test_noise_goes_to_the_image_it_was_made_for(make_model, make_pairs):
     assert not state.noise[[2, 3]].any()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_visit_computes_as_precisely_as_the_settings_say(
+    make_model, make_pairs, precision, monkeypatch
+):
+    settings, model = replace(SMALL, precision=precision), make_model()
+    state = Alternation(model, *make_pairs(6), settings, torch.Generator().manual_seed(0))
+    met = set()
+    for part in ("improve_triggers", "improve_noise"):
+        monkeypatch.setattr(
+            state, part, lambda *_: met.add(model.projections[0](torch.zeros(1, 16)).dtype)
+        )
+    state.visit(with_triggers=True)
+    assert met == {getattr(torch, precision)}
+
+
 def test_a_visit_leaves_the_surrogate_alone(make_model, make_pairs):
     images, captions = make_pairs(6)
     model = make_model()

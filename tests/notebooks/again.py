@@ -5,6 +5,8 @@ that is said once more, for rows in which a slip of either would show.
 """
 
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
@@ -15,6 +17,7 @@ from torch.nn.functional import normalize, one_hot
 from mmlib import losses, records, sets
 from mmlib.augment.transform import as_it_is
 from mmlib.data import scenes, trifeature
+from mmlib.data.text import SPECIAL
 from mmlib.device import pick_device
 from mmlib.evaluate import attackers
 from mmlib.evaluate.features import codes
@@ -23,8 +26,9 @@ from mmlib.image_table_study import ImageTableStudy
 from mmlib.information import mutual_information, uniform_over
 from mmlib.label_dp import attacks, conditions, learning, mechanisms, spending
 from mmlib.label_dp.release import Ledger
-from mmlib.mem import saliency, study, trigger
-from mmlib.mem.hacker import vectors
+from mmlib.mem import detect, saliency, study, trigger
+from mmlib.mem import settings as mem_settings
+from mmlib.mem.hacker import evaluate, vectors
 from mmlib.mem.settings import Protection
 from mmlib.mem.trials import Trials
 from mmlib.methods.clip import DualEncoder
@@ -36,8 +40,20 @@ from mmlib.presets.comm_ablation import VIEWS
 from mmlib.train import EpochSampler, Optim, fit
 
 SEED = 1
-# Beside preset and seed: other steps on free pairs than the preset has on biased ones.
-PARAMETERS = {"comm": {"steps": 3}, "comm_ablation": {"steps": 3}}
+# Beside preset and seed: other steps on free pairs than the preset has on biased ones; and hackers
+# who learn enough to tell what they were given.
+PARAMETERS = {
+    "comm": {"steps": 3},
+    "comm_ablation": {"steps": 3},
+    "unlearnable_audit": {
+        "steps": 40,
+        "learning_rate": 5e-3,
+        "pixel_noise": 0.1,
+        "n_train": 64,
+        "n_test": 60,
+    },
+    "unlearnable_sweeps": {"steps": 20},
+}
 Values = Iterator[tuple[str, float]]  # name of a metric, and what it has to be
 
 
@@ -506,7 +522,82 @@ def of_unlearnable() -> Values:
         yield f"saliency.shape_share.{hacker}", saliency.share_in(occupied, by_pixel)
 
 
+def of_unlearnable_audit() -> Values:
+    run = started("unlearnable_audit")
+    cfg, names = run.settings, ("clean", "mem_3", "constant_prefix", "random_tokens")
+    pairs = study.load_pairs(cfg, run.device, longest_trigger=5)
+    (images, ids), (test_images, test_ids) = pairs.train, pairs.test
+    table, trials = mem_settings.rows(study.budget(cfg), cfg.mode), Trials(run, pairs)
+    made = {name: trials.protect(table[name]) for name in names}
+    for name, protection in made.items():
+        trials.hack(name, *trials.posts(protection))
+        if name != "clean":
+            areas = detect.seen(pairs, *trials.posts(protection), words=3)
+            for part, area in areas.items():
+                yield f"seen.{part}.{name}", area
+
+    texts = test_ids.flatten(0, 1)
+    drawn = torch.randint(
+        len(SPECIAL), len(pairs.tokenizer), (len(texts), 3), generator=run.generator(4),
+        device=run.device,
+    )  # fmt: skip
+    front = dict.fromkeys(names, drawn)
+    front["constant_prefix"] = made["constant_prefix"].triggers[0].expand_as(drawn)
+    for name, words in front.items():
+        given = trigger.prepend(texts, words).view_as(test_ids)
+        found = evaluate(trials.hackers[name].model, test_images, given)
+        yield f"left_prefixed.{name}", trials.left_by(found, name)
+
+    mem, rows = made["mem_3"], slice(cfg.batch_size)
+    own = trigger.taken_apart(ids[rows, 0], mem.triggers[rows])["as published"]
+    for probe, seen in (("as_published", mem.images), ("image_without_its_noise", images)):
+        for name in ("clean", "mem_3"):
+            model = trials.hackers[name].model
+            sides = vectors(model, 0, seen[rows]), vectors(model, 1, own)
+            yield f"probe.{probe}.{name}", losses.match_accuracy(*sides).item()
+    for kind in ("words", "pieces"):
+        yield f"survives.{kind}.random_whole_words", 100
+
+
+def of_unlearnable_sweeps() -> Values:
+    run = started("unlearnable_sweeps")
+    cfg = run.settings
+    pairs = study.load_pairs(cfg, run.device, longest_trigger=5)
+    (images, ids), budget, trials = pairs.train, study.budget(cfg), Trials(run, pairs)
+    mem_3 = mem_settings.rows(budget)["mem_3"]
+    noise = mem_settings.answers(budget)["spelled_noise"]
+    mem = trials.protect(mem_3)
+    common = trials.protect(replace(mem_3, word_share=(0.02, 0.25)))
+    yield "seen.words.common", detect.seen(pairs, *trials.posts(common), words=3)["caption"]
+
+    rows = torch.randperm(len(images), generator=torch.Generator().manual_seed(SEED))
+    hidden, others = rows.to(run.device).tensor_split([len(rows) // 4])  # 25 %
+    mixed = images.clone(), ids.clone()
+    for whole, protected in zip(mixed, trials.posts(mem), strict=True):
+        whole[hidden] = protected[hidden]
+    early, late = slice(len(images) // 2), slice(len(images) // 2, None)
+    published = {
+        "clean": (images, ids),
+        "words.common": trials.posts(common),
+        "share_25.mixed": mixed,
+        "share_25.open": (images[others], ids[others]),
+        "transfer.usual.patches": trials.posts(trials.protect(mem_3, "patches")),
+        "topics_2": trials.posts(trials.protect(replace(noise, topics=2))),
+        "finetune.start": (images[early], ids[early]),
+    }
+    for name, posts in published.items():
+        trials.hack(name, *posts)
+    gently = replace(study.optim(cfg), learning_rate=0.1 * cfg.learning_rate)
+    for name, (x, texts) in (("clean", (images, ids)), ("mem_3", trials.posts(mem))):
+        model = deepcopy(trials.hackers["finetune.start"].model)
+        trials.hack(f"finetune.{name}", x[late], texts[late], model=model, optim=gently)
+    for name, hacker in trials.hackers.items():
+        for measure, value in hacker.stop.test.items():
+            yield f"{measure}.{name}", value
+
+
 AGAIN = {
     "comm": of_comm, "comm_audit": of_comm_audit, "comm_ablation": of_comm_ablation,
     "comm_real": of_comm_real, "image_table": of_image_table, "unlearnable": of_unlearnable,
+    "unlearnable_audit": of_unlearnable_audit, "unlearnable_sweeps": of_unlearnable_sweeps,
 }  # fmt: skip
