@@ -37,13 +37,14 @@ def gradient_lengths(model: DualEncoder, images: Tensor, texts: Tensor) -> tuple
 def activation_map(model: DualEncoder, images: Tensor, texts: Tensor) -> Tensor:
     """What each place of the trunk's last map adds to the cosine similarity, signed: (B, h, w).
 
-    The channels' values there, each weighted by the mean of its gradient over all places. As the
-    places are pooled by their mean, this is the derivative by the weight of a place. It sums to 0
-    over an image where the projection is linear without a bias: a cosine does not change with the
+    The channels' values there, each weighted by the mean of its gradient over all places. Where
+    places are pooled by their mean, this is the derivative by the weight of a place. It then sums
+    to 0 over an image if the projection is linear without a bias: a cosine does not change with the
     length of a vector, so what some places add the others take.
 
     Args:
-        model: whose image encoder is a :class:`mmlib.encoders.image.GlobalPool`; in eval mode.
+        model: whose image encoder pools a trunk's map, as :class:`mmlib.encoders.image.GlobalPool`
+            does; in eval mode.
         images: (B, 3, H, W), uint8 or floats in [0, 1].
         texts: (B, T) ids, one for each image.
 

@@ -15,7 +15,13 @@ from mmlib.data import captioned, emoji, people, photo_sets, scenes
 from mmlib.data.pieces import BytePairTokenizer
 from mmlib.data.text import SPECIAL, Tokenizer, WordTokenizer, first_end, words_of
 from mmlib.device import to_device
-from mmlib.encoders.image import GlobalPool, PatchTransformer, ResNetTrunk, SmallConvNet
+from mmlib.encoders.image import (
+    AttentionPool,
+    ClipResNetTrunk,
+    GlobalPool,
+    PatchTransformer,
+    SmallConvNet,
+)
 from mmlib.encoders.text import TextTransformer
 from mmlib.mem.settings import Protection
 from mmlib.methods.clip import DualEncoder
@@ -197,20 +203,30 @@ def new_model(
 
     Args:
         offset: another one is another draw of the weights, for the same ``cfg.seed``.
-        trunk: small, patches or resnet50; by default the settings'.
-        scale: how many times the settings' widths of trunk, text and embedding; of resnet50's
-            blocks, which narrow and widen again, the narrow part.
+        trunk: small, patches, or CLIP's resnet50 or resnet101; by default the settings'.
+        scale: how many times the settings' widths of trunk, text and embedding.
 
     Raises ``ValueError`` for another trunk.
     """
     torch.manual_seed(1_000 * cfg.seed + offset)
     width, features = scale * cfg.width, scale * cfg.features
+
+    def patches() -> GlobalPool:
+        patch = cfg.image_size // cfg.patches
+        sizes = scale * cfg.patch_width, cfg.patch_depth, cfg.patch_heads
+        return GlobalPool(PatchTransformer(cfg.image_size, patch, *sizes))
+
+    def resnet(depth: int) -> AttentionPool:
+        trunk = ClipResNetTrunk(depth, width)
+        return AttentionPool(trunk, (cfg.image_size // 32) ** 2, max(1, width // 2))
+
     made = {
-        "small": lambda: SmallConvNet(width),
-        "patches": lambda: PatchTransformer(cfg.image_size, cfg.image_size // 4, 4 * width, 2, 4),
-        "resnet50": lambda: ResNetTrunk(50, scale),
+        "small": lambda: GlobalPool(SmallConvNet(width)),
+        "patches": patches,
+        "resnet50": lambda: resnet(50),
+        "resnet101": lambda: resnet(101),
     }
-    body = made[check_choice("trunk", trunk or cfg.trunk, made)]()
+    image = made[check_choice("trunk", trunk or cfg.trunk, made)]()
     text = TextTransformer(
         len(pairs.tokenizer),
         scale * cfg.text_width,
@@ -219,11 +235,12 @@ def new_model(
         pairs.length,
         features,
     )
-    project = nn.Linear(body.out_features, features, bias=False)
+    attends = isinstance(image, AttentionPool)  # CLIP's last layer of it is the projection here
+    project = nn.Linear(image.out_features, features, bias=attends)
+    if attends:
+        nn.init.normal_(project.weight, std=image.out_features**-0.5)
     inputs = [Normalize(), as_it_is]  # no augmentation, as in the released code
-    model = DualEncoder(
-        [GlobalPool(body), text], [project, nn.Identity()], augment=inputs, prepare=inputs
-    )
+    model = DualEncoder([image, text], [project, nn.Identity()], augment=inputs, prepare=inputs)
     return to_device(model, pairs.train[0].device)
 
 

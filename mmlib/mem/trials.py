@@ -19,7 +19,10 @@ from mmlib.mem.settings import Protection
 from mmlib.methods.clip import DualEncoder
 from mmlib.train import Optim
 
-NETWORKS = {"usual": {}, "wider": {"scale": 2}, "patches": {"trunk": "patches"}}
+NETWORKS = {
+    "usual": {}, "wider": {"scale": 2}, "patches": {"trunk": "patches"},
+    "resnet101": {"trunk": "resnet101"},
+}  # fmt: skip
 SURROGATE, HACKER = 1, 2  # draws of first weights
 TIMES = 10  # that a hacker who stops early is tested
 

@@ -15,8 +15,14 @@ class ProtectedSettings(Settings):
     image_size: int = Field(ge=8, description="side of the images in pixels")
     pixel_noise: float = Field(ge=0, le=1, description="standard deviation of scenes' grain")
 
-    trunk: Literal["small", "resnet50"] = Field(description="image encoder")
-    width: int = Field(ge=1, description="channels of the small trunk's first layer")
+    trunk: Literal["small", "patches", "resnet50", "resnet101"] = Field(
+        description="image encoder; ResNets are CLIP's"
+    )
+    width: int = Field(ge=1, description="channels of the first layer, or of a ResNet's stem")
+    patches: int = Field(ge=1, description="along a side of the image, of the patch transformer")
+    patch_width: int = Field(ge=1, description="its width")
+    patch_depth: int = Field(ge=1, description="its layers")
+    patch_heads: int = Field(ge=1, description="its heads")
     text_width: int = Field(ge=1, description="width of the text transformer")
     text_depth: int = Field(ge=1, description="its layers")
     text_heads: int = Field(ge=1, description="its heads")

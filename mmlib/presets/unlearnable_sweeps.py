@@ -11,7 +11,7 @@ from mmlib.presets.protected import KnownPairsSettings
 Sweep = Literal[
     "length", "budget", "shuffle", "share", "transfer", "finetune", "words", "identity", "topics"
 ]
-Network = Literal["usual", "wider", "patches"]
+Network = Literal["usual", "wider", "patches", "resnet101"]
 Answer = Literal[
     "woven", "woven_common", "woven_optimised", "woven_words", "woven_pool", "woven_plain",
     "spelled", "spelled_noise",
@@ -67,5 +67,9 @@ PRESETS = {
         "defences": ("first", "rare", "words", "shared", "swap", "views", "unspelled", "both"),
         "steps": 450, "rounds": 3, "trigger_rounds": 1,
     },
-    "paper": {**_CHAPTER_11["paper"], **_ALL, "known_pairs": 1000, "embedded": 50},
+    # Victims of the released code: CLIP's ResNet-50 and -101, and what is most like its ViT-B/32.
+    "paper": {
+        **_CHAPTER_11["paper"], **_ALL, "known_pairs": 1000, "embedded": 50,
+        "victims": ("usual", "resnet101", "patches"),
+    },
 }  # fmt: skip

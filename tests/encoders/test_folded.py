@@ -7,6 +7,8 @@ from torch import nn
 from mmlib.encoders.folded import folded
 from mmlib.encoders.image import (
     AlexNetTrunk,
+    AttentionPool,
+    ClipResNetTrunk,
     GlobalPool,
     PatchTransformer,
     ResNetTrunk,
@@ -21,6 +23,7 @@ TRUNKS = {
     "alexnet": AlexNetTrunk,
     "resnet18": lambda: ResNetTrunk(18),
     "resnet50": lambda: ResNetTrunk(50),
+    "clip": lambda: AttentionPool(ClipResNetTrunk(50, width=8), places=4, heads=4),
     "patches": lambda: PatchTransformer(64, 16, 16, 2, 4),
 }
 
@@ -74,8 +77,8 @@ def test_texts_have_the_same_features_and_gradients():
 
 
 def test_nothing_that_costs_time_is_left():
-    left = {type(layer) for layer in folded(ResNetTrunk(50)).modules()}
-    assert nn.BatchNorm2d not in left
+    for trunk in (ResNetTrunk(50), ClipResNetTrunk(50, width=2)):
+        assert nn.BatchNorm2d not in {type(layer) for layer in folded(trunk).modules()}
     left = {type(layer) for layer in folded(PatchTransformer(8, 4, 8, 1, 2)).modules()}
     assert QuickGELU not in left
 

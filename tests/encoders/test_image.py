@@ -1,9 +1,12 @@
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 
 from mmlib.encoders.image import (
     AlexNetTrunk,
+    AttentionPool,
+    ClipResNetTrunk,
     GlobalPool,
     PatchTransformer,
     ResNetTrunk,
@@ -46,14 +49,79 @@ def test_resnet_is_torchvisions_without_its_classifier(depth, channels, size):
     assert trunk.out_features == channels
 
 
-def test_a_wide_resnet_is_torchvisions():
+# The image towers of CLIP's released models; ours of patches has no class token with a place of its
+# own and no normalisation before the first block, but a summand for each channel of the patches.
+@pytest.mark.parametrize(
+    ("depth", "features", "size"), [(50, 1024, 38_316_896), (101, 512, 56_259_936)]
+)
+def test_clips_resnets_have_clips_size(depth, features, size):
     with torch.device("meta"):
-        trunk, wide = ResNetTrunk(50), ResNetTrunk(50, wide=2)
-        reference = torchvision.models.wide_resnet50_2(weights=None)
-    assert count(wide) == count(reference) - count(reference.fc)
-    assert wide.out_features == trunk.out_features
-    shapes = [[p.shape[0] for p in part.parameters()] for part in (wide, reference)]
-    assert shapes[0] == shapes[1][:-2]
+        tower = AttentionPool(ClipResNetTrunk(depth), places=49, heads=32)
+        tower = torch.nn.Sequential(tower, torch.nn.Linear(2048, features))
+        assert tower(torch.rand(2, 3, 224, 224)).shape == (2, features)
+    assert count(tower) == size
+
+
+def test_a_transformer_of_patches_has_nearly_the_size_of_clips():
+    with torch.device("meta"):
+        trunk = PatchTransformer(224, patch=32, width=768, depth=12, heads=12)
+    assert count(trunk) + 768 * 512 == 87_849_216 - 2 * 768 - 2 * 768 + 768
+
+
+@torch.no_grad()
+def test_clips_maps_get_smaller_by_means():
+    torch.manual_seed(0)
+    trunk = ClipResNetTrunk(50, width=4).eval()
+    images = torch.rand(2, 3, 64, 64)
+    layers = list(trunk)
+    x = images
+    for k, stride in ((0, 2), (3, 1), (6, 1)):
+        x = F.relu(layers[k + 1](F.conv2d(x, layers[k].weight, stride=stride, padding=1)))
+    x = F.avg_pool2d(x, 2)
+    torch.testing.assert_close(torch.nn.Sequential(*layers[:10])(images), x)
+    for same in layers[11:13]:  # the first stage's second and third
+        assert torch.equal(same(layers[10](x)), layers[10](x))  # a new block adds nothing
+    block, x = layers[13], layers[10](x)
+    body, shortcut = list(block.body), list(block.shortcut)
+    torch.nn.init.uniform_(body[-1].weight)
+    (one, norm_one, _, two, norm_two, _, _, three, norm_three), (_, other, norm_other) = (
+        body, shortcut,
+    )  # fmt: skip
+    y = F.relu(norm_one(F.conv2d(x, one.weight)))
+    y = F.relu(norm_two(F.conv2d(y, two.weight, padding=1)))
+    y = norm_three(F.conv2d(F.avg_pool2d(y, 2), three.weight))
+    y = F.relu(y + norm_other(F.conv2d(F.avg_pool2d(x, 2), other.weight)))
+    torch.testing.assert_close(block(x), y)
+    assert y.shape == (2, 32, 8, 8)
+    assert trunk(images).shape == (2, trunk.out_features, 2, 2)
+
+
+def test_the_mean_asks_and_takes_from_all_places_head_by_head():
+    torch.manual_seed(0)
+    pool = AttentionPool(SmallConvNet(2), places=6, heads=4)
+    maps = torch.randn(3, 8, 2, 3)
+    for image, found in zip(maps, pool.pool(maps), strict=True):
+        places = [image.mean(dim=(1, 2)), *(image[:, y, x] for y in range(2) for x in range(3))]
+        tokens = [place + own for place, own in zip(places, pool.position, strict=True)]
+        for head in range(4):
+            part = slice(2 * head, 2 * head + 2)
+            asked = pool.query(tokens[0])[part]
+            scores = torch.stack([asked @ pool.key(t)[part] / 2**0.5 for t in tokens])
+            taken = sum(
+                w * pool.value(t)[part] for w, t in zip(scores.softmax(0), tokens, strict=True)
+            )
+            torch.testing.assert_close(found[part], taken)
+    assert torch.autograd.gradcheck(pool.double().pool, maps.double().requires_grad_())
+
+
+def test_gradients_reach_every_weight_of_clips_resnet():
+    torch.manual_seed(0)
+    tower = AttentionPool(ClipResNetTrunk(50, width=4), places=1, heads=2)
+    for layer in tower.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
+    tower(torch.rand(4, 3, 32, 32)).square().sum().backward()
+    assert all(p.grad.any() for p in tower.parameters() if p.ndim > 1)
 
 
 @pytest.mark.parametrize("size", [32, 48])
@@ -79,8 +147,12 @@ def test_gradients_reach_every_weight_and_autocast_agrees():
 def test_errors():
     with pytest.raises(ValueError, match="depth is 34; allowed: 18, 50"):
         ResNetTrunk(34)
-    with pytest.raises(ValueError, match=r"wide is 2; allowed: \[1, 1\]"):
-        ResNetTrunk(18, wide=2)
+    with pytest.raises(ValueError, match="depth is 18; allowed: 50, 101"):
+        ClipResNetTrunk(18)
+    with pytest.raises(ValueError, match="places is 0"):
+        AttentionPool(SmallConvNet(2), places=0, heads=2)
+    with pytest.raises(ValueError, match="heads is 3; allowed: divisors of the trunk's 8 channels"):
+        AttentionPool(SmallConvNet(2), places=4, heads=3)
     with pytest.raises(ValueError, match="width is 0"):
         SmallConvNet(0)
 

@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from mmlib.data import scenes
 from mmlib.data.text import END, PAD, SPECIAL, START
-from mmlib.encoders.image import PatchTransformer, ResNetTrunk, SmallConvNet
+from mmlib.encoders.image import ClipResNetTrunk, PatchTransformer, SmallConvNet
 from mmlib.mem import settings as mem_settings
 from mmlib.mem import study
 from mmlib.mem.published import fingerprint
@@ -126,22 +128,51 @@ def test_models_are_drawn_from_seed_and_offset(cfg, pairs):
 
 
 @pytest.mark.parametrize(
-    ("trunk", "kind"),
-    [("small", SmallConvNet), ("patches", PatchTransformer), ("resnet50", ResNetTrunk)],
-)
-def test_trunks_are_what_they_are_called(cfg, pairs, trunk, kind):
+    ("trunk", "kind", "blocks"),
+    [
+        ("small", SmallConvNet, 0), ("patches", PatchTransformer, 2),
+        ("resnet50", ClipResNetTrunk, 16), ("resnet101", ClipResNetTrunk, 33),
+    ],
+)  # fmt: skip
+def test_trunks_are_what_they_are_called(cfg, pairs, trunk, kind, blocks):
+    cfg = cfg.model_copy(update={"image_size": 32})
     model = study.new_model(cfg, pairs, 1, trunk=trunk)
-    assert isinstance(model.encoders[0].trunk, kind)
+    made = model.encoders[0].trunk
+    assert isinstance(made, kind)
+    named = [type(layer).__name__ for layer in made.modules()]
+    assert sum(name in ("Block", "_ClipBottleneck") for name in named) == blocks
+    if trunk == "patches":
+        assert (made.side, len(made.position)) == (4, 16)
     model.eval()
-    z = model.project([model.prepare[0](pairs.test[0][:2], None), pairs.test[1][:2, 0]])
+    images = torch.rand(2, 3, 32, 32)
+    z = model.project([model.prepare[0](images, None), pairs.test[1][:2, 0]])
     assert [part.shape for part in z] == [(2, cfg.features)] * 2
 
 
 @pytest.mark.parametrize(
+    ("trunk", "features", "size"),
+    [
+        (None, 1024, 102_007_137), ("resnet101", 512, 119_688_033),
+        ("patches", 512, 151_277_313 - 2_304),  # no class token, no first normalisation
+    ],
+)  # fmt: skip
+def test_networks_of_the_paper_are_clips_released_ones(trunk, features, size):
+    """With CLIP's 49,408 pieces and 77 ids, to the last parameter; of patches nearly."""
+    cfg = resolve("unlearnable_sweeps", {"preset": "paper"})
+    cfg = cfg.model_copy(update={"features": features})
+    with torch.device("meta"):
+        images = torch.empty(1, 3, 224, 224)
+        pairs = SimpleNamespace(tokenizer=range(49_408), length=77, train=(images,))
+        model = study.new_model(cfg, pairs, 0, trunk=trunk)
+    assert sum(p.numel() for p in model.parameters()) == size
+
+
+@pytest.mark.parametrize(
     ("trunk", "inside"),
-    [("small", "0"), ("patches", "embed"), ("resnet50", "4.0.conv2"), ("resnet50", "7.2.conv1")],
+    [("small", "0"), ("patches", "embed"), ("resnet50", "6"), ("resnet50", "13.body.3")],
 )
 def test_a_wider_model_is_wider_throughout(cfg, pairs, trunk, inside):
+    cfg = cfg.model_copy(update={"image_size": 32})
     plain, wide = (study.new_model(cfg, pairs, 1, trunk=trunk, scale=s) for s in (1, 2))
     for module in (f"encoders.0.trunk.{inside}", "encoders.1.projection", "projections.0"):
         a, b = (m.get_submodule(module).weight.shape for m in (plain, wide))
