@@ -9,8 +9,8 @@ ceilings, copying and a plain matrix product of each precision. Then, at the pap
   device's time, and how much of a step it is idle;
 * an epoch of image-table training beside the same steps on tensors that are made already, which
   says what data and views cost;
-* one alternation of MEM, its image passes a second beside those of the bare network, forward and
-  backward;
+* one alternation of MEM on random captions as long as Flickr8K's, of as many words as CLIP has: its
+  image passes a second beside those of the bare network, forward and backward;
 * the nearest-neighbour draw of 176,414 records, and the words of a large vocabulary scored.
 
 ``--tiny`` runs every line on small networks, on a CPU too; its numbers say nothing, and it keeps
@@ -23,11 +23,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import torch
 from _measure import Report, parser, ratios, seconds
 from label_dp import WHOLE, ours, world
-from mem import scored
+from mem import LENGTH, captions_as_long, scored
 from torch import Tensor
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
@@ -37,7 +38,7 @@ from mmlib.augment.transform import as_it_is
 from mmlib.device import pick_device
 from mmlib.image_table_study import ImageTableStudy
 from mmlib.mem.protect import protect
-from mmlib.mem.study import budget, load_pairs, new_model
+from mmlib.mem.study import budget, new_model
 from mmlib.mem.trigger import allowed_words
 from mmlib.methods import transformed
 from mmlib.pair_study import PairStudy
@@ -159,12 +160,14 @@ def image_table(report: Report, tiny: bool) -> None:
 
 def mem(report: Report, tiny: bool) -> None:
     batches, whole = (2, 4) if tiny else (20, 234)  # of a visit: here, and of Flickr8K's pairs
-    made = settings("unlearnable_audit", tiny, data="scenes")
-    size = made.batch_size
-    cfg = made.model_copy(update={"n_train": batches * size})
-    pairs = load_pairs(cfg, DEVICE, longest_trigger=3)
-    images, captions = pairs.train[0], pairs.train[1][:, :1]
-    steps = max(1, round(made.surrogate_steps * batches / whole))
+    cfg, words = settings("unlearnable_audit", tiny), 1_000 if tiny else 49_408
+    size, side = cfg.batch_size, cfg.image_size
+    g = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (batches * size, 3, side, side), generator=g, dtype=torch.uint8)
+    captions = captions_as_long(len(images), words, g)[:, None]
+    images, captions = images.to(DEVICE), captions.to(DEVICE)
+    pairs = SimpleNamespace(tokenizer=range(words), length=LENGTH, train=(images, captions))
+    steps = max(1, round(cfg.surrogate_steps * batches / whole))
     took = []
     for triggers in (0, 1):
         plan = replace(budget(cfg), rounds=1, surrogate_steps=steps, trigger_rounds=triggers)
@@ -173,7 +176,7 @@ def mem(report: Report, tiny: bool) -> None:
         )
         took.append(seconds(lambda p=protected: p(generator=seeded()), 1))
     bare_model = new_model(cfg, pairs, 0)
-    batch = torch.rand(size, 3, cfg.image_size, cfg.image_size, device=DEVICE)
+    batch = torch.rand(size, 3, side, side, device=DEVICE)
 
     def bare() -> None:
         with torch.autocast(DEVICE.type, torch.bfloat16, enabled=cfg.precision == "bfloat16"):
@@ -182,14 +185,14 @@ def mem(report: Report, tiny: bool) -> None:
 
     passes = (steps + batches * cfg.noise_steps) * size
     rate = size / seconds(bare)
-    what = f"MEM, {cfg.trunk}, {cfg.image_size} px, batch {size}, {cfg.precision}"
+    what = f"MEM, {cfg.trunk}, {side} px, {words:,} words, batch {size}, {cfg.precision}"
     report.number(f"{what}: the image encoder alone, forward and backward", rate, "images/s")
     for name, passed in zip(("noise", "noise and triggers"), took, strict=True):
         share = 100 * passes / passed / rate
         report.number(f"{what}: an alternation of {name}, of that", share, "%", 60, least=True)
-    first = made.trigger_rounds
-    total = (first * took[1] + (made.rounds - first) * took[0]) * whole / batches
-    report.number(f"{what}: {made.rounds} rounds of 30,000 pairs", total / 60, "min", 30)
+    first = cfg.trigger_rounds
+    total = (first * took[1] + (cfg.rounds - first) * took[0]) * whole / batches
+    report.number(f"{what}: {cfg.rounds} rounds of 30,000 pairs", total / 60, "min", 30)
 
 
 def labels_and_words(report: Report, tiny: bool) -> None:

@@ -45,8 +45,18 @@ LENGTH, VOCABULARY = 77, 4096  # ids of a caption with its padding, as CLIP's; w
 CANDIDATES, TRIGGER, STEPS, EPSILON = 16, 3, 8, 8
 
 
+def captions_as_long(count: int, vocabulary: int, generator: torch.Generator) -> Tensor:
+    """Captions (count, LENGTH) of random words, as long as Flickr8K's (mean 12 words)."""
+    captions = torch.full((count, LENGTH), PAD)
+    for row in captions:
+        words = int((12 + 4 * torch.randn((), generator=generator)).clamp(4, 30))
+        row[0], row[1 + words] = START, END
+        row[1 : 1 + words] = torch.randint(len(SPECIAL), vocabulary, (words,), generator=generator)
+    return captions
+
+
 def model_and_pairs(trunk: nn.Module, batch: int, size: int, depth: int, width: int):
-    """A frozen dual encoder; uint8 images and captions of Flickr8K's lengths (mean 12 words)."""
+    """A frozen dual encoder; uint8 images, captions and triggers."""
     g = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     text = TextTransformer(VOCABULARY, width, depth, width // 64, LENGTH, width)
@@ -56,11 +66,7 @@ def model_and_pairs(trunk: nn.Module, batch: int, size: int, depth: int, width: 
     encoders, projections = [GlobalPool(trunk), text], [project, nn.Identity()]
     model = DualEncoder(encoders, projections, augment=inputs, prepare=inputs).eval()
     images = torch.randint(0, 256, (batch, 3, size, size), generator=g, dtype=torch.uint8)
-    captions = torch.full((batch, LENGTH), PAD)
-    for row in captions:
-        words = int((12 + 4 * torch.randn((), generator=g)).clamp(4, 30))
-        row[0], row[1 + words] = START, END
-        row[1 : 1 + words] = torch.randint(len(SPECIAL), VOCABULARY, (words,), generator=g)
+    captions = captions_as_long(batch, VOCABULARY, g)
     triggers = torch.randint(len(SPECIAL), VOCABULARY, (batch, TRIGGER), generator=g)
     for layer in model.modules():  # statistics as after training, or a deep trunk's values explode
         if isinstance(layer, nn.BatchNorm2d):
