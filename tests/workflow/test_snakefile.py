@@ -77,6 +77,13 @@ def test_runs_what_is_missing_or_changed_and_says_why(checkout):
     reasons = jobs(checkout.call("quick", "--dry-run"))
     assert reasons["alpha", "quick", 0].startswith("Params have changed since last execution")
 
+    checkout.chapter(2, "beta", "near", 'print("alpha")')  # whose records its page may show
+    checkout.write(shown, "{}")
+    reasons = jobs(checkout.call("quick", "--dry-run"))
+    for place in (("alpha", "quick", 0), ("beta", "quick", 3)):
+        assert shown in reasons[place]
+    (checkout.root / shown).unlink()
+
     checkout.write("requirements.txt", "torch==2.16.0\n")
     reasons = jobs(checkout.call("quick", "--dry-run", "--config", "chapter=alpha"))
     assert list(reasons) == [("alpha", "quick", 0)]
