@@ -354,12 +354,10 @@ class ImageTableStudy:
         fit(model, loss, optim, self.sampler, generator=generator, name=name, on_step=on_step)
 
 
-@torch.no_grad()
 def _embed(model: nn.Module, images: Tensor) -> Tensor:
     """The image encoder's output of images as they are; the model is left in evaluation mode."""
-    model.eval()
-    parts = images.split(_BATCH)
-    return torch.cat([model.encoders[0](model.prepare[0](x, None)) for x in parts]).float()
+    encoder, prepare = model.eval().encoders[0], model.prepare[0]
+    return fine_tune.outputs(encoder, images, prepare, batch_size=_BATCH).float()
 
 
 def steps_of_epoch(share: float, gpus: int = 1) -> int:

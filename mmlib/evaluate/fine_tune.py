@@ -204,12 +204,12 @@ def fine_tune(
 
 
 @torch.no_grad()
-def logits(model: nn.Module, x: Tensor, prepare: Transform) -> Tensor:
-    """Scores (N, K) of ``prepare(x)``, by a model that is left in evaluation mode."""
+def outputs(model: nn.Module, x: Tensor, prepare: Transform, *, batch_size: int = _BATCH) -> Tensor:
+    """What a model, which is left in evaluation mode, makes of ``prepare(x)``: (N, ...)."""
     model.eval()
-    return torch.cat([model(prepare(part, None)) for part in x.split(_BATCH)])
+    return torch.cat([model(prepare(part, None)) for part in x.split(batch_size)])
 
 
 def predict(model: nn.Module, x: Tensor, prepare: Transform) -> Tensor:
-    """The classes (N,) of the highest of these scores."""
-    return logits(model, x, prepare).argmax(dim=1)
+    """The classes (N,) of the highest of a classifier's outputs."""
+    return outputs(model, x, prepare).argmax(dim=1)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmlib.evaluate import fine_tune as module
-from mmlib.evaluate.fine_tune import Patience, fine_tune, fit_to_best, logits, predict
+from mmlib.evaluate.fine_tune import Patience, fine_tune, fit_to_best, outputs, predict
 from mmlib.label_dp.learning import forward_loss
 from mmlib.train import EpochSampler, Optim
 
@@ -110,7 +110,7 @@ def test_what_is_tested_is_the_epoch_that_validation_chose(data, encoder):
     assert tuned.validation.index(max(tuned.validation)) == tuned.epoch - 1 < 29
     guess = predict(tuned.classifier, test_x, plain)
     assert torch.equal(guess, tuned.classifier(test_x).argmax(1))
-    twice = logits(tuned.classifier.train(), test_x, lambda x, g: 2 * x)  # left in evaluation mode
+    twice = outputs(tuned.classifier.train(), test_x, lambda x, g: 2 * x)  # left in evaluation mode
     assert torch.equal(twice, tuned.classifier(2 * test_x))
     right = (guess == test_y).double()
     assert tuned.accuracy == pytest.approx(100 * right.mean().item())
