@@ -109,6 +109,21 @@ def test_files_named_in_the_prose_exist(name):
         assert (ROOT / path).is_file(), path
 
 
+def test_rows_that_go_with_a_data_set_are_in_the_grid():
+    grid = yaml.safe_load((ROOT / "workflow" / "grid.yml").read_text())
+    there = {(row["chapter"], row["experiment"], row["preset"]) for row in grid}
+    text = (ROOT / "book" / "rerun.md").read_text()
+    terms = re.findall(r"^(.*`\w+/[\w-]+`.*`(?:desk|paper)`)\n: ", text, re.MULTILINE)
+    assert len(terms) > 8
+    for term in terms:
+        rows, presets = term.rsplit(" at ", 1)
+        chapter = None
+        for name in re.findall(r"`([\w/-]+)`", rows):
+            chapter, _, experiment = name.rpartition("/") if "/" in name else (chapter, "", name)
+            for preset in re.findall(r"`(\w+)`", presets):
+                assert (chapter, experiment, preset) in there, (term, name)
+
+
 def test_make_targets_named_in_the_prose_exist():
     makefile = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split()
