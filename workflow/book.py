@@ -67,11 +67,16 @@ def stage() -> None:
         if path.is_file() and inside.parts[0] != "_build" and inside not in wanted:
             path.unlink()
     for inside, content in wanted.items():
-        content = content.encode() if isinstance(content, str) else content
+        content = unbroken(content).encode() if isinstance(content, str) else content
         path = STAGE / inside
         if not path.is_file() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+
+
+def unbroken(text: str) -> str:
+    """The text with each "2.6 ± 0.9" kept on one line."""
+    return re.sub(r"(?<=\d) ± (?=\d)", "\u00a0±\u00a0", text)
 
 
 def not_run(loaded: list[dict]) -> str:

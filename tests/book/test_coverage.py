@@ -132,6 +132,10 @@ def test_make_targets_named_in_the_prose_exist():
             assert target in phony, (name, target)
 
 
+def test_an_interval_stays_on_the_line_of_its_mean():
+    assert book.unbroken("+2.6 ± 0.9 | a ± b") == "+2.6\u00a0±\u00a00.9 | a ± b"
+
+
 def test_each_figure_has_a_cell_with_its_own_alt_text():
     def output(**metadata):
         return {"data": {"image/png": ""}, "metadata": {"image/png": metadata}}
