@@ -288,6 +288,13 @@ def of_comm_real() -> Values:
     alone = it.trained("alone", (table,))
     found |= {"alone_table": study.features(alone, (table,)), "raw_table": study.raw(table)}
     yield from it.scores(found)
+    live = deepcopy(comm).train()  # as a notebook of the released code leaves it
+    taken = {}
+    for name, part in study.parts.items():
+        batches = -(-len(part) // it.run.settings.batch_size)
+        chunks = zip(*(part.inputs[k].chunk(batches) for k in both), strict=True)
+        taken[name] = torch.cat([live.embed(chunk).detach() for chunk in chunks])
+    yield "digits.comm_training_mode", study.score(study.probe(taken))
 
 
 def of_triples(**parameters) -> Values:
