@@ -167,8 +167,10 @@ def double_rr(
 
 
 def check_labels(labels: Tensor, n_classes: int) -> None:
+    """Raise unless ``labels`` are integers (N,) from 0 to K - 1, of a dtype that holds them all."""
     check_range("n_classes", n_classes, 2)
     _check_integers("label", labels, n_classes)
+    check_range("n_classes", n_classes, 2, torch.iinfo(labels.dtype).max + 1)
 
 
 def all_records(labels: Tensor, records: Tensor | None) -> Tensor:
@@ -176,7 +178,7 @@ def all_records(labels: Tensor, records: Tensor | None) -> Tensor:
     if records is None:
         return torch.arange(len(labels), device=labels.device)
     _check_integers("record", records, len(labels))
-    return records
+    return records.long()  # torch takes uint8 for a mask
 
 
 def _check_integers(name: str, values: Tensor, count: int) -> None:

@@ -96,6 +96,22 @@ def test_label_and_image_follow_the_exact_joint_law_so_their_coins_are_independe
         assert agrees(counts, double_rr_law(images, 0.6)[y].flatten())
 
 
+def test_narrow_integers_hold_their_classes_and_index_records_as_wide_ones_do():
+    """A class beyond 255 would come out of uint8 as another one; uint8 indices would be a mask."""
+    labels = torch.arange(300, dtype=torch.int16) % 3
+    released = randomized_response(labels, 1.0, 300, generator=generator())
+    assert released.dtype == torch.int16
+    assert released.max() > 255
+    with pytest.raises(ValueError, match=r"n_classes is 300; allowed: \[2, 256\]"):
+        randomized_response(labels.to(torch.uint8), 1.0, 300, generator=generator())
+    for records in (torch.tensor([0, 1, 0, 2], dtype=torch.uint8), torch.tensor([7, 7, 7])):
+        narrow, wide = (
+            double_rr(labels, 0.9, 3, records=r, generator=generator())
+            for r in (records, records.long())
+        )
+        assert all(map(torch.equal, narrow, wide))
+
+
 def test_records_are_independent_of_each_other():
     released = randomized_response(
         torch.zeros(DRAWS, dtype=torch.long), 0.8, 2, generator=generator()
