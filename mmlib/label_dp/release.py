@@ -88,6 +88,7 @@ class Release:
 
     def shown(self, own: Tensor, pool: Tensor | None = None) -> Tensor:
         """What each record shows of ``own`` (N, ...) and the public ``pool`` (P, ...)."""
+        self._check_rows(own)
         if self.source is None:
             return own
         if pool is None:
@@ -142,21 +143,31 @@ class Release:
             pools: the public pools' columns (P, ...), by the same names as in ``moves``.
             order, delta: in which the card states costs.
 
-        Raises ``ValueError`` for columns that stay against the terms.
+        Raises ``ValueError`` for columns that stay against the terms, that have not a row for each
+        record, or whose name is another's, or ``labels``.
         """
         from safetensors.torch import save_file
 
+        moves, stays, pools = moves or {}, stays or {}, pools or {}
         if stays and self.source is not None:
             check_choice("table of the terms, with columns that stay", self.terms.table, ["stays"])
-        columns = {"labels": self.labels, **(stays or {})}
-        for name, own in (moves or {}).items():
-            columns[name] = self.shown(own, (pools or {}).get(name))
+        for name in (*moves, *stays):
+            if [*moves, *stays, "labels"].count(name) > 1:
+                raise ValueError(f"{name} is written twice; allowed: a name of its own")
+        for own in stays.values():
+            self._check_rows(own)
+        columns = {"labels": self.labels, **stays}
+        columns |= {name: self.shown(own, pools.get(name)) for name, own in moves.items()}
         card = json.dumps(self.card(order=order, delta=delta), indent=1, ensure_ascii=False)
         folder = Path(folder)
         folder.mkdir(parents=True)
         tensors = {name: column.cpu().contiguous() for name, column in columns.items()}
         save_file(tensors, folder / "data.safetensors")
         (folder / "card.json").write_text(card + "\n")
+
+    def _check_rows(self, column: Tensor) -> None:
+        """In a column with more rows, indices into a pool would show private records."""
+        check_range("rows of a column", len(column), len(self.labels), len(self.labels))
 
 
 class Ledger:
@@ -197,7 +208,7 @@ class Ledger:
             again: whether to release labels again that have been released, at the sum of all costs.
             public: what the mechanism's ``draw`` takes besides; it must owe nothing to the labels.
 
-        Raises ``ValueError`` for a second release that is not asked for.
+        Raises ``ValueError`` for a second release that is not asked for. A draw that fails counts.
         """
         times = len(self._released)
         if times and not again:
@@ -205,9 +216,10 @@ class Ledger:
                 f"these labels have been released already, {times} time{'s'[: times > 1]}; to pay "
                 "for them again: again=True"
             )
-        labels, source = terms.draw(self._labels, generator or SystemEntropy(), **public)
         earlier = self._released
+        # Paid before it is drawn: the model between two stages sees labels even if it then fails.
         self._released = (*earlier, terms)
+        labels, source = terms.draw(self._labels, generator or SystemEntropy(), **public)
         return Release(labels, source, terms, earlier, teaching=generator is not None)
 
     def total(self, notion: str, *, order: float = math.inf, delta: float = 0.0) -> Guarantee:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from mmlib._checks import check_shape
+from mmlib._checks import check_range, check_shape
 from mmlib.label_dp.accounting import Guarantee, epsilon_of
 from mmlib.label_dp.bounds import query_cost
 from mmlib.label_dp.coins import Generator
@@ -113,6 +113,10 @@ class _AtEpsilon(LabelOnly):
     """One that takes its pure epsilon."""
 
     epsilon: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("epsilon", self.epsilon, 0.0)
 
     def _label_cost(self, order: float) -> float:
         return self.epsilon

@@ -355,6 +355,58 @@ def test_what_is_drawn_is_written_once_and_a_table_stays_only_if_the_terms_say_s
     assert not (tmp_path / "two").exists()
 
 
+def test_no_column_takes_the_place_of_the_released_labels_or_of_another(tmp_path):
+    """Whoever has the true labels among the columns would write them over the released ones."""
+    release = Ledger(labels_of()).release(
+        DoubleRR(n_classes=7, noise_label=0.5, noise_image=0.6, pools="released", table="stays")
+    )
+    own = {"labels": labels_of()}
+    for columns in ({"moves": own}, {"stays": own}):
+        with pytest.raises(ValueError, match="labels is written twice"):
+            release.save(tmp_path / "out", **columns)
+    table = {"table": torch.zeros(1000, 2)}
+    with pytest.raises(ValueError, match="table is written twice"):
+        release.save(tmp_path / "out", moves=table, stays=table)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("n", [999, 1001])
+def test_a_column_has_a_row_for_each_record(tmp_path, n):
+    """One row more, and an index into the public pool would show a private record."""
+    release = Ledger(labels_of()).release(
+        DoubleRR(n_classes=7, noise_label=0.5, noise_image=0.6, pools="given", table="stays"),
+        pool_labels=labels_of(80),
+    )
+    for show in (
+        lambda column: release.shown(column, column[:80]),
+        lambda column: release.save(tmp_path / "out", stays={"table": column}),
+    ):
+        with pytest.raises(ValueError, match=rf"rows of a column is {n}; allowed: \[1000, 1000\]"):
+            show(torch.zeros(n, 2))
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_failing_second_stage_saw_of_the_first_is_paid_for():
+    def curious(released):
+        seen.append(released)
+        raise RuntimeError("after a look")
+
+    seen, ledger, terms = [], Ledger(labels_of()), TwoStageRR(n_classes=7, epsilon=1.0)
+    with pytest.raises(RuntimeError, match="after a look"):
+        ledger.release(terms, first=torch.arange(1000) < 500, predict=curious)
+    assert len(seen[0]) == 500
+    assert ledger.total("standard").epsilon == 1.0
+    with pytest.raises(ValueError, match="released already, 1 time"):
+        ledger.release(terms, first=torch.arange(1000) < 500, predict=curious)
+
+
+@pytest.mark.parametrize("terms", [PriorRR, TwoStageRR, Laplace])
+def test_no_mechanism_promises_less_than_nothing(terms):
+    for epsilon in (-1.0, math.nan):
+        with pytest.raises(ValueError, match=f"epsilon is {epsilon}"):
+            terms(n_classes=3, epsilon=epsilon)
+
+
 def test_calibration_by_the_total():
     for epsilon in (1.0, 5.0):
         terms = LabelRR(n_classes=K, noise=noise_for(epsilon, K))
