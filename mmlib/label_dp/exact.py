@@ -127,12 +127,16 @@ def approximate_divergence(p: Tensor, q: Tensor, delta: float) -> float:
     from scipy.optimize import brentq
 
     check_range("delta", delta, 0.0, 1.0)
-    pure = renyi_divergence(p, q, math.inf)
-    if delta == 0 or math.isinf(pure):
-        return pure
     p, q = p.double().flatten(), q.double().flatten()
+    check_shape("q", q, "N", N=len(p))
 
     def failing(epsilon: float) -> float:
         return (p - math.exp(epsilon) * q).clamp(min=0).sum().item() - delta
 
-    return brentq(failing, 0, pure) if failing(0) > 0 else 0.0
+    if failing(0) <= 0:
+        return 0.0
+    possible = q > 0
+    if p[~possible].sum() > delta:
+        return math.inf
+    pure = renyi_divergence(p[possible], q[possible], math.inf)
+    return brentq(failing, 0, pure) if delta > 0 else pure

@@ -69,8 +69,10 @@ def test_a_delta_cuts_off_the_worst_output_and_none_leaves_the_pure_epsilon():
     apart = (p - q).clamp(min=0).sum().item()
     assert approximate_divergence(p, q, 0.9 * apart) > 0
     assert approximate_divergence(p, q, 1.1 * apart) == 0
-    line = torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0])
-    assert approximate_divergence(*line, 0.1) == math.inf
+    line = torch.tensor([0.5, 0.4, 0.1]), torch.tensor([0.25, 0.75, 0.0])
+    assert approximate_divergence(*line, 0.0) == approximate_divergence(*line, 0.05) == math.inf
+    assert approximate_divergence(*line, 0.2) == pytest.approx(math.log(0.4 / 0.25))
+    assert approximate_divergence(*line, 0.4) == approximate_divergence(*line, 1.0) == 0
 
 
 @pytest.mark.parametrize("seed", range(20))
