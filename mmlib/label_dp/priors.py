@@ -49,7 +49,7 @@ def rr_with_prior(labels: Tensor, prior: Tensor, epsilon: float, *, generator: G
     k, ranked = best_k(prior, epsilon)
     rank = (ranked == labels[:, None]).int().argmax(1)
     # Keeping with chance e^eps / (e^eps + k - 1) is a coin for a draw with the own class included.
-    noise = torch.where(rank < k, k / (k - 1 + math.exp(epsilon)), 1.0)
+    noise = torch.where(rank < k, k / (k.double() - 1 + math.exp(epsilon)), 1.0)
     drawn = ranked.gather(1, uniform(k, k, generator)[:, None]).squeeze(1).to(labels.dtype)
     return torch.where(coins(noise, labels, generator), drawn, labels)
 

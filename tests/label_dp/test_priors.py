@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from mmlib.label_dp import priors
 from mmlib.label_dp.accounting import keep_probability, noise_for
 from mmlib.label_dp.priors import (
     GRID,
@@ -69,6 +70,19 @@ def test_response_with_a_prior_has_its_law_and_costs_no_more_than_it_says(epsilo
     # and it is right more often than plain response is
     plain = keep_probability(noise_for(epsilon, 5), 5)
     assert (prior * law.diagonal()).sum() >= plain - 1e-12
+
+
+@pytest.mark.parametrize("epsilon", [5.0, 100.0])
+def test_coins_are_thrown_with_chances_of_double_precision(epsilon, monkeypatch):
+    """Rounded to single precision a coin may fall too seldom, and at 89 and more it never does."""
+    thrown = []
+    monkeypatch.setattr(
+        priors, "coins", lambda noise, like, g: thrown.append(noise) or torch.ones_like(like).bool()
+    )
+    prior = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    rr_with_prior(torch.zeros(1, dtype=torch.long), prior, epsilon, generator=generator())
+    k = int(best_k(prior[None], epsilon)[0])
+    assert thrown[0].item() == pytest.approx(k / (k - 1 + math.exp(epsilon)), rel=1e-15, abs=0)
 
 
 def test_a_flat_prior_is_plain_response_and_a_sure_one_releases_nothing():
