@@ -59,8 +59,9 @@ def split(
     """
     n = len(columns) - len(categories)
     sd, mean = torch.std_mean(table[rules["train"], :n], dim=0)
+    sd = torch.where(sd > 0, sd, 1.0)
     table = table.clone()
-    table[:, :n] = (table[:, :n] - mean) / torch.where(sd > 0, sd, 1.0)
+    table[:, :n] = (table[:, :n] - mean) / sd
     parts = {
         name: Part(*(t[rows].contiguous().to(device) for t in (images, table, labels)))
         for name, rows in rules.items()
