@@ -226,12 +226,11 @@ class ImageTableStudy:
         is by released labels all the same. ``rows`` prepares rows, which then are learned from in
         place of images, as they are: validation is lower with corrupted ones.
         """
-        cfg, n = self.cfg, self.n
-        own, test = self.private.images, self.test.images
+        cfg, n, seen = self.cfg, self.n, self.seen(release)
+        x, labels, test = seen.images, seen.labels, self.test.images
         views, prepare = mmcl.Sometimes(self.gentle, self.resize, 0.8), self.resize
         if rows:
-            own, test, views, prepare = self.private.table, self.test.table, rows, rows
-        x, labels = self._seen(own, release)
+            x, test, views, prepare = seen.table, self.test.table, rows, rows
         told = labels if likelihood is None else likelihood.float()
         return fine_tune.fine_tune(
             encoder,

@@ -333,6 +333,7 @@ def test_probes_tunings_and_heads_learn_from_what_is_released(study):
         study.tune(torch.nn.Identity(), right, "x")
         study.tune(torch.nn.Identity(), right, "x", likelihood=told, trainable=False)
         study.tune(torch.nn.Identity(), None, "x", rows=study.resize)
+        study.tune(torch.nn.Identity(), right, "x", rows=study.resize)  # whose rows stay
     n = study.n
     for (_, images, _, test_x, test_y), settings in seen[:2]:
         assert torch.equal(images, own.images[back][:n])
@@ -342,12 +343,14 @@ def test_probes_tunings_and_heads_learn_from_what_is_released(study):
         assert test_y is study.test.labels
     assert torch.equal(seen[0][0][2], own.labels[back][:n])
     assert torch.equal(seen[1][0][2], told[:n].float())
-    assert [s["trainable"] for _, s in seen] == [True, False, True]
-    assert [s["loss"] for _, s in seen] == [F.cross_entropy, forward_loss, F.cross_entropy]
-    (_, rows, labels, test_x, _), settings = seen[2]
-    assert torch.equal(rows, own.table[:n])
-    assert torch.equal(labels, own.labels[:n])
-    assert test_x is study.test.table
+    assert [s["trainable"] for _, s in seen[:3]] == [True, False, True]
+    assert [s["loss"] for _, s in seen[:3]] == [F.cross_entropy, forward_loss, F.cross_entropy]
+    for ((_, rows, labels, test_x, _), _), told in zip(
+        seen[2:], (own.labels, right.labels), strict=True
+    ):
+        assert torch.equal(rows, own.table[:n])
+        assert torch.equal(labels, told[:n])
+        assert test_x is study.test.table
 
 
 def test_a_model_is_scored_by_each_release_and_by_the_truth(study):
