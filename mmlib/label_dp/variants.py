@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
-from mmlib.label_dp.coins import Generator, coins, normal, uniform
-from mmlib.label_dp.mechanisms import all_records, check_labels, pool_sizes
+from mmlib.label_dp.coins import Generator, normal
+from mmlib.label_dp.mechanisms import check_labels, pool_sizes, swap_images
 from mmlib.label_dp.pools import draw_members
 
 
@@ -51,21 +51,17 @@ def coupled_rr(
     >>> bool((labels[source] == released).all())
     True
     """
-    check_labels(labels, n_classes)
-    of = labels if pool_labels is None else pool_labels
-    check_labels(of, n_classes)
-    include_self = include_self or pool_labels is not None
-    sizes = pool_sizes(of, n_classes, include_self)
-    source = all_records(labels, records).clone()
-    released = labels[source]
-    fallen = coins(noise, source, generator)
-    record = source[fallen]
-    drawn = uniform(n_classes, record, generator)
-    own = torch.full_like(record, -1) if include_self else record
-    released[fallen] = drawn.to(labels.dtype)
-    source[fallen] = draw_members(of, sizes, drawn, own, generator)
-    source[fallen] += 0 if pool_labels is None else len(labels)
-    return released, source
+    source = swap_images(
+        labels,
+        noise,
+        n_classes,
+        include_self=include_self,
+        records=records,
+        pool_labels=pool_labels,
+        generator=generator,
+    )
+    of = labels if pool_labels is None else torch.cat([labels, pool_labels.to(labels.dtype)])
+    return of[source], source  # a kept image is of the own class, and any other of the drawn one
 
 
 def draw_near(
