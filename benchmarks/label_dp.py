@@ -59,9 +59,8 @@ def ours(labels: Tensor, features: Tensor) -> Tensor:
         labels,
         NOISE,
         K,
-        draw="knn",
-        features=features,
         neighbours=NEIGHBOURS,
+        features=features,
         generator=torch.Generator(labels.device).manual_seed(1),
     )
 

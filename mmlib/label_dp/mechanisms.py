@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mmlib._checks import check_choice, check_range, check_shape
+from mmlib._checks import check_range, check_shape
 from mmlib.label_dp.coins import Generator, coins, uniform
 from mmlib.label_dp.pools import draw_members
 
@@ -48,9 +48,8 @@ def swap_images(
     noise: float,
     n_classes: int,
     *,
-    draw: str = "uniform",
-    features: Tensor | None = None,
     neighbours: int | None = None,
+    features: Tensor | None = None,
     floor: float = 0.0,
     include_self: bool = False,
     records: Tensor | None = None,
@@ -69,12 +68,12 @@ def swap_images(
         labels: integers (N,) from 0 to K - 1, of the N records that make the pools.
         noise: lambda of the image, from 0 to 1.
         n_classes: K, at least 2.
-        draw: "uniform" over the class's pool, or "knn": uniform over its ``neighbours`` members
-            nearest to the record, by Euclidean distance of ``features``, exactly, ties by index.
-        features: (N, D), only for "knn". They must not have been learned from private labels.
-        neighbours: k, only for "knn"; a pool with fewer members is used whole.
-        floor: gamma, only for "knn": chance that the draw is uniform after all. Without it the
-            draw has no finite population epsilon, see :mod:`mmlib.label_dp.terms`.
+        neighbours: k. With it the draw is not uniform over the class's pool, but over its k members
+            nearest to the record, by Euclidean distance of ``features``, exactly, ties by index; a
+            pool with fewer members is used whole.
+        features: (N, D), for nearest draws. They must not have been learned from private labels.
+        floor: gamma, chance that a nearest draw is uniform after all. Without it nearest draws
+            have no finite population epsilon, see :mod:`mmlib.label_dp.terms`.
         include_self: whether a record may be drawn from its own class's pool in place of itself.
             By default it may not: then, with the other records' labels fixed, its own label has no
             influence on its image.
@@ -85,7 +84,7 @@ def swap_images(
         generator: the privacy noise's own, on the device of ``labels``.
 
     Returns indices (Q,) into the N records, from N on into the pool. Raises ``ValueError`` for
-    values out of range, for arguments that do not fit ``draw``, and for a class with an empty pool.
+    values out of range, arguments that do not go together, and a class with an empty pool.
 
     Source: label-DP paper, Algorithm 1, step 3.
 
@@ -96,12 +95,12 @@ def swap_images(
     0.4
     """
     check_labels(labels, n_classes)
-    _check_draw(draw, labels, features, neighbours, floor, pool_labels, pool_features)
+    _check_nearest(labels, neighbours, features, floor, pool_labels, pool_features)
     own_pool = pool_labels is None  # the records are the pool
     of = labels if own_pool else pool_labels
     check_labels(of, n_classes)
     sizes = pool_sizes(of, n_classes, include_self or not own_pool)
-    records = all_records(labels, records)
+    records = _all_records(labels, records)
     swapped = coins(noise, records, generator)
     record = records[swapped]
     drawn = uniform(n_classes, record, generator)  # y', whatever the own label is
@@ -126,9 +125,8 @@ def double_rr(
     noise: float,
     n_classes: int,
     *,
-    draw: str = "uniform",
-    features: Tensor | None = None,
     neighbours: int | None = None,
+    features: Tensor | None = None,
     include_self: bool = False,
     records: Tensor | None = None,
     generator: Generator,
@@ -137,7 +135,7 @@ def double_rr(
 
     The label goes through :func:`randomized_response` and, by coins of its own, the image through
     :func:`swap_images`, which documents the arguments. Pools are formed by the true ``labels``.
-    What this guarantees, and what draw "knn" does not, says
+    What this guarantees, and what nearest draws do not, says
     :meth:`mmlib.label_dp.terms.DoubleRR.cost`.
 
     Returns labels (Q,) and indices (Q,) into the N records; Q = N unless ``records`` says else.
@@ -150,15 +148,14 @@ def double_rr(
     >>> round((labels[source] == released).double().mean().item(), 2)  # 0.4^2 + 3 * 0.2^2
     0.28
     """
-    records = all_records(labels, records)
+    records = _all_records(labels, records)
     released = randomized_response(labels[records], noise, n_classes, generator=generator)
     source = swap_images(
         labels,
         noise,
         n_classes,
-        draw=draw,
-        features=features,
         neighbours=neighbours,
+        features=features,
         include_self=include_self,
         records=records,
         generator=generator,
@@ -173,7 +170,7 @@ def check_labels(labels: Tensor, n_classes: int) -> None:
     check_range("n_classes", n_classes, 2, torch.iinfo(labels.dtype).max + 1)
 
 
-def all_records(labels: Tensor, records: Tensor | None) -> Tensor:
+def _all_records(labels: Tensor, records: Tensor | None) -> Tensor:
     """The records (Q,) that are asked for, by default each once."""
     if records is None:
         return torch.arange(len(labels), device=labels.device)
@@ -191,25 +188,23 @@ def _check_integers(name: str, values: Tensor, count: int) -> None:
         check_range(f"largest {name}", values.max().item(), 0, count - 1)
 
 
-def _check_draw(
-    draw: str,
+def _check_nearest(
     labels: Tensor,
-    features: Tensor | None,
     neighbours: int | None,
+    features: Tensor | None,
     floor: float,
     pool_labels: Tensor | None,
     pool_features: Tensor | None,
 ) -> None:
-    """Raise unless the arguments fit ``draw`` and each other."""
-    check_choice("draw", draw, ("uniform", "knn"))
-    if (draw == "knn") != (features is not None) or (draw == "knn") != (neighbours is not None):
-        raise ValueError(f"draw is {draw!r}; features and neighbours go with 'knn', and only there")
-    if (draw == "knn" and pool_labels is not None) != (pool_features is not None):
-        raise ValueError("pool_features go with pool_labels and draw 'knn', and only there")
-    check_range("floor", floor, 0.0, 1.0 if draw == "knn" else 0.0)
-    if draw == "knn":
-        size = check_shape("features", features, "N D", N=len(labels))
+    """Raise unless the arguments of nearest draws fit each other, or there are none."""
+    if (features is None) != (neighbours is None):
+        raise ValueError("features go with neighbours, and neighbours with features")
+    if (pool_features is None) != (neighbours is None or pool_labels is None):
+        raise ValueError("pool_features go with neighbours and pool_labels, and only there")
+    check_range("floor", floor, 0.0, 0.0 if neighbours is None else 1.0)
+    if neighbours is not None:
         check_range("neighbours", neighbours, 1)
+        size = check_shape("features", features, "N D", N=len(labels))
         if pool_labels is not None:
             check_shape("pool_features", pool_features, "P D", P=len(pool_labels), D=size["D"])
 

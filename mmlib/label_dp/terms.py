@@ -193,20 +193,20 @@ class DoubleRR(Terms):
         released = randomized_response(
             labels, self.noise_label, self.n_classes, generator=generator
         )
+        by = released if self.pools == "released" else labels
         if self.largest_pool is not None:
-            of = labels if pool_labels is None else pool_labels
-            largest = int((released if self.pools == "released" else of).bincount().max())
+            largest = int((by if pool_labels is None else pool_labels).bincount().max())
             check_range("size of the largest pool", largest, 1, self.largest_pool)
-        near = {"draw": "knn", "features": features, "neighbours": self.neighbours}
         source = swap_images(
-            released if self.pools == "released" else labels,
+            by,
             self.noise_image,
             self.n_classes,
+            neighbours=self.neighbours,
+            features=features,
             floor=self.floor,
             pool_labels=pool_labels,
             pool_features=pool_features,
             generator=generator,
-            **(near if self.neighbours else {}),
         )
         return released, source
 

@@ -132,7 +132,7 @@ def coupled(label, n, g):
 
 def floored(label, n, g):
     return swap_images(
-        LABELS, 0.8, K, draw="knn", features=torch.arange(float(N))[:, None], neighbours=1,
+        LABELS, 0.8, K, features=torch.arange(float(N))[:, None], neighbours=1,
         floor=0.3, include_self=True, records=images_of(label, n, g), generator=g,
     )  # fmt: skip
 
@@ -245,7 +245,6 @@ def test_catches_self_in_the_pool_of_a_nearest_neighbour_draw():
                 labels,
                 0.9,
                 2,
-                draw="knn",
                 features=features,
                 neighbours=2,
                 include_self=include_self,

@@ -109,7 +109,7 @@ def test_draws_are_the_plain_mechanisms_in_this_order():
     for name, row in conditions(5, 3.0, neighbours=3, grid=True).items():
         found, g = draw(row, labels, features, seed=7), generator(7)
         answers = randomized_response(labels, row.noise_label, 5, generator=g)
-        near = {"draw": "knn", "features": features, "neighbours": 3} if row.nearest else {}
+        near = {"features": features, "neighbours": 3} if row.nearest else {}
         pools = answers if name == "released_pools" else labels
         source = swap_images(pools, row.noise_image, 5, generator=g, **near)
         assert torch.equal(found.labels, answers), name

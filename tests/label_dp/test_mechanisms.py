@@ -57,7 +57,7 @@ def test_no_noise_changes_nothing_and_full_noise_leaves_nothing(dtype):
     joint = (labels.long() * 3 + released.long()).bincount(minlength=9)
     assert agrees(joint, [1 / 9] * 9)
     features = torch.randn(9, 2, generator=generator())
-    for options in ({}, {"draw": "knn", "features": features, "neighbours": 2}):
+    for options in ({}, {"features": features, "neighbours": 2}):
         source = swap_images(LABELS.to(dtype), 0.0, 3, generator=generator(), **options)
         assert source.tolist() == list(range(9))
 
@@ -74,7 +74,6 @@ def test_images_are_drawn_as_algorithm_1_says(record, include_self, neighbours):
         LABELS,
         0.7,
         3,
-        draw="uniform" if neighbours is None else "knn",
         include_self=include_self,
         records=torch.full((DRAWS,), record),
         generator=generator(),
@@ -120,13 +119,13 @@ def test_records_are_independent_of_each_other():
     assert agrees(pairs, [0.36, 0.24, 0.24, 0.16])
 
 
-@pytest.mark.parametrize("draw", ["uniform", "knn"])
-def test_by_default_no_record_stands_in_for_itself_and_its_label_has_no_say(draw):
+@pytest.mark.parametrize("neighbours", [None, 3])
+def test_by_default_no_record_stands_in_for_itself_and_its_label_has_no_say(neighbours):
     labels = torch.arange(10).repeat(100)
     options = {}
-    if draw == "knn":
+    if neighbours:
         features = torch.randn(1000, 5, generator=generator())
-        options = {"draw": "knn", "features": features, "neighbours": 3}
+        options = {"features": features, "neighbours": neighbours}
     source = swap_images(labels, 1.0, 10, generator=generator(), **options)
     assert (source != torch.arange(1000)).all()
     # Record 0 moves to another class, all else equal: the same random numbers, the same image.
@@ -143,9 +142,7 @@ def test_by_default_no_record_stands_in_for_itself_and_its_label_has_no_say(draw
 def test_nearest_images_come_from_a_thousand_records_as_from_a_loop():
     labels = torch.randint(7, (1000,), generator=generator())
     features = torch.randn(1000, 16, generator=generator(1))
-    source = swap_images(
-        labels, 0.9, 7, draw="knn", features=features, neighbours=1, generator=generator(2)
-    )
+    source = swap_images(labels, 0.9, 7, features=features, neighbours=1, generator=generator(2))
     distance = torch.cdist(features.double(), features.double())
     distance.fill_diagonal_(torch.inf)
     swapped = (source != torch.arange(1000)).nonzero().squeeze(1)
@@ -178,17 +175,13 @@ def test_only_the_given_generator_is_used_and_it_decides_everything():
         ({"records": torch.tensor([0, -1])}, r"smallest record is -1; allowed: \[0, 8\]"),
         ({"records": torch.tensor([0, 9])}, r"largest record is 9; allowed"),
         ({"n_classes": 4}, r"class 3 has 0 records; allowed: at least 2"),
-        ({"draw": "nearest"}, "draw is 'nearest'; allowed: 'uniform', 'knn'"),
-        ({"draw": "knn"}, "features and neighbours go with 'knn'"),
-        ({"features": torch.zeros(9, 2)}, "draw is 'uniform'; features and neighbours"),
+        ({"neighbours": 1}, "features go with neighbours"),
+        ({"features": torch.zeros(9, 2)}, "features go with neighbours"),
         (
-            {"draw": "knn", "features": torch.zeros(8, 2), "neighbours": 1},
+            {"features": torch.zeros(8, 2), "neighbours": 1},
             r"features has shape \(8, 2\); expected \(N=9, D\)",
         ),
-        (
-            {"draw": "knn", "features": torch.zeros(9, 2), "neighbours": 0},
-            "neighbours is 0; allowed",
-        ),
+        ({"features": torch.zeros(9, 2), "neighbours": 0}, "neighbours is 0; allowed"),
     ],
 )
 def test_wrong_arguments_are_named(options, message):

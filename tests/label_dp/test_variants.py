@@ -123,7 +123,7 @@ def test_floor_mixes_the_uniform_draw_in(floor, include_self):
     features = torch.randint(3, (9, 2), generator=generator()).float()
     record = 4
     source = swap_images(
-        LABELS, 0.7, 3, draw="knn", features=features, neighbours=2, floor=floor,
+        LABELS, 0.7, 3, features=features, neighbours=2, floor=floor,
         include_self=include_self, records=torch.full((DRAWS,), record), generator=generator(1),
     )  # fmt: skip
     chances = torch.zeros(9, dtype=torch.float64)

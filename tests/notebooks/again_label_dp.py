@@ -110,7 +110,7 @@ def of_repairs(run: SimpleNamespace, coins: torch.Generator) -> Values:
     def near(floor):
         def mechanism(label, n, generator):
             shown = mechanisms.swap_images(
-                sides, 0.5, 2, draw="knn", features=line, neighbours=1, floor=floor,
+                sides, 0.5, 2, features=line, neighbours=1, floor=floor,
                 include_self=True, records=any_of(label, n, generator), generator=generator,
             )  # fmt: skip
             own = torch.full((n,), label, device=run.device)
