@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
+from mmlib.label_dp.accounting import noise_for
 from mmlib.label_dp.coins import Generator, coins, random, uniform
 from mmlib.label_dp.mechanisms import check_labels, randomized_response
 
@@ -131,8 +132,7 @@ def two_stage_rr(
     """
     check_labels(labels, n_classes)
     check_shape("first", first, "N", N=len(labels))
-    check_range("epsilon", epsilon, 0.0, 700.0)
-    noise = n_classes / (n_classes - 1 + math.exp(epsilon))
+    noise = noise_for(epsilon, n_classes)
     released = labels.clone()
     released[first] = randomized_response(labels[first], noise, n_classes, generator=generator)
     prior = predict(released[first])

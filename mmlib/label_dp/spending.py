@@ -11,13 +11,19 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from mmlib._checks import check_shape
 from mmlib.label_dp.accounting import noise_for
 from mmlib.label_dp.coins import Generator
 from mmlib.label_dp.exact import response_law
 from mmlib.label_dp.learning import law_likelihood
-from mmlib.label_dp.priors import laplace_posterior, prior_likelihood
-from mmlib.label_dp.terms import LabelRR
-from mmlib.label_dp.terms_variants import Laplace, PriorRR, TwoStageRR
+from mmlib.label_dp.mechanisms import randomized_response
+from mmlib.label_dp.priors import (
+    laplace_labels,
+    laplace_posterior,
+    prior_likelihood,
+    rr_with_prior,
+    two_stage_rr,
+)
 
 Told = tuple[Tensor, Tensor]
 
@@ -32,7 +38,7 @@ def respond(labels: Tensor, n_classes: int, epsilon: float, *, generator: Genera
     2.0
     """
     noise = noise_for(epsilon, n_classes)
-    released, _ = LabelRR(n_classes=n_classes, noise=noise).draw(labels, generator)
+    released = randomized_response(labels, noise, n_classes, generator=generator)
     return released, law_likelihood(released, response_law(noise, n_classes))
 
 
@@ -40,8 +46,8 @@ def respond_with_prior(
     labels: Tensor, n_classes: int, epsilon: float, *, prior: Tensor, generator: Generator
 ) -> Told:
     """Among the classes that a public ``prior`` (K,) or (N, K) thinks likely."""
-    terms = PriorRR(n_classes=n_classes, epsilon=epsilon)
-    released, _ = terms.draw(labels, generator, prior=prior)
+    check_shape("prior", prior.reshape(-1, prior.shape[-1]), "N K", K=n_classes)
+    released = rr_with_prior(labels, prior, epsilon, generator=generator)
     return released, prior_likelihood(released, prior, epsilon)
 
 
@@ -59,14 +65,14 @@ def two_stages(
     ``predict`` makes of the first stage's likelihoods (M, K) the chances (N - M, K) of the others'
     classes, and must not touch ``labels``.
     """
-    law, prior = response_law(noise_for(epsilon, n_classes), n_classes), []
+    law = response_law(noise_for(epsilon, n_classes), n_classes)
+    prior: list[Tensor] = []  # of the others, as it was used: their likelihoods depend on it
 
     def likely(released: Tensor) -> Tensor:
         prior.append(predict(law_likelihood(released, law)))
         return prior[0]
 
-    terms = TwoStageRR(n_classes=n_classes, epsilon=epsilon)
-    released, _ = terms.draw(labels, generator, first=first, predict=likely)
+    released = two_stage_rr(labels, first, likely, n_classes, epsilon, generator=generator)
     told = law_likelihood(released, law)
     told[~first] = prior_likelihood(released[~first], prior[0], epsilon)
     return released, told
@@ -78,5 +84,5 @@ def laplace(labels: Tensor, n_classes: int, epsilon: float, *, generator: Genera
     That is a likeliest class. Often several are: numbers above 1 all tell as much, and among them
     the largest owes nothing to the order of the classes.
     """
-    noisy, _ = Laplace(n_classes=n_classes, epsilon=epsilon).draw(labels, generator)
+    noisy = laplace_labels(labels, n_classes, epsilon, generator=generator)
     return noisy.argmax(1), laplace_posterior(noisy, epsilon)
