@@ -104,15 +104,3 @@ def query_cost(clip: float, sigma: float, order: float) -> float:
     check_range("sigma", sigma, 0.0)
     check_range("order", order, 1.0)
     return math.inf if sigma == 0 else order * 2 * (clip / sigma) ** 2
-
-
-def sigma_for(cost: float, clip: float, order: float) -> float:
-    """The noise at which :func:`query_cost` is ``cost``.
-
-    >>> sigma_for(4.0, 1.0, order=8.0)
-    2.0
-    """
-    check_range("cost", cost, 0.0, open_low=True)
-    check_range("clip", clip, 0.0, open_low=True)
-    check_range("order", order, 1.0, open_high=True)
-    return clip * math.sqrt(2 * order / cost)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from mmlib.label_dp.accounting import noise_for
-from mmlib.label_dp.bounds import floor_epsilon, sigma_for
+from mmlib.label_dp.bounds import floor_epsilon
 from mmlib.label_dp.calibration import noise_at, query_at
 from mmlib.label_dp.release import total_cost
 from mmlib.label_dp.terms import CoupledRR, DoubleRR, LabelRR
@@ -94,7 +94,7 @@ def test_what_no_noise_reaches_is_named():
 def test_a_querys_budget_is_split_as_asked(share):
     chosen = {"n_classes": K, "neighbours": 10, "clip": 3.0}
     terms = query_at(5.0, share, order=8.0, **chosen)
-    assert terms.sigma == pytest.approx(sigma_for(share * 5.0, 3.0, 8.0))
+    assert terms.sigma == pytest.approx(3.0 * math.sqrt(2 * 8.0 / (share * 5.0)))
     assert terms.noise == pytest.approx(noise_for((1 - share) * 5.0, K, order=8.0))
     terms = query_at(5.0, share, delta=1e-5, **chosen)
     assert total_cost((terms,), "population", delta=1e-5).epsilon == pytest.approx(5.0, abs=1e-9)
