@@ -26,7 +26,7 @@ from mmlib.label_dp.mechanisms import check_labels
 class Attack:
     """Shares of right guesses, with the labels' release and ``blind``, and their difference.
 
-    ``low`` and ``high`` hold the expected ``advantage`` with ``confidence``, if records are
+    Of the expected ``advantage``, ``low`` and ``high`` are the interval, if records are
     independent.
     """
 
@@ -35,8 +35,6 @@ class Attack:
     advantage: float
     low: float
     high: float
-    confidence: float
-    records: int
 
 
 def advantage(guesses: Tensor, blind: Tensor, labels: Tensor, *, confidence: float) -> Attack:
@@ -75,8 +73,6 @@ def advantage(guesses: Tensor, blind: Tensor, labels: Tensor, *, confidence: flo
         advantage=won - lost,
         low=low[0] - high[1],
         high=high[0] - low[1],
-        confidence=confidence,
-        records=n,
     )
 
 
@@ -286,7 +282,6 @@ class CanaryBound:
     """A lower bound on epsilon: ``right`` of ``guesses`` told the planted label from the decoy."""
 
     lower_bound: float
-    confidence: float
     right: int
     guesses: int
 
@@ -329,6 +324,6 @@ def canary_bound(
         right, n = int((guessed > 0).sum()), len(guessed)
         low, _ = clopper_pearson(torch.tensor([right]), n, (1 - confidence) / len(abstain))
         bound = math.log(low.item() / (1 - low.item())) if low > 0.5 else 0.0
-        found.append(CanaryBound(bound, confidence, right, n))
-    found.append(CanaryBound(0.0, confidence, 0, 0))  # if there was nothing to guess
+        found.append(CanaryBound(bound, right, n))
+    found.append(CanaryBound(0.0, 0, 0))  # if there was nothing to guess
     return max(found, key=lambda c: c.lower_bound)

@@ -24,17 +24,15 @@ _BATCH = 2**20  # draws at once
 class Audit:
     """A lower bound on epsilon and the event that shows it.
 
-    ``event`` is an outcome that was seen in ``counts[0]`` of ``draws`` runs on the first input of
-    ``pair`` (two positions) and in ``counts[1]`` on the second one. Where the bound is 0 no event
-    shows a loss, and ``event`` and ``pair`` say nothing.
+    ``event`` is an outcome that came up ``counts[0]`` times on the first input of ``pair`` (two
+    positions) and ``counts[1]`` times on the second one. Where the bound is 0 no event shows a
+    loss, and ``event`` and ``pair`` say nothing.
     """
 
     lower_bound: float
-    confidence: float
     event: int
     pair: tuple[int, int]
     counts: tuple[int, int]
-    draws: int
 
 
 def audit(
@@ -87,11 +85,9 @@ def audit(
     pair = (int(first[event]), int(second[event]))
     return Audit(
         lower_bound=max(0.0, ratio[event].item()),
-        confidence=confidence,
         event=event,
         pair=pair,
         counts=(int(counts[pair[0], event]), int(counts[pair[1], event])),
-        draws=draws,
     )
 
 
