@@ -65,28 +65,28 @@ _ALONE = ("simclr", "byol", "barlow")
 _STRENGTHS = tuple(10.0**k for k in range(-5, 2))
 # One log at 1 and at 5 is the noise of two logs at 2 and at 10.
 _SWEEP = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0)
+_SAME = {
+    "data": "digits", "models": 286, "dvm_parts": "released", "epsilon": 5.0, "neighbours": 10,
+    "learning_rate": 3e-3, "weight_decay": 1.5e-6,
+}  # fmt: skip
 
 PRESETS = {
     "smoke": {
-        "data": "digits", "rows": 10_000, "models": 286, "dvm_parts": "released",
-        "epsilon": 5.0, "epsilons": (2.0, 3.0, 5.0), "noise_draws": 2, "neighbours": 10,
-        "grid": "full", "more_neighbours": (1,), "baselines": _ALONE,
-        "baseline_sizes": "small",
+        **_SAME, "rows": 10_000,
+        "epsilons": (2.0, 3.0, 5.0), "noise_draws": 2, "grid": "full", "more_neighbours": (1,),
+        "baselines": _ALONE, "baseline_sizes": "small",
         "trunk": "small", "width": 4, "image_size": 8, "views": "digits",
-        "steps": 2, "batch_size": 64, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
-        "warmup_steps": 1, "precision": "float32",
+        "steps": 2, "batch_size": 64, "warmup_steps": 1, "precision": "float32",
         "match_batch": 128, "points": 2, "probe_strengths": (0.01,),
         "head_epochs": 2, "head_learning_rate": 1e-2,
         "tune_epochs": 2, "tune_learning_rate": 1e-3, "tune_patience": 1,
     },
     "quick": {
-        "data": "digits", "rows": 20_000, "models": 286, "dvm_parts": "released",
-        "epsilon": 5.0, "epsilons": (1.0, 2.0, 5.0), "noise_draws": 3, "neighbours": 10,
-        "grid": "core", "more_neighbours": (), "baselines": ("simclr",),
-        "baseline_sizes": "small",
+        **_SAME, "rows": 20_000,
+        "epsilons": (1.0, 2.0, 5.0), "noise_draws": 3, "grid": "core", "more_neighbours": (),
+        "baselines": ("simclr",), "baseline_sizes": "small",
         "trunk": "small", "width": 16, "image_size": 16, "views": "digits",
-        "steps": 160, "batch_size": 128, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
-        "warmup_steps": 10, "precision": "float32",
+        "steps": 160, "batch_size": 128, "warmup_steps": 10, "precision": "float32",
         "match_batch": 128, "points": 10, "probe_strengths": _STRENGTHS,
         "head_epochs": 60, "head_learning_rate": 1e-2,
         "tune_epochs": 40, "tune_learning_rate": 1e-2, "tune_patience": 10,
@@ -94,26 +94,22 @@ PRESETS = {
     # The whole grid is some thirty trainings, three minutes of a core. Each seed draws noise of its
     # own, so intervals are over seeds.
     "desk": {
-        "data": "digits", "rows": 20_000, "models": 286, "dvm_parts": "released",
-        "epsilon": 5.0, "epsilons": _SWEEP, "noise_draws": 1, "neighbours": 10,
-        "grid": "full", "more_neighbours": (1, 5, 50), "baselines": _ALONE,
-        "baseline_sizes": "small",
+        **_SAME, "rows": 20_000,
+        "epsilons": _SWEEP, "noise_draws": 1, "grid": "full", "more_neighbours": (1, 5, 50),
+        "baselines": _ALONE, "baseline_sizes": "small",
         "trunk": "small", "width": 16, "image_size": 16, "views": "digits",
-        "steps": 300, "batch_size": 128, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
-        "warmup_steps": 20, "precision": "float32",
+        "steps": 300, "batch_size": 128, "warmup_steps": 20, "precision": "float32",
         "match_batch": 128, "points": 20, "probe_strengths": _STRENGTHS,
         "head_epochs": 100, "head_learning_rate": 1e-2,
         "tune_epochs": 60, "tune_learning_rate": 1e-2, "tune_patience": 10,
     },
     # Trunk, views, batch, learning rate, decay and baselines' sizes of the paper; data stay digits.
     "paper": {
-        "data": "digits", "rows": 176_414, "models": 286, "dvm_parts": "released",
-        "epsilon": 5.0, "epsilons": _SWEEP, "noise_draws": 5, "neighbours": 10,
-        "grid": "full", "more_neighbours": (1, 5, 50), "baselines": _ALONE,
-        "baseline_sizes": "published",
+        **_SAME, "rows": 176_414,
+        "epsilons": _SWEEP, "noise_draws": 5, "grid": "full", "more_neighbours": (1, 5, 50),
+        "baselines": _ALONE, "baseline_sizes": "published",
         "trunk": "resnet50", "width": 64, "image_size": 64, "views": "dvm",
-        "steps": 3000, "batch_size": 512, "learning_rate": 3e-3, "weight_decay": 1.5e-6,
-        "warmup_steps": 60, "precision": "bfloat16",
+        "steps": 3000, "batch_size": 512, "warmup_steps": 60, "precision": "bfloat16",
         "match_batch": 512, "points": 20, "probe_strengths": _STRENGTHS,
         "head_epochs": 500, "head_learning_rate": 1e-3,
         "tune_epochs": 500, "tune_learning_rate": 1e-3,
