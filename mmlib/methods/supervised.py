@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmlib._checks import check_choice, check_range
+from mmlib._checks import check_choice, check_range, check_shape
 from mmlib.methods import transformed
 from mmlib.methods.fused import FusedEncoder
 from mmlib.methods.supcon import SupCon
@@ -26,7 +26,8 @@ class LinearHead(FusedEncoder):
 
     ``head`` gives K outputs. The batch of :meth:`loss` ends with the labels (B, K): 0 or 1 for
     ``target`` ``"labels"``, whose loss is the mean binary cross-entropy, any numbers for
-    ``"numbers"``, whose loss is the mean squared error. Raises ``ValueError`` for another target.
+    ``"numbers"``, whose loss is the mean squared error. Raises ``ValueError`` for another target
+    and for labels of another shape.
     Source: CoMM, released code.
     """
 
@@ -38,8 +39,9 @@ class LinearHead(FusedEncoder):
         """The mean loss of the head's outputs for one random view of each sample."""
         modalities, labels = self.with_labels(batch)
         view = transformed(self.augment, modalities, generator)
-        full = [[True] * len(self.encoders)]
-        return {"loss": self.criterion(self.project(view, full)[0], labels)}
+        (outputs,) = self.project(view, [[True] * len(self.encoders)])
+        check_shape("labels", labels, "B K", B=len(outputs), K=outputs.shape[1])
+        return {"loss": self.criterion(outputs, labels)}
 
 
 def fine_tuned(model: FusedEncoder, target: str, outputs: int) -> FusedEncoder:

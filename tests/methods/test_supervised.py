@@ -118,4 +118,7 @@ def test_errors(comm):
     assert isinstance(model, LinearHead)
     with pytest.raises(ValueError, match="batch has 2 entries; allowed: 2 modalities and labels"):
         model.loss(batch(), seeded())
+    for labels in (torch.zeros(6), torch.zeros(6, 2)):  # else each output would meet all labels
+        with pytest.raises(ValueError, match=r"labels has shape .* expected \(B=6, K=1\)"):
+            model.loss([*batch(), labels], seeded())
     assert CRITERIA["numbers"] is F.mse_loss
