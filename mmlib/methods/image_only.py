@@ -13,6 +13,7 @@ from mmlib._checks import check_choice, check_range, check_shape
 from mmlib.methods import Transform
 
 OBJECTIVES = ("simclr", "byol", "barlow")
+TEMPERATURE = 0.1  # of SimCLR
 SIZES = {  # of ImageOnly by objective: for runs of some hundred steps, and of the code base
     "small": {
         "simclr": {"features": 128},
@@ -77,7 +78,6 @@ class ImageOnly(nn.Module):
         augment: random transform that makes a view.
         prepare: transform that makes the encoder's input without chance.
         hidden, features: widths of projection and predictor.
-        temperature: of SimCLR.
         momentum: of BYOL's slow copy, which keeps this share of itself at each step.
 
     Raises ``ValueError`` for another objective and values out of range. Source: Chen et al. 2020;
@@ -102,7 +102,6 @@ class ImageOnly(nn.Module):
         prepare: Transform,
         hidden: int = 512,
         features: int = 128,
-        temperature: float = 0.1,
         momentum: float = 0.996,
     ):
         super().__init__()
@@ -110,7 +109,6 @@ class ImageOnly(nn.Module):
         self.momentum = check_range("momentum", momentum, 0, 1)
         check_range("hidden", hidden, 1)
         check_range("features", features, 2)
-        self.temperature = temperature
         self.augment, self.prepare = [augment], [prepare]
         width = encoder.out_features
         projection = {
@@ -131,7 +129,7 @@ class ImageOnly(nn.Module):
         x1, x2 = (self.augment[0](images, generator) for _ in range(2))
         z1, z2 = (self.projection(self.encoders[0](x)) for x in (x1, x2))
         if self.objective == "simclr":
-            return {"loss": losses.nt_xent(z1, z2, temperature=self.temperature)}
+            return {"loss": losses.nt_xent(z1, z2, temperature=TEMPERATURE)}
         if self.objective == "barlow":
             return {"loss": barlow_twins(z1, z2)}
         with torch.no_grad():  # catches up with what the step before changed
