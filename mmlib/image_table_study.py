@@ -76,7 +76,7 @@ class ImageTableStudy:
 
     def release(self, condition: Condition, draw: int) -> Release:
         """All private records by a ledger of their own; a ``draw`` throws all conditions' coins."""
-        near = {"features": self.private.images.flatten(1).float()} if condition.nearest else {}
+        near = {"features": self.private.images.flatten(1)} if condition.nearest else {}
         generator = self.generator(100 + draw)
         return Ledger(self.private.labels).release(condition.terms, generator=generator, **near)
 

@@ -112,7 +112,7 @@ def class_counts(n: int, classes: int = 286) -> Tensor:
 def catalogue(classes: int, generator: torch.Generator) -> Catalogue:
     """K made-up car models; neighbours in size and price are common, as they are on the road."""
     check_range("classes", classes, 2)
-    rows = torch.tensor(list(_BODIES.values()), dtype=torch.float64)
+    rows = torch.tensor([_BODIES[name] for name in PROFILES], dtype=torch.float64)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
