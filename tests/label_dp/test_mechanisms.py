@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from scipy import stats
 
 from mmlib.label_dp.exact import class_images, double_rr_law
 from mmlib.label_dp.mechanisms import double_rr, randomized_response, swap_images
+
+from .chances import agrees
 
 LABELS = torch.tensor([2, 0, 1, 0, 2, 1, 0, 2, 2])
 DRAWS = 200_000
@@ -29,14 +30,6 @@ def law_of_source(record, noise, n_classes, *, include_self, features=None, neig
         for i in pool:
             chance[i] += noise / n_classes / len(pool)
     return chance
-
-
-def agrees(counts, chances):
-    """Whether counts look like draws with these chances: a chi-squared test at 1 in 10,000."""
-    counts, chances = counts.double(), torch.as_tensor(chances, dtype=torch.float64)
-    assert counts[chances == 0].sum() == 0
-    counts, chances = counts[chances > 0], chances[chances > 0]
-    return stats.chisquare(counts.numpy(), (chances * counts.sum()).numpy()).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.5, 0.97])

@@ -18,6 +18,8 @@ from mmlib.label_dp.priors import (
     two_stage_rr,
 )
 
+from .chances import agrees
+
 DRAWS = 20_000
 
 
@@ -43,15 +45,6 @@ def slow_law(prior, epsilon):
         else:
             law[y, j] = 1 / k
     return law
-
-
-def agrees(counts, chances):
-    counts, chances = counts.double(), chances.double()
-    assert counts[chances == 0].sum() == 0
-    counts, chances = counts[chances > 0], chances[chances > 0]
-    if len(chances) == 1:
-        return True
-    return stats.chisquare(counts.numpy(), (chances * counts.sum()).numpy()).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("epsilon", [0.2, 1.0, 4.0])

@@ -21,6 +21,8 @@ from mmlib.label_dp.exact import (
 from mmlib.label_dp.mechanisms import randomized_response, swap_images
 from mmlib.label_dp.variants import coupled_rr, draw_near, privatised
 
+from .chances import agrees
+
 ORDERS = [1.0, 1.5, 2.0, 4.0, 8.0, 32.0, math.inf]
 LABELS = torch.tensor([2, 0, 1, 0, 2, 1, 0, 2, 2])
 DRAWS = 50_000
@@ -28,13 +30,6 @@ DRAWS = 50_000
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def agrees(counts, chances):
-    counts, chances = counts.double(), chances.double()
-    assert counts[chances == 0].sum() == 0
-    counts, chances = counts[chances > 0], chances[chances > 0]
-    return stats.chisquare(counts.numpy(), (chances * counts.sum()).numpy()).pvalue > 1e-4
 
 
 def worst(law, order=math.inf):
