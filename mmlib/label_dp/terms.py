@@ -171,7 +171,7 @@ class DoubleRR(Terms):
                 "every other record's draw tells a little, and with the number of records it adds "
                 "up without limit"
             )
-        if population and math.isinf(self.divergence):
+        if population and math.isinf(self.divergence) and self.noise_image < 1:
             return _NO_POOL
         if population and near and self.divergence:
             return "the floor's bound needs pools that are the classes themselves"
@@ -227,10 +227,10 @@ class CoupledRR(Terms):
     name: ClassVar[str] = "coupled randomized response"
 
     def _cost(self, notion: str, order: float) -> Guarantee:
-        if notion == "standard":
+        if self.noise < 1 and notion == "standard":
             reason = "an image left in place tells that the released label is true"
             return Guarantee(math.inf, order, reason)
-        if math.isinf(self.divergence):
+        if self.noise < 1 and math.isinf(self.divergence):
             return Guarantee(math.inf, order, _NO_POOL)
         if self.divergence:
             reason = "the released label, and how far the pool is from the classes; the pure cost"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmlib.label_dp.accounting import epsilon_of, noise_for
+from mmlib.label_dp.accounting import epsilon_of
 from mmlib.label_dp.bounds import mismatch_cost
 from mmlib.label_dp.exact import class_images, double_rr_law, renyi_divergence
 from mmlib.label_dp.release import TEACHING, Ledger, total_cost
@@ -38,6 +38,7 @@ def near(floor, k, **changes):
         (double(), 2.5, 5),
         (double(noise_label=ONE), 5, 7.5),  # unequal coins
         (double(divergence=math.inf), 2.5, math.inf),
+        (double(divergence=math.inf, noise_image=1.0), 2.5, 2.5),  # no image is kept
         (double(divergence=1.0), 2.5, 2.5 + mismatch_cost(TWO, K, 1.0)),
         (double(pools="released"), 2.5, math.inf),
         (double(pools="records"), math.inf, math.inf),
@@ -54,6 +55,7 @@ def near(floor, k, **changes):
         (near(0.2, 10, pools="records"), math.inf, math.inf),
         (CoupledRR(n_classes=K, noise=ONE, divergence=0.0), math.inf, 5),
         (CoupledRR(n_classes=K, noise=ONE), math.inf, math.inf),
+        (CoupledRR(n_classes=K, noise=1.0), 0, 0),
         (Anchored(n_classes=K, noise=ONE, neighbours=3), 5, 5),
         (NoisyQuery(n_classes=K, noise=ONE, neighbours=3, clip=1, sigma=1), 5, math.inf),
         (PriorRR(n_classes=K, epsilon=5.0), 5, math.inf),
@@ -405,9 +407,3 @@ def test_no_mechanism_promises_less_than_nothing(terms):
     for epsilon in (-1.0, math.nan):
         with pytest.raises(ValueError, match=f"epsilon is {epsilon}"):
             terms(n_classes=3, epsilon=epsilon)
-
-
-def test_calibration_by_the_total():
-    for epsilon in (1.0, 5.0):
-        terms = LabelRR(n_classes=K, noise=noise_for(epsilon, K))
-        assert total_cost((terms,) * 3, "standard").epsilon == pytest.approx(3 * epsilon)
