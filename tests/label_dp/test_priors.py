@@ -173,12 +173,6 @@ def test_laplace_noise_has_its_exact_law_and_one_label_costs_epsilon(epsilon):
     assert abs(torch.corrcoef(steps.T)[0, 1]) < 0.02
 
 
-def test_golden_noise_of_alibi():
-    assert 2 * math.sqrt(2) / 5 == pytest.approx(0.566, abs=5e-4)  # sigma at epsilon 5
-    noisy = laplace_labels(torch.zeros(400_000, dtype=torch.long), 2, 5.0, generator=generator())
-    assert noisy[:, 1].std().item() == pytest.approx(2 * math.sqrt(2) / 5, rel=0.01)
-
-
 def test_posterior_is_bayes_rule():
     noisy = torch.tensor([[1.3, -0.2, 0.6], [0.4, 0.4, -3.0]])
     prior = torch.tensor([0.5, 0.3, 0.2])
