@@ -87,7 +87,10 @@ class Release:
         return total_cost((*self.earlier, self.terms), notion, order=order, delta=delta)
 
     def shown(self, own: Tensor, pool: Tensor | None = None) -> Tensor:
-        """What each record shows of ``own`` (N, ...) and the public ``pool`` (P, ...)."""
+        """What each record shows of ``own`` (N, ...) and the public ``pool`` (P, ...).
+
+        Raises ``ValueError`` unless ``own`` has a row for each record.
+        """
         self._check_rows(own)
         if self.source is None:
             return own
