@@ -147,8 +147,9 @@ def test_no_random_world_costs_more_than_the_floors_bound():
         images = class_images(labels, n_classes)
         largest = int(labels.bincount().max())
         whole = knn_draws(labels, features, largest, n_classes)
-        for k, floor, noise in itertools.product((1, 2, 5), (0.1, 0.6), (0.3, 0.95)):
-            draws = floor * whole + (1 - floor) * knn_draws(labels, features, k, n_classes)
+        near = {k: knn_draws(labels, features, k, n_classes) for k in (1, 2, 5)}
+        for k, floor, noise in itertools.product(near, (0.1, 0.6), (0.3, 0.95)):
+            draws = floor * whole + (1 - floor) * near[k]
             cost = worst(double_rr_law(images, noise, draws))
             bound = floor_epsilon(noise, n_classes, floor, k, largest)
             assert cost <= bound + 1e-12
