@@ -75,8 +75,12 @@ def stage() -> None:
 
 
 def unbroken(text: str) -> str:
-    """The text with each "2.6 ± 0.9" kept on one line."""
-    return re.sub(r"(?<=\d) ± (?=\d)", "\u00a0±\u00a0", text)
+    """The text with each "2.6 ± 0.9" and "ε = 5" kept on one line."""
+    return re.sub(
+        r"(?<=\d) ± (?=\d)|(?<=[ελ]) = (?=[\d∞])",
+        lambda found: found[0].replace(" ", "\u00a0"),
+        text,
+    )
 
 
 def not_run(loaded: list[dict]) -> str:

@@ -134,6 +134,7 @@ def test_make_targets_named_in_the_prose_exist():
 
 def test_an_interval_stays_on_the_line_of_its_mean():
     assert book.unbroken("+2.6 ± 0.9 | a ± b") == "+2.6\u00a0±\u00a00.9 | a ± b"
+    assert book.unbroken("RR, ε = 5; seed = 5") == "RR, ε\u00a0=\u00a05; seed = 5"
 
 
 def test_each_figure_has_a_cell_with_its_own_alt_text():
