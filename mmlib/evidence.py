@@ -52,7 +52,7 @@ class Estimate:
     @property
     def sign(self) -> int:
         """1 or -1 where the interval of enough runs lies on that side of zero, else 0."""
-        if self.n < FEWEST or abs(self.mean) <= self.half_width:
+        if self.n < FEWEST or not abs(self.mean) > self.half_width:  # nan tells nothing
             return 0
         return 1 if self.mean > 0 else -1
 
@@ -85,7 +85,7 @@ def estimate(values: list[float], level: float = 0.95) -> Estimate:
     Estimate(mean=2.0, half_width=2.484..., n=3)
     """
     n = len(values)
-    if n > 1 and min(values) == max(values):
+    if n > 1 and values.count(values[0]) == n:
         return Estimate(values[0], 0.0, n)
     mean = math.fsum(values) / n
     if n == 1:
@@ -249,17 +249,19 @@ def difference(
     return estimate(values, level) if values else None
 
 
-def order(gap: Estimate, theirs: float | None = None) -> str:
+def order(gap: Estimate, theirs: float | None) -> str:
     """In words, whether runs decide the order of two, and how another's difference compares.
 
-    >>> order(Estimate(2.0, 1.0, 3)), order(Estimate(2.0, 1.0, 3), 2.5)
+    A difference of zero has no order that ours could be the same as, or the opposite of.
+
+    >>> order(Estimate(2.0, 1.0, 3), None), order(Estimate(2.0, 1.0, 3), 2.5)
     ('our runs decide the order', 'the same order')
     >>> order(Estimate(2.0, 1.0, 3), -2.0)
     "**the opposite order**, and the paper's difference lies outside our interval"
     """
     if not gap.sign:
         told = "our runs leave the order open"
-    elif theirs is None:
+    elif not theirs:
         told = "our runs decide the order"
     else:
         told = "the same order" if gap.mean * theirs > 0 else "**the opposite order**"
@@ -268,8 +270,8 @@ def order(gap: Estimate, theirs: float | None = None) -> str:
     return told
 
 
-def unpaired(a: list[float], b: list[float], level: float = 0.95) -> Estimate:
-    """Mean of ``a`` less that of ``b``, of runs that share nothing, and Welch's interval.
+def unpaired(a: list[float], b: list[float]) -> Estimate:
+    """Mean of ``a`` less that of ``b``, of runs that share nothing, and Welch's 95 % interval.
 
     As many runs count as the smaller side has. Raises ``ValueError`` for a single run on a side.
 
@@ -281,7 +283,7 @@ def unpaired(a: list[float], b: list[float], level: float = 0.95) -> Estimate:
     n = min(len(a), len(b))
     if n < 2:
         raise ValueError(f"runs are {len(a)} and {len(b)}; allowed: two or more on either side")
-    low, high = ttest_ind(a, b, equal_var=False).confidence_interval(level)
+    low, high = ttest_ind(a, b, equal_var=False).confidence_interval()
     return Estimate(float(low + high) / 2, float(high - low) / 2, n)
 
 
