@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 from mmlib import records
-from mmlib.evidence import counted, deciding, difference, digits, estimate, over_seeds, recorded
+from mmlib.evidence import counted, deciding, digits, estimate, over_seeds, recorded
 
 COVERAGE = records.ROOT / "book" / "coverage.yml"
 EXACT = ("theorem", "algorithm")  # kinds that need no repetition
@@ -182,17 +182,22 @@ def _read(claim: str) -> tuple[str, str, str, float]:
 def claim_holds(claim: str, runs: list[dict[str, float]], level: float = 0.95) -> bool | None:
     """Whether ``a > b`` (or ``b < a``) holds over runs; None where a metric is missing.
 
-    With several runs the interval of the mean paired difference, 95 % or ``level``, must exclude
-    zero; with one the difference must have the sign. ``a >= b`` (or ``b <= a``), a bound, must hold
-    in every run. In ``a > b + 0.1`` the difference is one to b + 0.1.
+    A side may be a number. With several runs the interval of the mean paired difference, 95 % or
+    ``level``, must exclude zero; with one the difference must have the sign. ``a >= b`` (or
+    ``b <= a``), a bound, must hold in every run. In ``a > b + 0.1`` the difference is one to
+    b + 0.1.
     """
-    large, small = sides(claim)
-    runs = _with_margin(claim, runs)
-    if any(large not in run or small not in run for run in runs):
-        return None
-    if "=" in claim:
-        return all(run[large] >= run[small] for run in runs)
-    found = difference(large, small, runs, level)
+    left, sign, right, margin = _read(claim)
+    pairs = []  # in each run the side that is to be larger, and the other
+    for run in runs:
+        first, second = (run.get(side, number(side)) for side in (left, right))
+        if first is None or second is None:
+            return None
+        pair = first, second + margin
+        pairs.append(pair if sign[0] == ">" else pair[::-1])
+    if "=" in sign:
+        return all(large >= small for large, small in pairs)
+    found = estimate([large - small for large, small in pairs], level)
     return found.mean > (0.0 if found.n == 1 else found.half_width)
 
 
@@ -201,14 +206,11 @@ def outcome(
 ) -> str:
     """In words: whether a claim holds, its opposite does, or chance leaves both open.
 
-    A side may be a number. Where chance plays no part (``exact``), and for a bound, what does not
-    hold has failed. Intervals are of ``level``.
+    Where chance plays no part (``exact``), and for a bound, what does not hold has failed.
 
     >>> outcome("a > 2", [{"a": 3.0}, {"a": 3.1}]), outcome("a > b", [{"a": 3.0}])
     ('holds', 'not run here')
     """
-    numbers = {side: value for side in sides(claim) if (value := number(side)) is not None}
-    runs = [run | numbers for run in runs]
     held = claim_holds(claim, runs, level)
     if held is None:
         return "not run here"
@@ -217,12 +219,6 @@ def outcome(
     turned = claim.translate(str.maketrans("<>", "><"))
     opposite = exact or "=" in claim or claim_holds(turned, runs, level)
     return "does not hold" if opposite else "not shown"
-
-
-def _with_margin(claim: str, runs: list[dict[str, float]]) -> list[dict[str, float]]:
-    """The runs, with a claim's margin added to its right side."""
-    _, _, right, margin = _read(claim)
-    return [run | {right: run[right] + margin} if right in run else run for run in runs]
 
 
 def number(side: str) -> float | None:

@@ -131,6 +131,8 @@ def test_claims_read_both_signs_and_miss_missing_metrics():
     assert claim_holds("b < a", [run])
     assert not claim_holds("a < b", [run])
     assert claim_holds("a > c", [run]) is None
+    assert claim_holds("a > 1.5", [run])  # a number, which an item's claim may have, too
+    assert claim_holds("0.5 > a", [run]) is False
     with pytest.raises(ValueError, match=r"claim is 'a = b'; allowed: 'a > b'"):
         claim_holds("a = b", [run])
 
