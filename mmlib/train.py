@@ -18,7 +18,7 @@ from mmlib._progress import Meter
 
 # _NormBase: batch and instance norms of every dimension.
 _NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
-
+_OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 Scalars = Mapping[str, Tensor]
 
@@ -29,8 +29,8 @@ class Optim:
 
     ``learning_rate`` is the peak: it is reached linearly over the first ``warmup_steps`` and then
     kept (``"constant"``) or brought to 0 along half a cosine (``"cosine"``). ``weight_decay`` acts
-    on the parameters that :func:`parameter_groups` says. ``betas`` are those of Adam; their first
-    is the momentum of ``"sgd"``. ``precision`` is that of autocast; parameters stay as they are.
+    on the parameters that :func:`parameter_groups` says. ``precision`` is that of autocast;
+    parameters stay as they are.
 
     Raises ``ValueError`` if a value is out of range.
 
@@ -47,18 +47,15 @@ class Optim:
     schedule: str = "constant"
     warmup_steps: int = 0
     precision: str = "float32"
-    betas: tuple[float, float] = (0.9, 0.999)
 
     def __post_init__(self) -> None:
         check_range("steps", self.steps, 1)
         check_range("learning_rate", self.learning_rate, 0, math.inf, open_high=True)
         check_range("weight_decay", self.weight_decay, 0, math.inf, open_high=True)
-        check_choice("optimizer", self.optimizer, ("adamw", "adam", "sgd"))
+        check_choice("optimizer", self.optimizer, _OPTIMIZERS)
         check_choice("schedule", self.schedule, ("constant", "cosine"))
         check_range("warmup_steps", self.warmup_steps, 0, self.steps)
         check_choice("precision", self.precision, ("float32", "bfloat16"))
-        for beta in self.betas:
-            check_range("beta", beta, 0, 1, open_high=True)
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of the step after ``step`` finished ones.
@@ -263,11 +260,8 @@ def fit(
 
 def _optimizer(model: nn.Module, optim: Optim) -> torch.optim.Optimizer:
     groups = parameter_groups(model, optim.weight_decay)
-    common = {"lr": optim.learning_rate, "fused": True}  # several times faster on small models
-    if optim.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=optim.betas[0], **common)
-    adam = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim.optimizer]
-    return adam(groups, betas=optim.betas, **common)
+    # Fused is several times faster on small models.
+    return _OPTIMIZERS[optim.optimizer](groups, lr=optim.learning_rate, fused=True)
 
 
 def _mix(*numbers: int) -> int:

@@ -70,8 +70,7 @@ OPTIM = Optim(steps=40, learning_rate=0.01, schedule="cosine", warmup_steps=5)
     "optim",
     [
         OPTIM,
-        Optim(steps=40, learning_rate=0.01, optimizer="adam"),
-        Optim(steps=40, learning_rate=0.01, optimizer="sgd", precision="bfloat16"),
+        Optim(steps=40, learning_rate=0.01, optimizer="adam", precision="bfloat16"),
     ],
     ids=lambda optim: optim.optimizer,
 )

@@ -16,10 +16,10 @@ Y = X.sin().sum(1, keepdim=True)
 OPTIM = Optim(steps=40, learning_rate=0.01, schedule="cosine", warmup_steps=5)
 
 
-@pytest.mark.parametrize("kind", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("kind", ["adamw", "adam"])
 def test_equals_a_plain_loop(kind):
     optim = Optim(
-        steps=12, learning_rate=0.05, weight_decay=0.1, optimizer=kind, betas=(0.8, 0.95),
+        steps=12, learning_rate=0.05, weight_decay=0.1, optimizer=kind,
         schedule="cosine", warmup_steps=3,
     )  # fmt: skip
     torch.manual_seed(0)
@@ -41,11 +41,8 @@ def test_equals_a_plain_loop(kind):
         {"params": [plain.weight], "weight_decay": 0.1},
         {"params": [plain.bias], "weight_decay": 0.0},
     ]
-    reference = {
-        "adamw": lambda: torch.optim.AdamW(groups, lr=0.05, betas=(0.8, 0.95), foreach=False),
-        "adam": lambda: torch.optim.Adam(groups, lr=0.05, betas=(0.8, 0.95), foreach=False),
-        "sgd": lambda: torch.optim.SGD(groups, lr=0.05, momentum=0.8, foreach=False),
-    }[kind]()
+    made = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[kind]
+    reference = made(groups, lr=0.05, betas=(0.9, 0.999), foreach=False)
     schedule = torch.optim.lr_scheduler.SequentialLR(
         reference,
         [
@@ -193,7 +190,7 @@ def test_sampler_passes_every_record_once_an_epoch():
     [
         ({"steps": 0}, r"steps is 0; allowed: \[1, inf\)"),
         ({"learning_rate": math.nan}, "learning_rate is nan"),
-        ({"optimizer": "lion"}, "optimizer is 'lion'; allowed: 'adamw', 'adam', 'sgd'"),
+        ({"optimizer": "lion"}, "optimizer is 'lion'; allowed: 'adamw', 'adam'"),
         ({"warmup_steps": 11}, r"warmup_steps is 11; allowed: \[0, 10\]"),
         ({"precision": "float16"}, "precision is 'float16'; allowed: 'float32', 'bfloat16'"),
     ],
