@@ -1,9 +1,8 @@
 """The SimCLR views of a batch of images: mmlib at once, torchvision v2 one sample after another.
 
-python benchmarks/augment.py [--threads 2] [--device cpu]: 256 images of 128 pixels, uint8, with the
-same parameters; ratios measured side by side. torchvision runs on uint8 until the normalisation and
-on floats from the start; the quicker of the two is what counts (at least 3 times is wanted on two
-cores).
+python benchmarks/augment.py: 256 images of 128 pixels, uint8, with the same parameters, on two
+threads; ratios measured side by side. torchvision runs on uint8 until the normalisation and on
+floats from the start; the quicker of the two is what counts (at least 3 times is wanted).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torchvision.transforms import v2
 
 from mmlib.augment import image
 
-SIZE, BATCH = 128, 256
+SIZE, BATCH, THREADS = 128, 256, 2
 
 
 def torchvision_simclr(floats_first: bool) -> v2.Compose:
@@ -36,18 +35,13 @@ def one_by_one(batch: Tensor, transform: v2.Compose) -> Tensor:
 
 
 def main() -> None:
-    asked = parser(__doc__)
-    asked.add_argument("--threads", type=int, default=2)
-    asked.add_argument("--device", default="cpu")
-    args = asked.parse_args()
-    torch.set_num_threads(args.threads)
-    generator = torch.Generator(args.device).manual_seed(0)
-    batch = torch.randint(
-        256, (BATCH, 3, SIZE, SIZE), generator=generator, dtype=torch.uint8, device=args.device
-    )
+    keep = parser(__doc__).parse_args().keep
+    torch.set_num_threads(THREADS)
+    generator = torch.Generator().manual_seed(0)
+    batch = torch.randint(256, (BATCH, 3, SIZE, SIZE), generator=generator, dtype=torch.uint8)
     ours = image.simclr(SIZE)
-    how = f"SimCLR's views of {BATCH} images of {SIZE} px, {args.threads} threads"
-    with Report("augment", how, keep=args.keep) as report:
+    how = f"SimCLR's views of {BATCH} images of {SIZE} px, {THREADS} threads"
+    with Report("augment", how, keep=keep) as report:
         for name, floats_first in (("uint8", False), ("floats", True)):
             theirs = torchvision_simclr(floats_first)
             r = ratios(lambda t=theirs: one_by_one(batch, t), lambda: ours(batch, generator))

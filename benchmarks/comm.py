@@ -1,7 +1,7 @@
 """CoMM's training step and probe of four tasks, beside a plain re-statement of the released code.
 
-python benchmarks/comm.py [--size paper|desk] [--part step|probe] [--threads 2] [--repeats 5]:
-ratios measured side by side on the CPU, float32 but where a row says bfloat16. The plain pipeline
+python benchmarks/comm.py [--size paper|desk] [--part step|probe] [--repeats 5]: ratios measured
+side by side on two threads of the CPU, float32 but where a row says bfloat16. The plain pipeline
 does what the released one does: PNG images are decoded and augmented one by one with PIL, the
 fusion runs once for each mask and computes every token's state, and for each of the four tasks the
 embeddings are extracted anew, through random crops, and one classifier after the other is fitted,
@@ -40,6 +40,7 @@ from mmlib.pair_study import PROBES
 from mmlib.train import parameter_groups
 
 TASKS = ("R", "U1", "U2", "S")
+THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -220,10 +221,9 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--size", choices=SIZES, default="paper")
     options.add_argument("--part", choices=("step", "probe"), help="both by default")
-    options.add_argument("--threads", type=int, default=2)
     options.add_argument("--repeats", type=int, default=5)
     args = options.parse_args()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(THREADS)
     size = SIZES[args.size]
     world = trifeature.load(size.pixels)
     files = [png(picture) for picture in world.train.images]
@@ -243,7 +243,7 @@ def main() -> None:
 
     how = (
         f"CoMM on Trifeature, {args.size}: {size.pixels} px, batch {size.batch}, width "
-        f"{size.width}, {args.threads} threads"
+        f"{size.width}, {THREADS} threads"
     )
     with Report(f"comm_{args.size}", how, keep=args.keep) as report:
 

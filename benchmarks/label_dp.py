@@ -1,9 +1,10 @@
 """Label-DP: the nearest-neighbour draw beside its matrix products and scikit-learn, and the audit.
 
-``python benchmarks/label_dp.py [--records N ...] [--width D] [--growth] [--keep]``
+``python benchmarks/label_dp.py [--growth] [--keep]``
 
-The draw: 286 classes of uneven sizes (none below 12), random float32 features of width 2,048, every
-record swapped with chance 0.962, k = 10, own image left out.
+The draw, of 10,000 records and of as many as DVM-Car has: 286 classes of uneven sizes (none below
+12), random float32 features of width 2,048, every record swapped with chance 0.962, k = 10, own
+image left out.
 
 * Beside scikit-learn, which fits NearestNeighbors to each class's pool and asks for one neighbour
   more (itself may be among them); the rest is the same. Where no two distances are equal both draw
@@ -15,8 +16,8 @@ record swapped with chance 0.962, k = 10, own image left out.
 * Peak memory, measured in a process of its own: the most that was resident during the draw, less
   what was before the features were made, over the size of the features.
 * ``--growth``: seconds, bare products and memory from 10,000 records to a million. At 286 classes
-  the work grows with the square of the records. The default width there is 256, since a million
-  rows of 2,048 are 8 GB.
+  the work grows with the square of the records. The width there is 256, since a million rows of
+  2,048 are 8 GB.
 
 The audit: 10 million draws of randomized response at K = 286 in all, on two labels; a bound on
 seconds, since there is nothing to put beside it.
@@ -110,7 +111,7 @@ def respond(label: int, n: int, generator: torch.Generator) -> Tensor:
 
 def peak(n: int, width: int) -> float:
     """Most memory of a draw, features with it, over the features' size; in a new process."""
-    command = [sys.executable, __file__, "--peak-of", str(n), "--width", str(width)]
+    command = [sys.executable, __file__, "--peak-of", str(n), str(width)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -150,19 +151,17 @@ def beside_sklearn(report: Report, n: int, width: int) -> None:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--records", type=int, nargs="+", default=[10_000, WHOLE])
-    options.add_argument("--width", type=int)
     options.add_argument("--growth", action="store_true")
-    options.add_argument("--peak-of", type=int, help="(used inside)")
+    options.add_argument("--peak-of", type=int, nargs=2, help="(used inside)")
     asked = options.parse_args()
-    width = asked.width or (256 if asked.growth else 2048)
     if asked.peak_of:
-        print(measure_peak(asked.peak_of, width))
+        print(measure_peak(*asked.peak_of))
         return
+    width = 256 if asked.growth else 2048
     how = f"{K} classes, k = {NEIGHBOURS}, float32, {torch.get_num_threads()} threads"
     name = "label_dp_growth" if asked.growth else "label_dp"
     with Report(name, how, keep=asked.keep) as report:
-        for n in GROWTH if asked.growth else asked.records:
+        for n in GROWTH if asked.growth else (10_000, WHOLE):
             beside_products(report, n, width, repeats=1 if n > 150_000 else 3)
             if n <= 10_000 and not asked.growth:
                 beside_sklearn(report, n, width)

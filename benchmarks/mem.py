@@ -43,6 +43,7 @@ from mmlib.methods.clip import DualEncoder
 
 LENGTH, VOCABULARY = 77, 4096  # ids of a caption with its padding, as CLIP's; words
 CANDIDATES, TRIGGER, STEPS, EPSILON = 16, 3, 8, 8
+BATCH, REPEATS = 32, 3
 
 
 def captions_as_long(count: int, vocabulary: int, generator: torch.Generator) -> Tensor:
@@ -205,33 +206,19 @@ def ranking(report: Report) -> None:
 
 
 def main() -> None:
-    options = parser(__doc__)
-    options.add_argument("--repeats", type=int, default=3)
-    options.add_argument("--batch", type=int, default=32, help="pairs")
-    asked = options.parse_args()
     how = (
-        f"batch {asked.batch}, {TRIGGER} trigger words, {CANDIDATES} candidates, float32, "
+        f"batch {BATCH}, {TRIGGER} trigger words, {CANDIDATES} candidates, float32, "
         f"{torch.get_num_threads()} threads"
     )
-    with Report("mem", how, keep=asked.keep) as report:
-        sizes = asked.batch, asked.repeats
-        compare(report, "ResNet-50, 64 px, text 3 x 256", ResNetTrunk(50), 64, 3, 256, *sizes)
-        compare(report, "small trunk, 32 px, text 2 x 128", SmallConvNet(24), 32, 2, 128, *sizes)
+    with Report("mem", how, keep=parser(__doc__).parse_args().keep) as report:
+        compare(report, "ResNet-50, 64 px, text 3 x 256", ResNetTrunk(50), 64, 3, 256)
+        compare(report, "small trunk, 32 px, text 2 x 128", SmallConvNet(24), 32, 2, 128)
         large_vocabulary(report)
         ranking(report)
 
 
-def compare(
-    report: Report,
-    name: str,
-    trunk: nn.Module,
-    size: int,
-    depth: int,
-    width: int,
-    batch: int,
-    repeats: int,
-) -> None:
-    setting = model_and_pairs(trunk, batch, size, depth, width)
+def compare(report: Report, name: str, trunk: nn.Module, size: int, depth: int, width: int) -> None:
+    setting = model_and_pairs(trunk, BATCH, size, depth, width)
     setting[0].requires_grad_(False)  # the released code freezes its surrogate as well
     visited = folded(setting[0]), *setting[1:]  # as a visit of ours does, once for all batches
     for what, theirs, ours, goal in (
@@ -243,13 +230,13 @@ def compare(
         def kept(run, model_and_pairs, found=found):
             found[run] = run(*model_and_pairs)
 
-        r = ratios(partial(kept, theirs, setting), partial(kept, ours, visited), repeats)
+        r = ratios(partial(kept, theirs, setting), partial(kept, ours, visited), REPEATS)
         same = f"{100 * (found[theirs] == found[ours]).float().mean():.2f} % of entries equal"
         bound = ""
         if what == "noise":
             first = theirs(*setting, steps=1) == ours(*visited, steps=1)
             same += f", {100 * first.float().mean():.2f} % after the first step"
-            alone = ratios(partial(theirs, *setting), partial(images_alone, *visited[:2]), repeats)
+            alone = ratios(partial(theirs, *setting), partial(images_alone, *visited[:2]), REPEATS)
             bound = f"; without any text {alone['ratio']:.1f} times"
         report.ratio(f"{what}, {name} ({same}{bound})", r, goal)
 
