@@ -28,7 +28,7 @@ def check_choice(name: str, value: T, allowed: Iterable[T]) -> T:
 def check_range(
     name: str,
     value: float,
-    low: float = -math.inf,
+    low: float,
     high: float = math.inf,
     *,
     open_low: bool = False,
@@ -44,7 +44,7 @@ def check_range(
     above = value > low if open_low else value >= low
     below = value < high if open_high else value <= high
     if not (above and below):  # also catches nan
-        left = "(" if open_low or low == -math.inf else "["
+        left = "(" if open_low else "["
         right = ")" if open_high or high == math.inf else "]"
         raise ValueError(f"{name} is {value!r}; allowed: {left}{low}, {high}{right}")
     return value

@@ -17,18 +17,12 @@ class SequenceTransformer(nn.Module):
     draws from torch's global generator, as its layers do. Source: CoMM, MultiBench experiments.
 
     >>> import torch
-    >>> SequenceTransformer(20)(torch.zeros(2, 7, 20)).shape
+    >>> encoder = SequenceTransformer(20, width=40, depth=2, heads=5, hidden=64)
+    >>> encoder(torch.zeros(2, 7, 20)).shape
     torch.Size([2, 7, 40])
     """
 
-    def __init__(
-        self,
-        n_features: int,
-        width: int = 40,
-        depth: int = 5,
-        heads: int = 5,
-        hidden: int = 2048,
-    ):
+    def __init__(self, n_features: int, width: int, depth: int, heads: int, hidden: int):
         super().__init__()
         self.out_features = width
         self.input = nn.Linear(n_features, width, bias=False)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from mmlib._checks import check_range, check_shape
 from mmlib.encoders.folded import folded
 
+_AT_ONCE = 256  # inputs, and then samples
+
 
 @torch.no_grad()
-def embed_pairs(
-    method: nn.Module, inputs: Sequence[Tensor], places: Sequence[Tensor], *, batch_size: int = 256
-) -> Tensor:
+def embed_pairs(method: nn.Module, inputs: Sequence[Tensor], places: Sequence[Tensor]) -> Tensor:
     """Embeddings (P, E) of P samples, each made of one input of each modality.
 
     Every input that occurs goes through its encoder once, however many samples it is part of: what
@@ -25,11 +25,9 @@ def embed_pairs(
         method: any of :mod:`mmlib.methods`; it is left in evaluation mode.
         inputs: raw tensors (N_m, ...), one per modality; may be the same tensor.
         places: long (P,), one per modality: the place in ``inputs`` of each sample's part.
-        batch_size: inputs, and then samples, at a time.
 
     Raises ``ValueError`` unless there are as many ``places`` as ``inputs``, all of one length.
     """
-    check_range("batch_size", batch_size, 1)
     if len(places) != len(inputs):
         raise ValueError(f"places has {len(places)} entries for {len(inputs)} modalities")
     for place in places:
@@ -38,9 +36,9 @@ def embed_pairs(
     encoded, rows = [], []
     for k, (x, place) in enumerate(zip(inputs, places, strict=True)):
         used, row = place.to(x.device).unique(return_inverse=True)
-        encoded.append(torch.cat([method.encode(k, x[u]) for u in used.split(batch_size)]))
+        encoded.append(torch.cat([method.encode(k, x[u]) for u in used.split(_AT_ONCE)]))
         rows.append(row)
-    batches = zip(*(row.split(batch_size) for row in rows), strict=True)
+    batches = zip(*(row.split(_AT_ONCE) for row in rows), strict=True)
     found = [
         method.combine([part[row] for part, row in zip(encoded, batch, strict=True)])
         for batch in batches

@@ -16,14 +16,14 @@ def count(module):
 
 
 def test_sizes_of_the_papers_encoders():
-    assert count(SequenceTransformer(20)) == 864_040  # MOSI, vision
-    assert count(SequenceTransformer(300)) == 875_240  # MOSI, text
+    assert count(SequenceTransformer(20, 40, 5, 5, 2048)) == 864_040  # MOSI, vision
+    assert count(SequenceTransformer(300, 40, 5, 5, 2048)) == 875_240  # MOSI, text
     assert count(GRUEncoder(12, 512)) == 3 * 512 * (12 + 512 + 2)  # MIMIC
 
 
 def test_transformer_has_no_notion_of_order():
     torch.manual_seed(0)
-    encoder = SequenceTransformer(6, depth=2, hidden=64).eval()
+    encoder = SequenceTransformer(6, width=40, depth=2, heads=5, hidden=64).eval()
     steps = torch.randn(3, 8, 6)
     order = torch.randperm(8)
     torch.testing.assert_close(
@@ -44,7 +44,7 @@ def test_gru_sees_the_past_and_not_the_future():
 
 
 def test_layers_of_the_transformer_start_different():
-    layers = SequenceTransformer(6, depth=2, hidden=64).layers.layers
+    layers = SequenceTransformer(6, width=40, depth=2, heads=5, hidden=64).layers.layers
     assert not torch.equal(layers[0].linear1.weight, layers[1].linear1.weight)
 
 

@@ -3,6 +3,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import nn
 
+from mmlib.evaluate import features
 from mmlib.evaluate.features import embed_pairs, principal_components
 from mmlib.fusion import FusionTransformer, ProjectionHead, VectorAdapter
 from mmlib.methods.clip import DualEncoder
@@ -31,7 +32,8 @@ def methods():
 
 
 @pytest.mark.parametrize("method", methods(), ids=lambda m: type(m).__name__)
-def test_embeddings_of_shared_inputs_are_those_of_the_samples(method):
+def test_embeddings_of_shared_inputs_are_those_of_the_samples(method, monkeypatch):
+    monkeypatch.setattr(features, "_AT_ONCE", 4)
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(9, 4, generator=generator)
     first, second = torch.randint(9, (2, 25), generator=generator)
@@ -39,7 +41,7 @@ def test_embeddings_of_shared_inputs_are_those_of_the_samples(method):
     seen = []
     for encoder in method.encoders:
         encoder.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
-    found = embed_pairs(method, (x, x), (first, second), batch_size=4)
+    found = embed_pairs(method, (x, x), (first, second))
     assert sum(seen) == len(first.unique()) + len(second.unique())
     expected = method.embed((x[first], x[second]))  # in evaluation mode from here on
     torch.testing.assert_close(found, expected.detach())
