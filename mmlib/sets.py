@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +26,17 @@ from mmlib.data.multimodal import Modality, Multimodal, Part
 from mmlib.data.text import WordTokenizer
 from mmlib.encoders import pretrained
 
+_PARTS = ("train", "validation", "test")
+
+
+class Form(NamedTuple):
+    """In what form a set's inputs are wanted: the options of :func:`load`."""
+
+    size: int
+    words: int
+    length: int
+    device: torch.device | str
+
 
 def load(
     name: str, *, size: int, words: int, length: int, device: torch.device | str = "cpu"
@@ -36,7 +48,7 @@ def load(
     """
     check_choice("name", name, SETS)
     check_range("size", size, 8)
-    return SETS[name](size, words, length, device)
+    return SETS[name](Form(size, words, length, device))
 
 
 def image_table(data: ImageTable, *, upright: bool) -> Multimodal:
@@ -234,49 +246,40 @@ def _alone(inputs: tuple[Tensor, ...], labels: Tensor) -> Part:
     return Part(inputs, labels, torch.arange(len(labels), device=labels.device))
 
 
-_PARTS = ("train", "validation", "test")
+def _touched(task: str, split: str, f: Form) -> dict[str, vision_touch.Part]:
+    return vision_touch.load(task, split=split, size=f.size, device=f.device)
 
-SETS: dict[str, Callable[[int, int, int, torch.device | str], Multimodal]] = {
-    "digits": lambda size, words, length, device: image_table(
-        digits.load(size, device=device), upright=True
+
+SETS: dict[str, Callable[[Form], Multimodal]] = {
+    "digits": lambda f: image_table(digits.load(f.size, device=f.device), upright=True),
+    "products_table": lambda f: image_table(products.load(f.size, device=f.device), upright=False),
+    "products_title": lambda f: image_text(
+        products.load(f.size, device=f.device), products.titles(), words=f.words, length=f.length
     ),
-    "products_table": lambda size, words, length, device: image_table(
-        products.load(size, device=device), upright=False
+    "mosi": lambda f: of_utterances(utterances.load(device=f.device)),
+    "mosi_words": lambda f: of_utterances(
+        utterances.load(device=f.device), words=f.words, length=f.length
     ),
-    "products_title": lambda size, words, length, device: image_text(
-        products.load(size, device=device), products.titles(), words=words, length=length
-    ),
-    "mosi": lambda size, words, length, device: of_utterances(utterances.load(device=device)),
-    "mosi_words": lambda size, words, length, device: of_utterances(
-        utterances.load(device=device), words=words, length=length
-    ),
-    "triples": lambda size, words, length, device: of_triples(triples.load(size, device=device)),
-    "triples_free": lambda size, words, length, device: of_triples(
-        triples.load(size, follow=False, device=device)
-    ),
+    "triples": lambda f: of_triples(triples.load(f.size, device=f.device)),
+    "triples_free": lambda f: of_triples(triples.load(f.size, follow=False, device=f.device)),
     **{
-        f"multibench_{name}": lambda size, words, length, device, name=name: of_steps(
-            multibench.load(name, device=device), multibench.CLASSES[name]
+        f"multibench_{name}": lambda f, name=name: of_steps(
+            multibench.load(name, device=f.device), multibench.CLASSES[name]
         )
         for name in multibench.FILES
     },
-    "multibench_mimic": lambda size, words, length, device: of_stays(mimic.load(device=device)),
-    **{
-        f"multibench_visionandtouch_{task}{suffix}": (
-            lambda size, words, length, device, make=make, task=task, split=split: make(
-                vision_touch.load(task, split=split, size=size, device=device)
-            )
-        )
-        for task, make in {"ee": of_position, "cp": of_contact}.items()
-        for suffix, split in {"": "released", "_clean": "clean"}.items()
-    },
-    "mmimdb": lambda size, words, length, device: of_films(
-        mmimdb.load(size, device=device), words=words, length=length
+    "multibench_mimic": lambda f: of_stays(mimic.load(device=f.device)),
+    "multibench_visionandtouch_ee": lambda f: of_position(_touched("ee", "released", f)),
+    "multibench_visionandtouch_ee_clean": lambda f: of_position(_touched("ee", "clean", f)),
+    "multibench_visionandtouch_cp": lambda f: of_contact(_touched("cp", "released", f)),
+    "multibench_visionandtouch_cp_clean": lambda f: of_contact(_touched("cp", "clean", f)),
+    "mmimdb": lambda f: of_films(
+        mmimdb.load(f.size, device=f.device), words=f.words, length=f.length
     ),
-    "mmimdb_clip": lambda size, words, length, device: of_films_as_pieces(
-        mmimdb.load(size, device=device), words=words, length=length
+    "mmimdb_clip": lambda f: of_films_as_pieces(
+        mmimdb.load(f.size, device=f.device), words=f.words, length=f.length
     ),
-    "mmimdb_tokens": lambda size, words, length, device: of_films_as_tokens(
-        mmimdb.load(size, device=device), length=length
+    "mmimdb_tokens": lambda f: of_films_as_tokens(
+        mmimdb.load(f.size, device=f.device), length=f.length
     ),
 }

@@ -46,7 +46,7 @@ def spoken(n, seed, video):
 @pytest.fixture
 def reviews():
     parts = {"train": spoken(6, 0, 7), "validation": spoken(3, 1, 8), "test": spoken(4, 2, 9)}
-    return utterances.Utterances(**parts, mean={}, sd={})
+    return utterances.Utterances(**parts)
 
 
 def test_utterances_put_the_papers_pair_first_and_keep_their_videos(reviews):

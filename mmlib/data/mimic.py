@@ -49,29 +49,27 @@ class Part:
         return len(self.labels)
 
 
-def load(
-    *, group: int = GROUP, root: Path | None = None, device: torch.device | str = "cpu"
-) -> dict[str, Part]:
+def load(*, root: Path | None = None, device: torch.device | str = "cpu") -> dict[str, Part]:
     """The parts ``train``, ``validation`` and ``test`` of the published split, a label 0 or 1.
 
     As published: nan and infinite measurements are 0; features are scaled by mean and standard
     deviation over *all* stays (and hours), test stays included; then the stays are shuffled by
     Python's generator with seed 10, and of these the first tenth is for validation, the next the
-    test part. A feature without spread is zero here. The label is whether a diagnosis of ``group``
+    test part. A feature without spread is zero here. The label is whether a diagnosis of group 7
     was made. ``root`` is the folder of the file, by default ``multibench`` in ``MMLIB_DATA``.
 
     Raises ``FileNotFoundError``, saying how to get it, where the file is absent; ``ValueError`` for
     a file that holds anything but arrays and containers or is cut short, that lacks a key, whose
-    arrays do not fit each other, and for labels other than 0 and 1, fewer than ten stays and a
-    ``group`` that the file does not have. Source: MultiBench; CoMM, MIMIC experiment.
+    arrays do not fit each other, and for labels other than 0 and 1, fewer than ten stays and too
+    few groups of diagnoses. Source: MultiBench; CoMM, MIMIC experiment.
     """
     arrays = _arrays(read_arrays(set_folder("multibench", (FILE,), _HOW, root) / FILE))
     table, series, groups = arrays.values()
-    check_range("group", group, 0, groups.shape[1] - 1)
-    chosen = groups[:, group]
+    check_range("number of groups", groups.shape[1], GROUP + 1)
+    chosen = groups[:, GROUP]
     for value in np.unique(chosen):
         if value not in (0, 1):
-            raise ValueError(f"{FILE}: y_icd9 holds {value} in group {group}; allowed: 0, 1")
+            raise ValueError(f"{FILE}: y_icd9 holds {value} in group {GROUP}; allowed: 0, 1")
     table, series = _scaled(table, (0,)), _scaled(series, (0, 1))
     return {
         name: Part(

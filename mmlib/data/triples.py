@@ -76,7 +76,6 @@ def load(
     *,
     follow: bool = True,
     renderings: tuple[int, int] = RENDERINGS,
-    seed: int = trifeature.SEED,
     device: torch.device | str = "cpu",
 ) -> dict[str, Triples]:
     """Triples to ``"learn"`` from, and free ones for ``"train"``, ``"validation"`` and ``"test"``.
@@ -84,8 +83,8 @@ def load(
     A quarter of the combinations, in which each texture and each colour occurs once with each
     shape, are the test's; images of validation are further renderings of training's combinations.
     All choices of high and low bits of the textures and of high bits of the colours that a part
-    allows occur equally often in it; which images show them is drawn with ``seed``. So no image
-    tells S12, S13 or S23, and no two tell S123, up to the low bits of colours.
+    allows occur equally often in it; which images show them is drawn, the same at every call. So no
+    image tells S12, S13 or S23, and no two tell S123, up to the low bits of colours.
 
     ``follow`` says whether the triples to learn from follow all relations, or are free as well.
     ``size`` is the side of an image in pixels. Raises ``ValueError`` for ranges.
@@ -107,7 +106,7 @@ def load(
     shape, texture, color = combinations.T
     tested = (color - texture - shape) % 4 == 0
     early, late = shown_by[:, : renderings[0]], shown_by[:, renderings[0] :]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(trifeature.SEED)
     found = {}
     for name, (own, among) in {
         "learn": (~tested, early), "train": (~tested, early),

@@ -59,13 +59,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Utterances:
-    """The set in three parts, no video in two of them; ``mean`` and ``sd`` undo the scaling."""
+    """The set in three parts, no video in two of them."""
 
     train: Part
     validation: Part
     test: Part
-    mean: dict[str, Tensor]
-    sd: dict[str, Tensor]
 
 
 def load(*, root: Path | None = None, device: torch.device | str = "cpu") -> Utterances:
@@ -101,16 +99,13 @@ def load(*, root: Path | None = None, device: torch.device | str = "cpu") -> Utt
         if not rule.any():
             raise ValueError(f"part {name!r} has no utterance")
 
-    raw = {kind: torch.from_numpy(arrays[kind]).float() for kind in KINDS}
     fit = torch.from_numpy(rules["train"])
-    mean, sd = {}, {}
-    for kind, x in raw.items():
-        mean[kind] = x[fit].mean(dim=0)
+    scaled = {}
+    for kind in KINDS:
+        x = torch.from_numpy(arrays[kind]).float()
         constant = x[fit].amin(dim=0) == x[fit].amax(dim=0)  # rounding may leave it a deviation
-        sd[kind] = x[fit].std(dim=0, correction=0).masked_fill(constant, 0)
-    scaled = {
-        kind: torch.where(sd[kind] > 0, (x - mean[kind]) / sd[kind], 0.0) for kind, x in raw.items()
-    }
+        sd = x[fit].std(dim=0, correction=0).masked_fill(constant, 0)
+        scaled[kind] = torch.where(sd > 0, (x - x[fit].mean(dim=0)) / sd, 0.0)
     videos = torch.tensor([known[name] for name in rows["video_id"]])
     labels = torch.from_numpy(arrays["label"]).long()
     parts = {}
@@ -122,11 +117,7 @@ def load(*, root: Path | None = None, device: torch.device | str = "cpu") -> Utt
             videos[chosen].to(device),
             tuple(rows["transcript"][rule]),
         )
-    return Utterances(
-        **parts,
-        mean={kind: x.to(device) for kind, x in mean.items()},
-        sd={kind: x.to(device) for kind, x in sd.items()},
-    )
+    return Utterances(**parts)
 
 
 def _check(rows: pd.DataFrame, arrays: dict[str, np.ndarray]) -> None:
