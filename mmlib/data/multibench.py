@@ -140,10 +140,11 @@ def _part(content: Any, split: str, file: str) -> tuple[dict[str, np.ndarray], n
         except (TypeError, ValueError) as error:
             raise ValueError(f"{file}: {name} of {split!r} are no numbers ({error})") from error
     labels = arrays.pop("labels")
-    n, t = arrays["text"].shape[:2]
     for kind, x in arrays.items():
-        if x.ndim != 3 or x.shape[:2] != (n, t):
+        if x.ndim != 3 or x.shape[:2] != arrays["text"].shape[:2]:
+            n, t = (*arrays["text"].shape, "T", "T")[:2]
             raise ValueError(f"{file}: {kind} of {split!r} is {x.shape}; expected ({n}, {t}, F)")
+    n, t = arrays["text"].shape[:2]
     if labels.size != n:
         raise ValueError(f"{file}: {split!r} has {labels.size} labels for {n} clips")
     arrays["audio"] = np.where(np.isneginf(arrays["audio"]), 0, arrays["audio"])

@@ -107,6 +107,7 @@ def put(split, key, make):
         (without("test", "audio"), "has no 'audio' in 'test'"),
         (put("train", "vision", lambda x: x[:, :-1]), r"vision of 'train' is \(8, 5, 4\)"),
         (put("train", "vision", lambda x: x[..., 0]), r"vision of 'train' is \(8, 6\)"),
+        (put("train", "text", lambda x: x[:, 0, 0]), r"of 'train' is .*expected \(8, T, F\)"),
         (put("test", "labels", lambda x: x[1:]), "'test' has 5 labels for 6 clips"),
         (put("train", "text", lambda x: x * np.nan), "text of 'train' are not finite"),
         (put("train", "vision", lambda x: x * np.inf), "vision of 'train' are not finite"),
