@@ -174,19 +174,13 @@ class Convention:
         contrast: ``"info_nce"``, the masked one as the anchor, or ``"nt_xent"``.
         reduce: ``"sum"`` or ``"mean"`` of the terms.
 
-    Raises ``ValueError`` for another choice. Source: CoMM; released code.
+    Source: CoMM; released code.
     """
 
     masked: str = "samples"
     against: str = "both"
     contrast: str = "info_nce"
     reduce: str = "sum"
-
-    def __post_init__(self) -> None:
-        check_choice("masked", self.masked, ("samples", "views"))
-        check_choice("against", self.against, ("both", "other"))
-        check_choice("contrast", self.contrast, ("info_nce", "nt_xent"))
-        check_choice("reduce", self.reduce, ("sum", "mean"))
 
 
 CONVENTIONS = {
@@ -200,15 +194,13 @@ CONVENTIONS = {
 }
 
 
-def convention_of(convention: str | Convention) -> Convention:
-    """A convention by its name in ``CONVENTIONS``, or itself. Raises ``ValueError`` for another.
+def convention_of(name: str) -> Convention:
+    """The convention of that name in ``CONVENTIONS``. Raises ``ValueError`` for another.
 
     >>> convention_of("released").reduce
     'mean'
     """
-    if isinstance(convention, Convention):
-        return convention
-    return CONVENTIONS[check_choice("convention", convention, CONVENTIONS)]
+    return CONVENTIONS[check_choice("convention", name, CONVENTIONS)]
 
 
 def comm(
@@ -216,7 +208,7 @@ def comm(
     view2: Sequence[Tensor],
     *,
     temperature: float,
-    convention: str | Convention = "paper",
+    convention: str = "paper",
     weights: Sequence[float] | None = None,
 ) -> Tensor:
     """CoMM's loss over the masked and full embeddings of two views.
@@ -224,7 +216,7 @@ def comm(
     Args:
         view1, view2: embeddings (B, D), one for each mask, the full one last. In the paper the
             masked ones are of the sample itself, so the same tensors stand in both.
-        convention: a :class:`Convention` or its name; ``"paper"`` sums the terms, ``"released"``
+        convention: the name of one in ``CONVENTIONS``; ``"paper"`` sums the terms, ``"released"``
             divides the sum by their number.
         weights: of the terms, one for each mask; ``[0, .., 0, 1]`` is L alone.
 
@@ -247,7 +239,7 @@ def comm_terms(
     view2: Sequence[Tensor],
     *,
     temperature: float,
-    convention: str | Convention = "paper",
+    convention: str = "paper",
 ) -> Tensor:
     """The terms of CoMM's loss, one for each mask: (n + 1,), the full one last.
 

@@ -42,8 +42,8 @@ class CoMM(FusedEncoder):
     Args (the others are :class:`mmlib.methods.fused.FusedEncoder`'s):
         convention: ``"paper"`` encodes the masked samples as they are (prepared) and sums one-sided
             InfoNCE terms; ``"released"``, which the paper's numbers were made with, masks the
-            augmented views and averages NT-Xent terms. Or any
-            :class:`mmlib.losses.Convention`, or another's name.
+            augmented views and averages NT-Xent terms; or another of
+            :data:`mmlib.losses.CONVENTIONS`.
         masks: which modalities each term sees; the last sees all. By default
             :func:`single_masks`; :func:`subset_masks` is the other choice.
         weights: of the terms, one per mask; by default all 1.
@@ -58,7 +58,7 @@ class CoMM(FusedEncoder):
         fusion: FusionTransformer | PooledFusion,
         head: nn.Module,
         *,
-        convention: str | losses.Convention = "paper",
+        convention: str = "paper",
         masks: Sequence[Mask] | None = None,
         weights: Sequence[float] | None = None,
         **others,
