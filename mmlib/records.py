@@ -118,6 +118,8 @@ class Run:
         if not alt.strip():
             raise ValueError(f"figure {name!r} has no alternative text")
         file = f"{name}.png"
+        if file in self._files:
+            raise ValueError(f"figure {name!r} is there already")
         width = plots.save(figure, self.folder / file)
         plt.close(figure)
         self._files.append(file)

@@ -87,6 +87,9 @@ def test_incomplete_runs_do_not_finish(run):
         run.finish()
     with pytest.raises(ValueError, match="no alternative text"):
         run.figure(plt.figure(), "x", alt=" ")
+    run.figure(plt.figure(), "x", alt="Nothing.")
+    with pytest.raises(ValueError, match="figure 'x' is there already"):
+        run.figure(plt.figure(), "x", alt="Nothing.")
     run.metric("a.b", 1, "one")
     with pytest.raises(ValueError, match="noted already"):
         run.metric("a.b", 2, "two")
