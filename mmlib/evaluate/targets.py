@@ -84,9 +84,9 @@ def _labels(features: Parts, labels: Parts) -> Probed:
 
 
 def _numbers(features: Parts, labels: Parts) -> Probed:
-    result = ridge_probe(*_fit(features, labels), **_held(features, labels))
-    said = result.regression.predict(features["test"])
-    return Probed(said.cpu(), 1e4 * min(result.validation.values()))
+    regression, errors = ridge_probe(features["train"], labels["train"], **_held(features, labels))
+    said = regression.predict(features["test"])
+    return Probed(said.cpu(), 1e4 * min(errors.values()))
 
 
 def _fit(features: Parts, labels: Parts) -> list[Tensor]:
