@@ -33,10 +33,9 @@ from mmlib.augment import image
 from mmlib.data import trifeature
 from mmlib.encoders.folded import folded
 from mmlib.encoders.image import AlexNetTrunk, SmallConvNet
-from mmlib.evaluate.probe import STRENGTHS, linear_probe
+from mmlib.evaluate.probe import PROBES, STRENGTHS, linear_probe
 from mmlib.fusion import FusionTransformer, MapAdapter, ProjectionHead
 from mmlib.methods.comm import CoMM, single_masks
-from mmlib.pair_study import PROBES
 from mmlib.train import parameter_groups
 
 TASKS = ("R", "U1", "U2", "S")

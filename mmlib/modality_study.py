@@ -13,10 +13,10 @@ from mmlib.evaluate.bootstrap import Interval, bootstrap, difference
 from mmlib.evaluate.features import embed_pairs, principal_components
 from mmlib.evaluate.fine_tune import Patience, fit_to_best
 from mmlib.evaluate.metrics import balanced_accuracy
+from mmlib.evaluate.probe import PROBES
 from mmlib.evaluate.targets import TARGETS, Probed
 from mmlib.methods.modalities import build
 from mmlib.methods.supervised import mean_loss
-from mmlib.pair_study import PROBES
 from mmlib.presets.comm_real import CommRealSettings
 from mmlib.train import EpochSampler, Optim, fit
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, one_hot
 
-from mmlib._checks import check_range, check_shape
+from mmlib._checks import check_shape
 from mmlib.augment.image import ResizedCrop
 from mmlib.data import trifeature
 from mmlib.encoders.folded import folded
@@ -19,16 +19,6 @@ from mmlib.evaluate.probe import linear_probe
 from mmlib.methods.image_pairs import build
 from mmlib.presets.trifeature import TrifeatureSettings
 from mmlib.train import EpochSampler, Optim, fit
-
-PROBES: dict[str, dict] = {  # what goes with a probe's penalty
-    "l2": {"validation": 0.25},
-    # Penalty and split of the released code. Its strengths are every second of these, and then
-    # some of 29 finer ones around the best of them, by bisection.
-    "unsquared": {
-        "validation": 0.4, "penalty": "unsquared", "standardize": False,
-        "strengths": tuple(10.0**k for k in range(-6, 7)),
-    },
-}  # fmt: skip
 
 
 class PairStudy:
@@ -81,6 +71,7 @@ class PairStudy:
         ``changes`` are :func:`build`'s.
         """
         model = build(method, self.cfg if cfg is None else cfg, **changes)
+        # On a CPU, too, unlike by to_device: the records were made so, and bits depend on it.
         return model.to(self.device, memory_format=torch.channels_last)
 
     def train(
@@ -229,20 +220,18 @@ def products(a: Tensor, b: Tensor) -> Tensor:
     return (a[:, :, None] * b[:, None, :]).flatten(1)
 
 
-def halves_multiplied(features: Mapping[str, Tensor], components: int = 16) -> dict[str, Tensor]:
+def halves_multiplied(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Products of the principal components of both halves of two-tower embeddings (P, 2 E).
 
-    Each half is reduced to its ``components`` directions of largest variance over the split
-    ``"train"`` and scaled to deviation 1 there, for all splits alike. Raises ``ValueError`` for
-    fewer than one component.
+    Each half is reduced to its 16 directions of largest variance over the split ``"train"`` and
+    scaled to deviation 1 there, for all splits alike.
     """
-    check_range("components", components, 1)
     reduced: dict[str, list[Tensor]] = {split: [] for split in features}
     halves = {split: f.chunk(2, dim=1) for split, f in features.items()}
     for k in range(2):
         train = halves["train"][k]
         mean = train.mean(dim=0)
-        directions = torch.linalg.svd(train - mean, full_matrices=False)[2][:components].T
+        directions = torch.linalg.svd(train - mean, full_matrices=False)[2][:16].T
         scale = ((train - mean) @ directions).std(dim=0).clamp(min=1e-6)
         for split in features:
             reduced[split].append((halves[split][k] - mean) @ directions / scale)

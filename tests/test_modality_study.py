@@ -11,9 +11,9 @@ from mmlib import modality_study
 from mmlib.data.multimodal import Modality, Multimodal, Part
 from mmlib.evaluate.bootstrap import bootstrap
 from mmlib.evaluate.metrics import balanced_accuracy
+from mmlib.evaluate.probe import PROBES
 from mmlib.evaluate.targets import Probed
 from mmlib.modality_study import ModalityStudy
-from mmlib.pair_study import PROBES
 from mmlib.presets.base import resolve
 from mmlib.train import Optim
 

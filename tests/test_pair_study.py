@@ -9,8 +9,9 @@ import torch
 from sklearn.decomposition import PCA
 
 from mmlib import pair_study
+from mmlib.evaluate.probe import PROBES
 from mmlib.fusion import PooledFusion
-from mmlib.pair_study import PROBES, PairStudy, halves_multiplied, products
+from mmlib.pair_study import PairStudy, halves_multiplied, products
 from mmlib.presets.base import resolve
 from mmlib.train import EpochSampler, Optim
 
@@ -201,30 +202,21 @@ def test_the_oracle_decides_synergy_by_its_product_only(first):
     assert scores[2:] == [100, 100]
 
 
-def test_the_unsquared_penalty_comes_with_the_released_probe():
-    """Chosen on 40 %, of strengths from 1e-6 to 1e6; features as they are."""
-    assert PROBES["unsquared"] == {
-        "validation": 0.4, "penalty": "unsquared", "standardize": False,
-        "strengths": tuple(10.0**k for k in range(-6, 7)),
-    }  # fmt: skip
-
-
 def test_halves_are_reduced_by_the_training_pairs_and_multiplied():
     draw = torch.Generator().manual_seed(0)
     features = {
-        split: torch.randn(n, 10, generator=draw) for split, n in (("train", 40), ("test", 7))
+        split: torch.randn(n, 40, generator=draw, dtype=torch.float64)
+        for split, n in (("train", 60), ("test", 7))
     }
-    found = halves_multiplied(features, components=3)
+    found = halves_multiplied(features)
     reduced = []
-    for half in (slice(0, 5), slice(5, 10)):
-        fitted = PCA(3, svd_solver="full").fit(features["train"][:, half].numpy())
+    for half in (slice(0, 20), slice(20, 40)):
+        fitted = PCA(16, svd_solver="full").fit(features["train"][:, half].numpy())
         scale = fitted.transform(features["train"][:, half].numpy()).std(0, ddof=1)
         reduced.append(fitted.transform(features["test"][:, half].numpy()) / scale)
-    expected = (reduced[0][:, :, None] * reduced[1][:, None]).reshape(7, 9)
+    expected = (reduced[0][:, :, None] * reduced[1][:, None]).reshape(7, 256)
     # a direction's sign is free, so a product's is
-    torch.testing.assert_close(found["test"].abs(), torch.tensor(expected).float().abs())
-    with pytest.raises(ValueError, match="components is 0"):
-        halves_multiplied(features, components=0)
+    torch.testing.assert_close(found["test"].abs(), torch.tensor(expected).abs())
 
 
 def test_pairs_are_counted_as_they_are_drawn(first):

@@ -22,6 +22,15 @@ from mmlib.evaluate.metrics import accuracy, balanced_accuracy, roc_auc
 
 STRENGTHS = tuple(10.0**k for k in range(-5, 2))  # of C, strong to weak regularisation
 _CHOICE, _FINAL = 1e-4, 1e-5  # tolerances of a probe: to choose C, and of its classifier
+PROBES: dict[str, dict] = {  # options of a linear probe, by its penalty
+    "l2": {"validation": 0.25},
+    # Penalty and split of CoMM's released code. Its strengths are every second of these, and then
+    # some of 29 finer ones around the best of them, by bisection.
+    "unsquared": {
+        "validation": 0.4, "penalty": "unsquared", "standardize": False,
+        "strengths": tuple(10.0**k for k in range(-6, 7)),
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

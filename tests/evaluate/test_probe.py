@@ -6,7 +6,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mmlib.evaluate import _logistic as module
 from mmlib.evaluate.metrics import balanced_accuracy, roc_auc
-from mmlib.evaluate.probe import linear_probe, logistic_path, stratified_split
+from mmlib.evaluate.probe import PROBES, linear_probe, logistic_path, stratified_split
 
 
 def embeddings(n=600, width=24, classes=4, seed=0, noise=1.0):
@@ -246,3 +246,11 @@ def test_a_solver_that_stops_early_says_so(monkeypatch):
     monkeypatch.setattr(module, "_ITERATIONS", 3)
     with pytest.warns(UserWarning, match="no optimum in 3 iterations at C=1"):
         logistic_path(*embeddings(), [1.0])
+
+
+def test_the_unsquared_penalty_comes_with_the_released_probe():
+    """Chosen on 40 %, of strengths from 1e-6 to 1e6; features as they are."""
+    assert PROBES["unsquared"] == {
+        "validation": 0.4, "penalty": "unsquared", "standardize": False,
+        "strengths": tuple(10.0**k for k in range(-6, 7)),
+    }  # fmt: skip

@@ -22,6 +22,7 @@ from mmlib.device import pick_device
 from mmlib.evaluate import attackers
 from mmlib.evaluate.features import codes
 from mmlib.evaluate.metrics import accuracy
+from mmlib.evaluate.probe import PROBES
 from mmlib.image_table_study import ImageTableStudy
 from mmlib.information import mutual_information, uniform_over
 from mmlib.label_dp import attacks, conditions, learning, mechanisms, spending
@@ -34,7 +35,7 @@ from mmlib.mem.trials import Trials
 from mmlib.methods.clip import DualEncoder
 from mmlib.methods.supervised import fine_tuned
 from mmlib.modality_study import ModalityStudy
-from mmlib.pair_study import PROBES, PairStudy, halves_multiplied, products, similarity_of_halves
+from mmlib.pair_study import PairStudy, halves_multiplied, products, similarity_of_halves
 from mmlib.presets.base import resolve
 from mmlib.presets.comm_ablation import VIEWS
 from mmlib.train import EpochSampler, Optim, fit
