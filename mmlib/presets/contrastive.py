@@ -6,9 +6,6 @@ from typing import Annotated
 
 from mmlib.presets.base import Field, Settings
 
-Batch = Annotated[int, Field(ge=2)]
-Positive = Annotated[float, Field(gt=0)]
-
 
 class ContrastiveSettings(Settings):
     """Which Gaussian worlds are estimated and learned, at which batch sizes and temperatures."""
@@ -17,7 +14,9 @@ class ContrastiveSettings(Settings):
         min_length=1, description="mutual informations, in nats, of the pairs that are estimated"
     )
     coordinates: int = Field(ge=1, description="coordinates of each side of a pair")
-    batch_sizes: tuple[Batch, ...] = Field(min_length=1, description="at which the bound is taken")
+    batch_sizes: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        min_length=1, description="at which the bound is taken"
+    )
     anchors: int = Field(ge=4, description="anchors that an estimate averages over, at least")
 
     information: float = Field(gt=0, description="of the pair on which critics are learned, nats")
@@ -40,7 +39,9 @@ class ContrastiveSettings(Settings):
     embedding: int = Field(ge=2, description="width of an embedding")
     wide_embedding: int = Field(ge=2, description="width that leaves CLIP room to spare")
     temperature: float = Field(gt=0, description="of the comparison of CLIP and SimCLR")
-    temperatures: tuple[Positive, ...] = Field(min_length=2, description="that are compared")
+    temperatures: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        min_length=2, description="that are compared"
+    )
     sweep_steps: int = Field(ge=1, description="optimiser steps at each of these")
 
 
