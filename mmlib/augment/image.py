@@ -29,7 +29,7 @@ from mmlib.augment.functional import (
     grey,
     rotate,
 )
-from mmlib.augment.transform import Compose, Transform
+from mmlib.augment.transform import Compose, ImageTransform
 from mmlib.device import constant
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -37,7 +37,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
-class ToFloat(Transform):
+class ToFloat(ImageTransform):
     """uint8 in [0, 255] to float32 in [0, 1]; floats stay as they are.
 
     >>> ToFloat()(torch.full((1, 3, 1, 1), 51, dtype=torch.uint8))[0, :, 0, 0]
@@ -49,7 +49,7 @@ class ToFloat(Transform):
 
 
 @dataclass(frozen=True)
-class Normalize(Transform):
+class Normalize(ImageTransform):
     """Subtract a mean and divide by a standard deviation for each channel."""
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -61,7 +61,7 @@ class Normalize(Transform):
 
 
 @dataclass(frozen=True)
-class Resize(Transform):
+class Resize(ImageTransform):
     """Antialiased bilinear resampling to ``size`` x ``size`` pixels, without chance.
 
     >>> Resize(4)(torch.full((2, 3, 8, 6), 255, dtype=torch.uint8)).shape
@@ -82,7 +82,7 @@ class Resize(Transform):
 
 
 @dataclass(frozen=True)
-class ResizedCrop(Transform):
+class ResizedCrop(ImageTransform):
     """A random box of each image, resampled to ``size`` x ``size`` pixels (antialiased bilinear).
 
     The box has a share of the area uniform in ``scale`` and an aspect ratio log-uniform in
@@ -138,7 +138,7 @@ class ResizedCrop(Transform):
 
 
 @dataclass(frozen=True)
-class Flip(Transform):
+class Flip(ImageTransform):
     """Mirror each image left to right with probability ``p``."""
 
     p: float = 0.5
@@ -151,7 +151,7 @@ class Flip(Transform):
 
 
 @dataclass(frozen=True)
-class ColorJitter(Transform):
+class ColorJitter(ImageTransform):
     """Change brightness, contrast, saturation and hue in a random order, with probability ``p``.
 
     Factors are uniform in [max(0, 1 - v), 1 + v] for the first three, the hue turns by a uniform
@@ -189,7 +189,7 @@ class ColorJitter(Transform):
 
 
 @dataclass(frozen=True)
-class Grayscale(Transform):
+class Grayscale(ImageTransform):
     """Make each image grey, still in three channels, with probability ``p``."""
 
     p: float = 0.2
@@ -203,7 +203,7 @@ class Grayscale(Transform):
 
 
 @dataclass(frozen=True)
-class GaussianBlur(Transform):
+class GaussianBlur(ImageTransform):
     """Blur with a standard deviation uniform in ``sigma`` pixels, with probability ``p``.
 
     The kernel is cut off at ``kernel_size`` (odd), the border is mirrored.
@@ -228,7 +228,7 @@ class GaussianBlur(Transform):
 
 
 @dataclass(frozen=True)
-class Rotation(Transform):
+class Rotation(ImageTransform):
     """Turn by an angle uniform in [-degrees, degrees], with probability ``p``; bilinear.
 
     What comes in from outside the image is 0. Source: torchvision's RandomRotation, fill=None.

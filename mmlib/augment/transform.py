@@ -22,7 +22,7 @@ def as_it_is(batch: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return batch
 
 
-class Transform:
+class ImageTransform:
     """A change of a batch of images; a subclass says which in ``change_``."""
 
     def __call__(self, batch: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -39,13 +39,13 @@ class Transform:
 
 
 @dataclass(frozen=True)
-class Compose(Transform):
+class Compose(ImageTransform):
     """One transform after the other.
 
     On a CPU the batch goes through in chunks that stay in the cache, which is twice as fast.
     """
 
-    transforms: Sequence[Transform]
+    transforms: Sequence[ImageTransform]
 
     def __call__(self, batch: Tensor, generator: torch.Generator | None = None) -> Tensor:
         samples = max(1, _CHUNK // max(1, batch.shape[1:].numel()))

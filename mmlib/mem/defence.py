@@ -12,7 +12,7 @@ from torch import Tensor
 from mmlib import losses
 from mmlib._checks import check_range, check_shape
 from mmlib.augment.image import Flip, GaussianBlur, Grayscale, ResizedCrop
-from mmlib.augment.transform import Transform
+from mmlib.augment.transform import ImageTransform
 from mmlib.data.text import PAD, SPECIAL, UNKNOWN, Tokenizer, first_end
 from mmlib.encoders.folded import frozen
 from mmlib.mem import noise as noises
@@ -46,7 +46,7 @@ class Defence:
     unspelled: int = 0  # bound, in levels, of noise that is read off the captions and taken off
     adversarial: int = 0  # bound, in levels, of noise that raises the hacker's loss, at every step
     clean_share: float = 0.0  # of each batch is drawn from clean pairs that the hacker has
-    views: tuple[Transform, ...] = ()  # of the images, anew at every step
+    views: tuple[ImageTransform, ...] = ()  # of the images, anew at every step
 
     def __post_init__(self) -> None:
         check_range("drop_first", self.drop_first, 0)
