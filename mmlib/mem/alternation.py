@@ -13,7 +13,6 @@ from torch import Tensor
 
 from mmlib import losses
 from mmlib._checks import check_range, check_shape
-from mmlib.data.text import SPECIAL
 from mmlib.encoders.folded import folded
 from mmlib.mem import noise as noises
 from mmlib.mem.settings import Protection
@@ -75,17 +74,7 @@ class Alternation:
             groups = check_range("groups", settings.groups, 1, n)
             self.owner = torch.randint(groups, (n,), generator=generator, device=self.device)
             worn_by = torch.full_like(images[:groups], 128)  # shared noise is clipped by no image
-        size = len(surrogate.encoders[1].token_embedding.weight)
-        self.allowed = allowed_words(size, self.device) | settings.special_tokens
-        if words is not None:
-            check_shape("words", words, "V", V=size)
-            self.allowed &= words.to(self.device)
-        if settings.word_share != (0.0, 1.0):
-            low, high = settings.word_share
-            shares = word_shares(captions, size)
-            self.allowed &= (shares >= low) & (shares <= high)
-        if not self.allowed.any():
-            raise ValueError(f"no word may be in a trigger; word_share is {settings.word_share}")
+        self.allowed = self._allowed(words)
         self.triggers = self._first_triggers(len(worn_by))
         self.noise = self._stored("noise", worn_by.shape, torch.int8)
         if settings.image == "uniform":
@@ -105,7 +94,7 @@ class Alternation:
         """Improve all triggers (if asked) and all noise, batch by batch, the surrogate frozen."""
         self.fixed = folded(self.surrogate.eval())
         seen: dict[str, list[Tensor]] = defaultdict(list)
-        order = torch.randperm(len(self.images), generator=self.generator, device=self.device)
+        order = self._shuffled(len(self.images))
         size, bfloat16 = self.settings.batch_size, self.settings.precision == "bfloat16"
         if self.settings.drop_last:
             batches = order[: len(order) // size * size].split(size)
@@ -207,15 +196,31 @@ class Alternation:
         """The batches of a visit that are still to be made."""
         return iter(batches)
 
+    def _allowed(self, words: Tensor | None) -> Tensor:
+        """Which ids (V,) may be trigger words: by the settings and, if given, among ``words``."""
+        settings, size = self.settings, len(self.surrogate.encoders[1].token_embedding.weight)
+        allowed = allowed_words(size, self.device)
+        if settings.special_tokens and settings.text != "constant":  # which is a word of captions
+            allowed[:] = True
+        if words is not None:
+            check_shape("words", words, "V", V=size)
+            allowed &= words.to(self.device)
+        if settings.word_share != (0.0, 1.0):
+            low, high = settings.word_share
+            shares = word_shares(self.captions, size)
+            allowed &= (shares >= low) & (shares <= high)
+        if not allowed.any():
+            raise ValueError(f"no word may be in a trigger; word_share is {settings.word_share}")
+        return allowed
+
     def _first_triggers(self, n: int) -> Tensor:
         settings = self.settings
         count = 0 if settings.text == "none" else settings.pool or settings.trigger_length
         shape = n, count
         if settings.text == "constant":  # the captions' most frequent word
             counts = torch.bincount(self.captions.flatten(), minlength=len(self.allowed))
-            counts = counts.to(self.device).masked_fill(~self.allowed, 0)[len(SPECIAL) :]
-            first = (counts == counts.max()).nonzero()[0]
-            return (first + len(SPECIAL)).expand(shape).clone()
+            counts = counts.masked_fill(~self.allowed, -1)
+            return (counts == counts.max()).nonzero()[0].expand(shape).clone()
         words = self.allowed.nonzero()[:, 0]
         drawn = torch.randint(len(words), shape, generator=self.generator, device=self.device)
         return words[drawn]

@@ -19,13 +19,15 @@ LEVELS = 255
 def add(images: Tensor, noise: Tensor) -> Tensor:
     """Noisy uint8 images: ``images`` (B, 3, H, W) uint8 plus int8 ``noise``, kept in 0 to 255.
 
-    Raises ``ValueError`` for images that are not uint8.
+    Raises ``ValueError`` for images that are not uint8, or noise that is not int8.
 
     >>> add(torch.tensor([250, 5], dtype=torch.uint8), torch.tensor([8, -8], dtype=torch.int8))
     tensor([255,   0], dtype=torch.uint8)
     """
     if images.dtype != torch.uint8:
         raise ValueError(f"images are {images.dtype}; allowed: torch.uint8")
+    if noise.dtype != torch.int8:  # floats would be cut to whole levels, mostly to none
+        raise ValueError(f"noise is {noise.dtype}; allowed: torch.int8")
     return (images.short() + noise).clamp_(0, LEVELS).to(torch.uint8)
 
 

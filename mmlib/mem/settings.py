@@ -74,8 +74,10 @@ class Protection:
         check_range("word_share, to", high, 0, 1)
         if self.image == "spelled" and self.unit == "group":
             raise ValueError("image is 'spelled'; allowed for the unit 'group': without")
-        for name in ("groups", "topics", "noise_steps", "rounds", "surrogate_steps", "candidates"):
+        counts = ("groups", "topics", "noise_steps", "rounds", "surrogate_steps", "candidates")
+        for name in (*counts, "step_size"):
             check_range(name, getattr(self, name), 1)
+        check_range("epsilon", self.epsilon, 0, 127)
         check_range("trigger_length", self.trigger_length, 0)
         check_range("trigger_rounds", self.trigger_rounds, 0, self.rounds)
         check_range("batch_size", self.batch_size, 2)

@@ -172,6 +172,7 @@ def test_uniform_noise_has_all_levels_alike():
         ({"step_size": 0}, "step_size is 0; allowed:"),
         ({"images": torch.zeros(1, 3, 4, 4)}, "images are torch.float32; allowed: torch.uint8"),
         ({"noise": torch.zeros(2, 3, 4, 4).char()}, r"noise has shape \(2, 3, 4, 4\)"),
+        ({"noise": torch.full((1, 3, 4, 4), 0.03)}, "noise is torch.float32; allowed: torch.int8"),
     ],
 )
 def test_bad_input_names_the_value(change, message):

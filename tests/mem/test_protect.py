@@ -81,6 +81,18 @@ def test_the_constant_word_is_the_most_frequent_and_no_special_token(run, make_p
         assert counts[word] == counts[len(SPECIAL) :].max()
 
 
+def test_a_constant_word_is_allowed_also_where_no_caption_has_one(make_model, make_pairs):
+    images, ids = make_pairs(4)
+    settings, g = replace(SMALL, text="constant", image="none"), torch.Generator()
+    ids[ids == 19] = 9
+    words = torch.arange(20) == 19
+    made = protect(make_model(), images, ids, settings, generator=g, words=words)
+    assert (made.triggers == 19).all()
+    special = replace(settings, special_tokens=True)
+    with pytest.raises(ValueError, match="no word may be in a trigger"):
+        protect(make_model(), images, ids, special, generator=g, words=torch.arange(20) == END)
+
+
 def test_the_surrogate_is_trained_as_the_settings_say(run, monkeypatch):
     module, seen = sys.modules["mmlib.mem.protect"], []
     fit = module.fit
@@ -460,6 +472,8 @@ def test_published_captions_carry_the_trigger_of_their_image():
         ({"unit": "group", "selection": "sample"}, "selection is 'sample'; allowed for the unit"),
         ({"maximise": True}, "maximise is True; allowed with optimised triggers: False"),
         ({"noise_steps": 0}, "noise_steps is 0"),
+        ({"step_size": 0}, "step_size is 0"),
+        ({"epsilon": 128}, r"epsilon is 128; allowed: \[0, 127\]"),
     ],
 )
 def test_settings_are_checked(change, message):
