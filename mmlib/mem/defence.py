@@ -16,6 +16,7 @@ from mmlib.augment.transform import ImageTransform
 from mmlib.data.text import PAD, SPECIAL, UNKNOWN, Tokenizer, first_end
 from mmlib.encoders.folded import frozen
 from mmlib.mem import noise as noises
+from mmlib.mem.spelling import unspelled
 from mmlib.mem.trigger import word_shares
 from mmlib.methods.clip import DualEncoder
 
@@ -96,6 +97,40 @@ def named(
             Defence(drop_first=words, word_drop=0.1, jpeg=75, views=crops),
         ),
     }
+
+
+def prepared(
+    defence: Defence,
+    images: Tensor,
+    captions: Tensor,
+    *,
+    photo: Tensor | None = None,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Published images (N, 3, H, W) and captions (N, C, T) after what a defence does to them once.
+
+    ``photo`` (N,) says which photo each row shows. Raises ``ValueError`` where captions are to be
+    swapped and it is not given.
+    """
+    if defence.reread is not None:
+        captions = reread(captions, defence.reread)
+    if defence.drop_first:
+        captions = drop_first(captions.flatten(0, 1), defence.drop_first).view_as(captions)
+    if defence.drop_shared:
+        captions = drop_shared(captions)
+    if defence.min_share:
+        captions = without_rare_words(captions, defence.min_share)
+    if defence.unspelled:  # by captions from which a key may have been taken off
+        images = unspelled(images, captions, epsilon=defence.unspelled, generator=generator)
+    if defence.jpeg is not None:
+        images = resaved(images, defence.jpeg)
+    if defence.rounding > 1:
+        images = rounded(images, defence.rounding)
+    if defence.swap_captions:
+        if photo is None:
+            raise ValueError("photo is None; allowed with swap_captions: the photo of each row")
+        captions = swap_captions(captions, photo)
+    return images, captions
 
 
 def reread(captions: Tensor, tokenizer: Tokenizer) -> Tensor:

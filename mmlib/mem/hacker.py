@@ -9,20 +9,8 @@ from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
 from mmlib.evaluate.retrieval import retrieval
-from mmlib.mem.defence import (
-    Defence,
-    attacked,
-    drop_first,
-    drop_shared,
-    drop_words,
-    reread,
-    resaved,
-    rounded,
-    swap_captions,
-    without_rare_words,
-)
+from mmlib.mem.defence import Defence, attacked, drop_words, prepared
 from mmlib.mem.published import Protected, check_victim
-from mmlib.mem.spelling import unspelled
 from mmlib.methods.clip import DualEncoder
 from mmlib.train import EpochSampler, Optim, fit
 
@@ -58,7 +46,6 @@ def train_hacker(
     made: Iterable[Protected] = (),
     name: str = "hacker",
     on_step: Callable[[int], None] | None = None,
-    progress: bool = True,
 ) -> list[dict[str, float]]:
     """Train ``model`` in place on published pairs; return :func:`mmlib.train.fit`'s history.
 
@@ -80,26 +67,8 @@ def train_hacker(
     """
     defence = defence or Defence()
     check_victim(model, made)
-    c = check_shape("captions", captions, "N C T", N=len(images))["C"]
-    if defence.reread is not None:
-        captions = reread(captions, defence.reread)
-    if defence.drop_first:
-        captions = drop_first(captions.flatten(0, 1), defence.drop_first).view_as(captions)
-    if defence.drop_shared:
-        captions = drop_shared(captions)
-    if defence.min_share:
-        captions = without_rare_words(captions, defence.min_share)
-    if defence.unspelled:  # by captions from which a key may have been taken off
-        images = unspelled(images, captions, epsilon=defence.unspelled, generator=generator)
-    if defence.jpeg is not None:
-        images = resaved(images, defence.jpeg)
-    if defence.rounding > 1:
-        images = rounded(images, defence.rounding)
-    if defence.swap_captions:
-        if photo is None:
-            raise ValueError("photo is None; allowed with swap_captions: the photo of each row")
-        captions = swap_captions(captions, photo)
-        c = captions.shape[1]
+    check_shape("captions", captions, "N C T", N=len(images))
+    images, captions = prepared(defence, images, captions, photo=photo, generator=generator)
     own = round(defence.clean_share * batch_size)  # clean pairs in a batch
     if own:
         if clean is None:
@@ -108,7 +77,7 @@ def train_hacker(
 
     def loss(rows: Tensor, g: torch.Generator):
         rows = rows[: batch_size - own]
-        which = torch.randint(c, rows.shape, generator=g, device=rows.device)
+        which = torch.randint(captions.shape[1], rows.shape, generator=g, device=rows.device)
         seen, texts = images[rows], captions[rows, which]
         if own:
             more = torch.randperm(len(clean[0]), generator=g, device=rows.device)[:own]
@@ -124,7 +93,4 @@ def train_hacker(
         return model.loss((seen, texts), g)
 
     sampler = EpochSampler(len(images), batch_size, seed=seed, device=images.device)
-    return fit(
-        model, loss, optim, sampler, generator=generator, name=name, on_step=on_step,
-        progress=progress,
-    )  # fmt: skip
+    return fit(model, loss, optim, sampler, generator=generator, name=name, on_step=on_step)

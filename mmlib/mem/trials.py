@@ -151,7 +151,7 @@ class Trials:
     def _trained(self, name, images, texts, model, optim, early, more) -> Hacker:
         optim = study.optim(self.cfg) if optim is None else optim
         scored = self.pairs if more.get("clean") is None else replace(self.pairs, known=None)
-        course = Course(model, scored, self.cfg.steps, TIMES if early else self.points)
+        course = Course(model, scored, optim.steps, TIMES if early else self.points)
         began = fingerprint(model), optim
         if self.from_start:
             course(0)
@@ -196,12 +196,13 @@ class Trials:
 
     def note(self, name: str, clean: str = "clean") -> float:
         """Keep what is left of the protection as a metric, and give it."""
+        left = self.left(name, clean)
         against = "" if clean == "clean" else f"; as clean is {clean}"
         self.run.metric(
-            f"left.{name}", self.left(name, clean),
+            f"left.{name}", left,
             f"protection left: 0 as clean, 1 guessing, mean of both directions{against}",
         )  # fmt: skip
-        return self.left(name, clean)
+        return left
 
     def note_scale(self) -> dict[str, float]:
         """Keep guessing's scores and the headroom of ``clean`` as metrics; give the headroom."""

@@ -133,7 +133,7 @@ def seen(make_model, make_pairs, monkeypatch):
         monkeypatch.setattr(model, "loss", lambda b, g: batches.append(b) or loss(b, g))
         train_hacker(
             model, images, ids, replace(OPTIM, steps=steps), batch_size=3, seed=seed,
-            generator=torch.Generator().manual_seed(0), defence=defence, progress=False, **more,
+            generator=torch.Generator().manual_seed(0), defence=defence, **more,
         )  # fmt: skip
         return batches, images, ids
 
@@ -266,7 +266,7 @@ def test_adversarial_training_sees_attacked_images_and_learns(make_model, make_p
     model.loss = lambda batch, g: met.append(batch[0]) or loss(batch, g)
     train_hacker(
         model, images, ids, replace(OPTIM, precision=precision), batch_size=6, seed=0,
-        generator=torch.Generator().manual_seed(0), defence=Defence(adversarial=8), progress=False,
+        generator=torch.Generator().manual_seed(0), defence=Defence(adversarial=8),
     )  # fmt: skip
     for batch in met:
         off = (batch[:, None].int() - images.int()).flatten(2).abs().amax(dim=2)
@@ -317,7 +317,7 @@ def test_the_victim_is_not_the_surrogate(make_model, make_pairs):
     victim = copy.deepcopy(surrogate)
     g = torch.Generator().manual_seed(0)
     made = protect(surrogate, images, ids, settings, generator=g, progress=False)
-    common = {"batch_size": 4, "seed": 0, "generator": g, "progress": False, "made": [made]}
+    common = {"batch_size": 4, "seed": 0, "generator": g, "made": [made]}
     with pytest.raises(ValueError, match="has the weights of the surrogate"):
         train_hacker(victim, made.images, made.captions(ids), OPTIM, **common)
     history = train_hacker(make_model(seed=1), made.images, made.captions(ids), OPTIM, **common)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mmlib.data.text import PAD
-from mmlib.mem import hacker
 from mmlib.mem.defence import Defence
+from mmlib.mem.hacker import train_hacker
 from mmlib.mem.noise import add
 from mmlib.mem.protect import protect
 from mmlib.mem.settings import Protection, answers
@@ -187,7 +187,8 @@ def test_a_hacker_takes_it_off_before_training(make_model, make_pairs, monkeypat
     model, seen = make_model(), []
     taken = torch.zeros_like(images)
     monkeypatch.setattr(
-        hacker, "unspelled", lambda x, ids, epsilon, generator: seen.append(epsilon) or taken
+        "mmlib.mem.defence.unspelled",
+        lambda x, ids, epsilon, generator: seen.append(epsilon) or taken,
     )
     met = []
     monkeypatch.setattr(
@@ -195,9 +196,9 @@ def test_a_hacker_takes_it_off_before_training(make_model, make_pairs, monkeypat
     )
     optim = Optim(steps=1, learning_rate=1e-3)
     for defence in (Defence(unspelled=8), Defence()):
-        hacker.train_hacker(
+        train_hacker(
             model, images, captions, optim, batch_size=4, seed=0, generator=chance(),
-            defence=defence, progress=False,
+            defence=defence,
         )  # fmt: skip
     assert seen == [8]
     assert not met[0].any()

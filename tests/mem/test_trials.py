@@ -99,6 +99,12 @@ def test_a_hacker_is_scored_on_clean_pairs_where_it_stops(tries, run):
     assert len(curves) == 2 * len(MEASURES)
 
 
+def test_a_hacker_of_fewer_steps_is_scored_at_its_own_last_one(tries):
+    optim = replace(study.optim(tries.cfg), steps=2)
+    tries.hack("short", *tries.pairs.train, optim=optim)
+    assert [point.step for point in tries.hackers["short"].points] == [2]
+
+
 def test_from_the_start_means_before_the_first_step(run, pairs):
     tries = Trials(run, pairs, from_start=True)
     tries.hack("clean", *pairs.train)
