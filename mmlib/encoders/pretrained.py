@@ -100,7 +100,7 @@ def image_tokens(root: Path | None = None) -> ImageTokens:
     ``FileNotFoundError`` where the folder is absent, both saying what to do, and ``ValueError`` for
     files that cannot be read.
     """
-    return ImageTokens(_model(_folder(IMAGE, root), "CLIPModel").vision_model)
+    return ImageTokens(_read("CLIPModel", _folder(IMAGE, root)).vision_model)
 
 
 def text_tokens(ids: Tensor, root: Path | None = None) -> TextTokens:
@@ -108,7 +108,7 @@ def text_tokens(ids: Tensor, root: Path | None = None) -> TextTokens:
 
     Raises as :func:`image_tokens` does.
     """
-    return TextTokens(_model(_folder(TEXT, root), "AutoModel"), ids)
+    return TextTokens(_read("AutoModel", _folder(TEXT, root)), ids)
 
 
 def piece_ids(
@@ -122,8 +122,7 @@ def piece_ids(
     room for start, a piece and end.
     """
     check_range("length", length, 3)
-    folder = _folder(TEXT, root)
-    reader = _read("AutoTokenizer", folder)
+    reader = _read("AutoTokenizer", _folder(TEXT, root))
     coded = {
         part: reader(
             list(told), padding="max_length", truncation=True, max_length=length,
@@ -163,11 +162,8 @@ def _folder(name: str, root: Path | None) -> Path:
 
 
 @cache
-def _model(folder: Path, kind: str) -> nn.Module:
-    return _read(kind, folder)
-
-
 def _read(kind: str, folder: Path) -> Any:
+    """What a class of transformers, called ``kind``, makes of the folder's files."""
     try:
         import transformers
     except ImportError as error:

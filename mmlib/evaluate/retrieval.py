@@ -17,12 +17,12 @@ from torch import Tensor
 from mmlib._checks import check_range, check_shape
 from mmlib.device import check_products
 
-_WAYS = {"i2t": "captions ranked for an image", "t2i": "images ranked for a caption"}
+WAY = {"i2t": "captions ranked for an image", "t2i": "images ranked for a caption"}
 _MEANINGS = {f"recall_{k}": f"share in % of queries with rank at most {k}" for k in (1, 5, 10)}
 _MEANINGS["median_rank"] = "median rank"
 MEASURES = {  # what retrieval() gives, and what that is
     f"{measure}.{direction}": f"{meaning}, {way}"
-    for direction, way in _WAYS.items()
+    for direction, way in WAY.items()
     for measure, meaning in _MEANINGS.items()
 }
 _COMPARED = 1 << 21  # similarities at once: 8 MiB

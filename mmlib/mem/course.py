@@ -89,9 +89,9 @@ def of_curves(curves: pd.DataFrame) -> dict[str, list[list[Point]]]:
     {'median_rank.i2t': 9.0, 'median_rank.t2i': 8.0}
     """
     found: dict[str, list[list[Point]]] = {}
-    if curves.empty:
+    if curves.empty:  # and without columns
         return found
-    for (title, _), part in curves.groupby(["data", "seed"], sort=True):
+    for (title, _), part in curves.groupby(["data", "seed"]):
         scores = part.pivot(index="step", columns="curve", values="value").sort_index()
         points = [Point(int(k), row.to_dict(), None) for k, row in scores.iterrows()]
         found.setdefault(title, []).append(points)

@@ -99,19 +99,18 @@ class Protected:
         from PIL import Image
 
         folder.mkdir(parents=True, exist_ok=True)
+        places = {"woven": self.woven, "carried": self.carried}
+        places = {name: value for name, value in places.items() if value is not None}
         survives = self.survives(tokenizer).tolist()
         told = zip(self.triggers.tolist(), self.words(tokenizer), survives, strict=True)
         with (folder / TRIGGERS).open("w", newline="", encoding="utf-8") as file:
             table = csv.writer(file)
-            woven = tuple(x for x in (self.woven, self.carried) if x is not None)
-            table.writerow(
-                ("file", "ids", "words", "survives", "woven", "carried")[: 4 + len(woven)]
-            )
+            table.writerow(("file", "ids", "words", "survives", *places))
             for i, (ids, words, kept) in enumerate(told):
                 name = f"{i:06d}.png"
                 pixels = self.images[i].permute(1, 2, 0).cpu().numpy()
                 Image.fromarray(pixels).save(folder / name)
-                table.writerow((name, " ".join(map(str, ids)), words, int(kept), *woven))
+                table.writerow((name, " ".join(map(str, ids)), words, int(kept), *places.values()))
 
 
 def take_part(

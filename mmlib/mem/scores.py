@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-WAY = {"i2t": "captions ranked for an image", "t2i": "images ranked for a caption"}
+from mmlib.evaluate.retrieval import WAY
+
 ENOUGH = 1 / 3  # of guessing's median rank: conclusions need a clean model below it
 TELLS_APART = 0.15  # of the protection left; what differs by less is alike, as far as one run tells
 
