@@ -29,6 +29,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,9 +93,7 @@ def flickr8k(
     if split == "released":
         rows = released(root / "released")
     elif (root / "captions.csv").is_file():
-        rows = _small(root / "captions.csv")
-        with zipfile.ZipFile(root / "images.zip") as archive:
-            return read_parts(rows, lambda name: archive.read(f"{name}.jpg"), size)
+        return read_archive(_small(root / "captions.csv"), root / "images.zip", size)
     elif (root / "dataset_flickr8k.json").is_file():
         rows = karpathy(root / "dataset_flickr8k.json")
     elif (root / "Flickr8k.token.txt").is_file():
@@ -121,7 +120,7 @@ def folder_of_photos(root: Path, names: tuple[str, ...]) -> Path:
 def _small(path: Path) -> list[Row]:
     with path.open(newline="", encoding="utf-8") as file:
         return [
-            Row(row["id"], row["split"], tuple(row[f"caption_{i}"] for i in range(CAPTIONS)))
+            Row(row["id"], row["split"], tuple(row[f"caption_{i}"] or "" for i in range(CAPTIONS)))
             for row in csv.DictReader(file)
         ]
 
@@ -196,6 +195,20 @@ def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; it is in the archive of Flickr8k's texts")
     return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def read_archive(
+    rows: list[Row], path: Path, size: int, captions: int = CAPTIONS
+) -> dict[str, Captioned]:
+    """:func:`read_parts` of photos that lie in a zip file, each as ``<name>.jpg``.
+
+    Raises ``ValueError`` also for a file that is no archive, or holds other bytes than it says.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return read_parts(rows, lambda name: archive.read(f"{name}.jpg"), size, captions)
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read ({error})") from error
 
 
 def read_parts(

@@ -30,7 +30,7 @@ from PIL import Image
 
 from mmlib._checks import check_range
 from mmlib.data._root import data_root, set_folder
-from mmlib.data.captioned import Captioned, Row, read_parts
+from mmlib.data.captioned import Captioned, Row, read_archive
 
 COLUMNS = ("id", "split", "group", "emoji", "name", "keywords")
 
@@ -64,19 +64,16 @@ def load(size: int, *, root: Path | None = None) -> dict[str, Captioned]:
         if tuple(table.fieldnames or ()) != COLUMNS:
             raise ValueError(f"emoji.csv has columns {table.fieldnames}; expected {list(COLUMNS)}")
         found = sorted(table, key=lambda row: row["id"])
-    held_out = [row for row in found if row["split"] == "val"]
     if all(row["split"] != "test" for row in found):
+        held_out = [row for row in found if row["split"] == "val"]
         for number, row in enumerate(held_out):
             row["split"] = "test" if number % 5 < 3 else "val"
     rows = [
-        Row(row["id"], row["split"], (f"{row['name']} {row['keywords'] or ''}".strip(),))
+        # What a line that is cut short lacks is None: no word of a caption.
+        Row(row["id"], row["split"], (f"{row['name'] or ''} {row['keywords'] or ''}".strip(),))
         for row in found
     ]
-    try:
-        with zipfile.ZipFile(folder / "images.zip") as archive:
-            return read_parts(rows, lambda name: archive.read(f"{name}.jpg"), size, captions=1)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{folder / 'images.zip'} cannot be read ({error})") from error
+    return read_archive(rows, folder / "images.zip", size, captions=1)
 
 
 def prepare(drawings: Path, names: Path, keywords: Path, target: Path) -> None:

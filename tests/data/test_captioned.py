@@ -181,6 +181,20 @@ def test_a_truncated_jpeg_in_the_archive_is_an_error(tmp_path):
         flickr8k(16, root=tmp_path)
 
 
+def test_a_damaged_archive_is_an_error(tmp_path):
+    write_small(tmp_path)
+    path = tmp_path / "images.zip"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"images\.zip cannot be read"):
+        flickr8k(16, root=tmp_path)
+    changed = bytearray(whole)
+    changed[whole.index(jpeg(0)) + 300] ^= 1
+    path.write_bytes(changed)
+    with pytest.raises(ValueError, match=r"images\.zip cannot be read .*1000_693b08cb0e\.jpg"):
+        flickr8k(16, root=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "message"),
     [
@@ -209,6 +223,10 @@ def test_bad_rows_of_the_other_layouts_are_errors(tmp_path):
     change(tmp_path / "s/captions.csv", "1001_693b08cb1e", "1000_693b08cb0e")
     with pytest.raises(ValueError, match="is listed twice"):
         flickr8k(16, root=tmp_path / "s")
+    write_small(tmp_path / "cut")
+    change(tmp_path / "cut/captions.csv", ",A snow number 4 .", "")  # the end of the last line
+    with pytest.raises(ValueError, match="1005_693b08cb5e has a caption without words"):
+        flickr8k(16, root=tmp_path / "cut")
     write_karpathy(tmp_path / "k")
     change(tmp_path / "k/dataset_flickr8k.json", '"split": "val"', '"split": "holdout"')
     with pytest.raises(ValueError, match="is of part 'holdout'; allowed:"):

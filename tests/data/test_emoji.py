@@ -130,6 +130,7 @@ def test_a_test_part_of_the_file_s_own_is_kept(prepared, tmp_path):
         ("1f431,", "1f436,", "1f436 is listed twice"),
         ("1f431,val", "1f431,dev2", r"1f431 is of part 'dev2'; allowed:"),
         (",red apple,", ", ,", "has a caption without words: ''"),
+        (",\N{RED APPLE},red apple,", "", "has a caption without words: ''"),  # a line cut short
         ("1f34e,", "1f34f,", "1f34f is missing or cannot be read"),
         ("keywords\n", "words\n", r"emoji.csv has columns \['id', .* 'words'\]; expected"),
     ],
