@@ -177,7 +177,6 @@ class Alternation:
             _rows(self.noise, mine),
             loss,
             epsilon=self.settings.epsilon,
-            step_size=self.settings.step_size,
             steps=self.settings.noise_steps,
             maximise=self.settings.maximise,
             owner=owner,

@@ -42,8 +42,7 @@ class Protection:
     drop_last: bool = False  # leave out the incomplete batch of a visit
     trigger_length: int = 3  # words, K
     epsilon: int = 8  # bound of the noise, in levels of 1/255
-    step_size: int = 1  # of PGD, in levels
-    noise_steps: int = 8  # of PGD at each visit, S
+    noise_steps: int = 8  # of PGD at each visit, S; each moves a pixel by one level
     rounds: int = 20  # R
     trigger_rounds: int = 5  # the first of them, in which triggers are improved
     surrogate_steps: int = 200  # in each round, M
@@ -74,8 +73,7 @@ class Protection:
         check_range("word_share, to", high, 0, 1)
         if self.image == "spelled" and self.unit == "group":
             raise ValueError("image is 'spelled'; allowed for the unit 'group': without")
-        counts = ("groups", "topics", "noise_steps", "rounds", "surrogate_steps", "candidates")
-        for name in (*counts, "step_size"):
+        for name in ("groups", "topics", "noise_steps", "rounds", "surrogate_steps", "candidates"):
             check_range(name, getattr(self, name), 1)
         check_range("epsilon", self.epsilon, 0, 127)
         check_range("trigger_length", self.trigger_length, 0)

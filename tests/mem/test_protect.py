@@ -472,7 +472,6 @@ def test_published_captions_carry_the_trigger_of_their_image():
         ({"unit": "group", "selection": "sample"}, "selection is 'sample'; allowed for the unit"),
         ({"maximise": True}, "maximise is True; allowed with optimised triggers: False"),
         ({"noise_steps": 0}, "noise_steps is 0"),
-        ({"step_size": 0}, "step_size is 0"),
         ({"epsilon": 128}, r"epsilon is 128; allowed: \[0, 127\]"),
     ],
 )

@@ -57,6 +57,7 @@ def assert_same(one, other):
         {"image": "none", "selection": "sample"},
         {"image": "uniform"},
         {"image": "uniform", "text": "random"},  # without a surrogate
+        {"image": "spelled", "text": "random", "topics": 3},
         {"place": "woven", "text": "random", "pool": 5},
     ],
 )

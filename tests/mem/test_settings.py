@@ -2,7 +2,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from mmlib.mem.settings import MODES, Protection, rows, switched
+from mmlib.mem.settings import MODES, Protection, answers, rows, switched
 
 BUDGET = Protection(rounds=20, surrogate_steps=200, trigger_rounds=5)
 FREE = {"batch_size", "learning_rate", "weight_decay", "precision"}  # of no row its own
@@ -60,6 +60,20 @@ def test_rows_are_what_their_names_say():
         assert made[name].text == "none"
     for name in ("clean", "random_tokens", "constant_prefix", "text_only"):
         assert made[name].image == "none"
+
+
+def test_answers_differ_from_mem_3_in_what_they_are_called_after():
+    mem = rows(BUDGET)["mem_3"]
+    assert {name: differences(made, mem) for name, made in answers(BUDGET).items()} == {
+        "woven": {"place", "text", "trigger_rounds"},
+        "woven_common": {"place", "text", "trigger_rounds", "word_share"},
+        "woven_optimised": {"place", "word_share"},
+        "woven_words": {"place", "text", "trigger_rounds", "word_share", "image"},
+        "woven_pool": {"place", "text", "trigger_rounds", "pool"},
+        "woven_plain": {"place", "text", "trigger_rounds", "body"},
+        "spelled": {"text", "image", "trigger_rounds"},
+        "spelled_noise": {"text", "image", "trigger_rounds"},
+    }
 
 
 def test_a_short_budget_still_makes_every_row():

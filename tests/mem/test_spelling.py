@@ -122,21 +122,6 @@ def test_no_network_takes_part(make_model, make_pairs):
     assert torch.equal(bare.images, images)
 
 
-def test_kept_in_files_it_is_the_same(make_model, make_pairs, tmp_path):
-    images, captions = make_pairs(12)
-    settings = replace(answers(Protection(batch_size=4))["spelled"], topics=3)
-    made = [
-        protect(
-            make_model(), images, captions, settings, generator=chance(), folder=folder,
-            progress=False,
-        )
-        for folder in (None, tmp_path, tmp_path)
-    ]  # fmt: skip
-    for again in made[1:]:
-        assert torch.equal(again.images, made[0].images)
-        assert torch.equal(again.triggers, made[0].triggers)
-
-
 def test_by_pair_an_image_spells_each_of_its_captions(make_model):
     captions, _ = told(12)
     images = torch.full((12, 3, 8, 8), 128, dtype=torch.uint8)

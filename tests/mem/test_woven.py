@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from mmlib.mem.alternation import Alternation
 from mmlib.mem.defence import drop_first, drop_shared, without_rare_words
 from mmlib.mem.protect import protect
 from mmlib.mem.published import Protected, read
-from mmlib.mem.settings import Protection, answers, rows
+from mmlib.mem.settings import Protection
 from mmlib.mem.trigger import (
     draw_places,
     draw_words,
@@ -204,25 +204,6 @@ def test_words_are_chosen_where_they_stand(make_model, make_pairs):
             best = min(options, key=lambda pair: pair[0])[1]
     assert torch.equal(found.triggers, best)
     assert float(found.after) < float(found.before)
-
-
-def test_all_have_mem_3s_budget_and_differ_in_what_they_are_called_after():
-    budget = Protection(rounds=7, trigger_rounds=2, epsilon=6)
-    mem, made = asdict(rows(budget)["mem_3"]), answers(budget)
-    changed = {
-        name: {key for key, value in asdict(one).items() if mem[key] != value}
-        for name, one in made.items()
-    }
-    assert changed == {
-        "woven": {"place", "text", "trigger_rounds"},
-        "woven_common": {"place", "text", "trigger_rounds", "word_share"},
-        "woven_optimised": {"place", "word_share"},
-        "woven_words": {"place", "text", "trigger_rounds", "word_share", "image"},
-        "woven_pool": {"place", "text", "trigger_rounds", "pool"},
-        "woven_plain": {"place", "text", "trigger_rounds", "body"},
-        "spelled": {"text", "image", "trigger_rounds"},
-        "spelled_noise": {"text", "image", "trigger_rounds"},
-    }
 
 
 def test_surrogate_sees_woven_pairs(make_model, make_pairs, monkeypatch):
