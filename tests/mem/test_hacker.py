@@ -27,7 +27,6 @@ from mmlib.mem.hacker import evaluate, train_hacker, vectors
 from mmlib.mem.protect import protect
 from mmlib.mem.settings import Protection
 from mmlib.mem.trigger import prepend
-from mmlib.presets import unlearnable_audit, unlearnable_sweeps
 from mmlib.train import Optim
 
 OPTIM = Optim(steps=3, learning_rate=1e-3)
@@ -391,13 +390,3 @@ def test_defences_do_what_their_titles_say():
             drop_first=4, word_drop=0.1, jpeg=75, views=crops
         ),
     }
-
-
-def test_defences_are_named_as_the_settings_ask_for_them():
-    tokenizer = BytePairTokenizer.fit(["a dog"], 40)
-    asked = {"words": 4, "image_size": 48, "epsilon": 5}
-    known = named(**asked, tokenizer=tokenizer)
-    chapters = {*unlearnable_audit.Defence.__args__, *unlearnable_sweeps.Defence.__args__}
-    assert set(known) == chapters - {"early"}  # who stops early does nothing to what is published
-    assert known["reread"][1] == Defence(reread=tokenizer)
-    assert set(named(**asked)) == set(known) - {"reread"}

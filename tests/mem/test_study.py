@@ -234,19 +234,3 @@ def test_people_are_held_out_by_photo_and_asked_for_by_name(cfg):
     other = cfg.model_copy(update={"seed": 4})
     other = study.load_people(other, CPU, count=6, photos=3, longest_trigger=3)
     assert not torch.equal(other.test[0], pairs.test[0])
-
-
-def test_answers_to_mem_3_need_mem_3():
-    alone = {"rows": ["em"], "switches": [], "defences": []}
-    assert resolve("unlearnable_audit", alone).rows == ("em",)
-    for name, value in (("switches", ["unit"]), ("defences", ["first"])):
-        with pytest.raises(ValueError, match=rf"{name} is \('{value[0]}',\): .*MEM-3.*not in rows"):
-            resolve("unlearnable_audit", {**alone, name: value})
-
-
-def test_captions_are_swapped_where_noise_and_words_belong_to_a_pair():
-    asked = {"preset": "smoke", "defences": ["swap"]}
-    with pytest.raises(ValueError, match="tried on MEM-3 by pair; allowed with the switch 'unit'"):
-        resolve("unlearnable_audit", {**asked, "switches": []})
-    resolve("unlearnable_audit", {**asked, "switches": ["unit"]})
-    resolve("unlearnable_audit", {**asked, "switches": [], "mode": "faithful"})
