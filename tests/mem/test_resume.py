@@ -89,7 +89,8 @@ def test_stopped_at_any_point_and_called_again_it_is_the_same(
     run, tmp_path, monkeypatch, change, every
 ):
     """Stopped once at each of the points where something is computed or written."""
-    settings, left = replace(SMALL, **change), [0]
+    short = {"noise_steps": 1, "trigger_length": 1, "candidates": 2}  # points are as many
+    settings, left = replace(SMALL, **short, **change), [0]
 
     def tick(*_):
         left[0] -= 1
