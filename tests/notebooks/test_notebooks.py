@@ -20,12 +20,10 @@ from mmlib.methods import image_pairs
 from mmlib.presets.base import CHAPTERS, chapter_settings
 from mmlib.records import ROOT
 
-from . import again, again_label_dp
-from .again import PARAMETERS, SEED, of_triples
+from .again import comm, label_dp, mem
+from .again.runs import PARAMETERS, SEED
 
-AGAIN = again.AGAIN | {
-    "label_dp": again_label_dp.of_label_dp, "label_dp_audit": again_label_dp.of_label_dp_audit,
-}  # fmt: skip
+AGAIN = comm.AGAIN | label_dp.AGAIN | mem.AGAIN
 
 every_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
 
@@ -302,7 +300,7 @@ def test_the_chapter_on_real_data_says_of_triples_what_the_library_does(tmp_path
     monkeypatch.setitem(triples.load.__kwdefaults__, "renderings", (1, 1))
     monkeypatch.setattr(triples, "_SIZES", few)
     metrics = {name: metric["value"] for name, metric in record["metrics"].items()}
-    found = dict(of_triples(**changes))
+    found = dict(comm.of_triples(**changes))
     assert {name: metrics[name] for name in found} == pytest.approx(found, rel=1e-4, abs=1e-9)
 
 
