@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import papermill
 import pytest
 from jupyter_client.provisioning import LocalProvisioner
 
@@ -46,3 +47,21 @@ def kernels():
             patch.setattr(LocalProvisioner, "launch_kernel", launch)
             yield
         forking.kill()
+
+
+@pytest.fixture(scope="session")
+def execute(kernels):
+    """Runs a notebook at ``smoke`` in ``folder``, and returns the record that it leaves in ``run``.
+
+    The notebook is written when it has ended: before and after each cell would take seconds.
+    """
+
+    def run(notebook, folder, *, run="run", **parameters):
+        papermill.execute_notebook(
+            notebook, folder / "out.ipynb",
+            {"preset": "smoke", "folder": str(folder / run)} | parameters,
+            progress_bar=False, cwd=folder, request_save_on_cell_execute=False,
+        )  # fmt: skip
+        return json.loads((folder / run / "record.json").read_text())
+
+    return run

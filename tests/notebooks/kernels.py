@@ -10,8 +10,11 @@ import signal
 import sys
 from importlib import import_module
 
-# Optimisers import the compiler, which takes longest.
-SHARED = ("matplotlib.pyplot", "pandas", "sklearn.linear_model", "torch._dynamo", "torchvision")
+# Optimisers import the compiler, which takes longest. The library is what a chapter starts with.
+SHARED = (
+    "matplotlib.pyplot", "pandas", "sklearn.linear_model", "torch._dynamo", "torchvision",
+    "mmlib.plots", "mmlib.records", "mmlib.tables",
+)  # fmt: skip
 
 if __name__ == "__main__":
     for name in SHARED:

@@ -120,16 +120,11 @@ VALUES = {
 
 
 @every_chapter
-@pytest.mark.usefixtures("kernels")
-def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path):
-    parameters = {"preset": "smoke", "seed": SEED, **PARAMETERS.get(chapter, {})}
-    parameters["folder"] = str(tmp_path / "run")
+def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path, execute):
     nbformat.write(with_solutions(chapter), tmp_path / "in.ipynb")
-    papermill.execute_notebook(
-        tmp_path / "in.ipynb", tmp_path / "out.ipynb", parameters, progress_bar=False, cwd=tmp_path
-    )
+    parameters = {"seed": SEED, **PARAMETERS.get(chapter, {})}
+    record = execute(tmp_path / "in.ipynb", tmp_path, **parameters)
     records.verify(tmp_path / "run")
-    record = json.loads((tmp_path / "run" / "record.json").read_text())
     assert (record["chapter"], record["preset"], record["seed"]) == (chapter, "smoke", SEED)
     for item in tables.items().values():  # what the book says this chapter shows, it shows
         if item.chapter == chapter and item.experiment == "overview":
@@ -242,46 +237,33 @@ def test_recorded_metrics_say_the_same_of_each_other():
         check_curves(record, record["path"])
 
 
-@pytest.mark.usefixtures("kernels")
-def test_what_was_cut_short_ends_as_if_it_had_not_been(tmp_path):
+def test_what_was_cut_short_ends_as_if_it_had_not_been(tmp_path, execute):
     """The first attempt stops where it would be finished, the second one trains nothing."""
     notebook = read("comm_ablation")
     (last,) = (cell for cell in notebook.cells if "run.finish()" in cell.source)
     last.source = "import json\nfrom pathlib import Path\n"
     last.source += "Path('metrics.json').write_text(json.dumps(run.metrics))\n1 / 0"
     nbformat.write(notebook, tmp_path / "in.ipynb")
-
-    def execute(path, attempt):
-        parameters = {"preset": "smoke", "folder": str(tmp_path / f"run.{attempt}.running")}
-        out = tmp_path / "out.ipynb"
-        papermill.execute_notebook(path, out, parameters, progress_bar=False, cwd=tmp_path)
-        return out.read_text()
-
     with pytest.raises(papermill.PapermillExecutionError, match="ZeroDivisionError"):
-        execute(tmp_path / "in.ipynb", 1)
+        execute(tmp_path / "in.ipynb", tmp_path, run="run.1.running")
     parts = len(list(tmp_path.glob("run.parts/*/*")))
-    taken_up = execute(path_of("comm_ablation"), 2).count("taken up from an earlier attempt")
-    assert taken_up == parts > 10
-    record = json.loads((tmp_path / "run.2.running" / "record.json").read_text())
+    record = execute(path_of("comm_ablation"), tmp_path, run="run.2.running")
+    told = (tmp_path / "out.ipynb").read_text().count("taken up from an earlier attempt")
+    assert told == parts > 10
     before = json.loads((tmp_path / "metrics.json").read_text())
     assert {name: metric["value"] for name, metric in record["metrics"].items()} == before
 
 
-@pytest.mark.usefixtures("kernels")
-def test_the_audit_runs_without_mem_3_and_trains_no_more_than_it_is_asked(tmp_path):
+def test_the_audit_runs_without_mem_3_and_trains_no_more_than_it_is_asked(tmp_path, execute):
     few = {"rows": ["em_mem_budget"], "switches": [], "defences": [], "clean_controls": False}
-    parameters = {"preset": "smoke", "folder": str(tmp_path / "run"), **few}
-    papermill.execute_notebook(
-        path_of("unlearnable_audit"), tmp_path / "out.ipynb", parameters, progress_bar=False,
-        cwd=tmp_path,
-    )  # fmt: skip
-    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    record = execute(path_of("unlearnable_audit"), tmp_path, **few)
     trained = {name.removeprefix("left.") for name in record["metrics"] if name[:5] == "left."}
     assert trained == {"clean", "em_mem_budget"}
 
 
-@pytest.mark.usefixtures("kernels")
-def test_the_chapter_on_real_data_says_of_triples_what_the_library_does(tmp_path, monkeypatch):
+def test_the_chapter_on_real_data_says_of_triples_what_the_library_does(
+    tmp_path, execute, monkeypatch
+):
     """Three modalities have rows, labels and differences that the chapter's own set has not."""
     few = {"learn": 720, "train": 512, "validation": 256, "test": 512}  # of two images each
     less = "from mmlib.data import triples\ntriples.load.__kwdefaults__['renderings'] = (1, 1)\n"
@@ -291,11 +273,7 @@ def test_the_chapter_on_real_data_says_of_triples_what_the_library_does(tmp_path
     notebook.cells.insert(start + 1, cell)
     nbformat.write(notebook, tmp_path / "in.ipynb")
     changes = {"data": "triples", "image_size": 16}
-    parameters = {"preset": "smoke", "seed": SEED, "folder": str(tmp_path / "run"), **changes}
-    papermill.execute_notebook(
-        tmp_path / "in.ipynb", tmp_path / "out.ipynb", parameters, progress_bar=False, cwd=tmp_path
-    )
-    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    record = execute(tmp_path / "in.ipynb", tmp_path, seed=SEED, **changes)
     check_implied(record)
     monkeypatch.setitem(triples.load.__kwdefaults__, "renderings", (1, 1))
     monkeypatch.setattr(triples, "_SIZES", few)

@@ -3,9 +3,6 @@
 Noise of no level leaves images as they were: hackers who differ in images alone are then the same.
 """
 
-import json
-
-import papermill
 import pytest
 
 from mmlib.evaluate.retrieval import MEASURES
@@ -76,16 +73,12 @@ CASES = {
 
 
 @pytest.fixture(scope="module", params=CASES)
-def case(request, tmp_path_factory, kernels):
+def case(request, tmp_path_factory, execute):
     """The case's hackers, and the metrics of its run."""
     chapter, settings, same, others = CASES[request.param]
     folder = tmp_path_factory.mktemp("chapter")
-    parameters = {"preset": "smoke", "steps": 12, "folder": str(folder / "run"), **settings}
-    papermill.execute_notebook(
-        ROOT / "notebooks" / f"{CHAPTERS[chapter]}.ipynb", folder / "out.ipynb", parameters,
-        progress_bar=False, cwd=folder,
-    )  # fmt: skip
-    record = json.loads((folder / "run" / "record.json").read_text())
+    notebook = ROOT / "notebooks" / f"{CHAPTERS[chapter]}.ipynb"
+    record = execute(notebook, folder, steps=12, **settings)
     return same, others, {name: metric["value"] for name, metric in record["metrics"].items()}
 
 
