@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import yaml
+from mmlib.presets import grid
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 
 PRESETS = ("paper", "desk", "quick")  # by weight of evidence; smoke is never evidence
 FEWEST = 3  # runs that decide where chance plays a part
-GRID = Path(__file__).resolve().parents[1] / "workflow" / "grid.yml"
 
 
 @dataclass(frozen=True)
@@ -120,19 +117,12 @@ def by_experiment(
     return {name: recorded(chapter, name, preset, loaded) for name in names}
 
 
-@cache
-def rows() -> dict[tuple[str, str, str], Mapping[str, Any]]:
-    """The rows of the grid of runs, by chapter, experiment and preset."""
-    listed = yaml.safe_load(GRID.read_text(encoding="utf-8"))
-    return {(row["chapter"], row["experiment"], row["preset"]): row for row in listed}
-
-
 def level(chapter: str, experiment: str, preset: str) -> float:
     """Of the intervals by which a row's runs decide: those of all looks together err in 5 %.
 
     Who adds seeds after a look at others has a further chance to err, so each look has its share.
     """
-    return 1 - 0.05 / rows().get((chapter, experiment, preset), {}).get("looks", 1)
+    return 1 - 0.05 / grid.rows().get((chapter, experiment, preset), {}).get("looks", 1)
 
 
 class Deciding(NamedTuple):

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from mmlib import evidence
+from mmlib.presets import grid
 
 
 def record(seed, preset="paper", path="build/runs/r", kept=False, **metrics):
@@ -28,14 +29,14 @@ def test_interval_is_the_t_interval():
 
 
 def test_a_row_of_the_grid_that_was_looked_at_again_has_a_wider_interval(tmp_path, monkeypatch):
-    grid = tmp_path / "grid.yml"
+    path = tmp_path / "grid.yml"
     rows = [
         "{chapter: comm, experiment: overview, preset: desk, seeds: [0], looks: 2}",
         "{chapter: comm, experiment: overview, preset: paper, seeds: [0]}",
     ]
-    grid.write_text("".join(f"- {row}\n" for row in rows))
-    monkeypatch.setattr(evidence, "GRID", grid)
-    monkeypatch.setattr(evidence, "rows", evidence.rows.__wrapped__)
+    path.write_text("".join(f"- {row}\n" for row in rows))
+    monkeypatch.setattr(grid, "GRID", path)
+    monkeypatch.setattr(grid, "rows", grid.rows.__wrapped__)
     levels = [evidence.level("comm", "overview", preset) for preset in ("desk", "paper", "other")]
     assert levels == pytest.approx([0.975, 0.95, 0.95])
     loaded = [record(seed, preset="desk", a=1.0) for seed in range(3)]

@@ -24,13 +24,13 @@ from mmlib.augment import image
 from mmlib.data.multimodal import Modality
 from mmlib.data.table import TableSchema
 from mmlib.data.text import END, START
-from mmlib.image_table_study import ImageTableStudy
 from mmlib.mem.hacker import train_hacker
 from mmlib.mem.protect import protect
 from mmlib.mem.study import budget, load_pairs, new_model, optim
 from mmlib.methods import image_only, image_pairs, modalities
-from mmlib.pair_study import PairStudy
 from mmlib.presets.base import resolve
+from mmlib.studies.image_table import ImageTableStudy
+from mmlib.studies.pairs import PairStudy
 from mmlib.train import EpochSampler, Optim, fit
 
 # --- the pretended GPU ----------------------------------------------------------------------------

@@ -21,9 +21,11 @@ from tempfile import TemporaryDirectory
 import glance
 import yaml
 
-from mmlib import claims, evidence, plots, records, tables
+from mmlib import evidence, plots, records
+from mmlib.presets import grid
 from mmlib.presets.base import CHAPTERS
 from mmlib.records import RESULTS, ROOT, RUNS, verify
+from mmlib.verdicts import claims, tables
 
 STAGE = ROOT / "build" / "book"
 HTML = STAGE / "_build" / "html"
@@ -92,7 +94,7 @@ def not_run(loaded: list[dict]) -> str:
     parts = []
     for preset in ("desk", "paper"):
         lines = ["| chapter | experiment | recorded | what runs the row |", "| - | - | - | - |"]
-        for (chapter, experiment, size), row in evidence.rows().items():
+        for (chapter, experiment, size), row in grid.rows().items():
             if size != preset:
                 continue
             runs = evidence.one_a_seed(chapter, experiment, preset, loaded)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from mmlib import evidence, plots
-from mmlib.tables import items
+from mmlib.verdicts.items import items
 
 METHOD, OURS = "the paper's methods", "controls, attacks and answers of this book"
 PLAIN = "no protection"

@@ -8,9 +8,10 @@ import sys
 import pytest
 import yaml
 
-from mmlib import evidence, tables
+from mmlib.presets import grid
 from mmlib.presets.base import CHAPTERS, resolve
 from mmlib.records import ROOT
+from mmlib.verdicts.items import items
 
 sys.path.insert(0, str(ROOT / "workflow"))
 import book
@@ -30,8 +31,8 @@ def toc_files():
 
 
 def test_every_item_of_the_papers_has_a_place():
-    assert set(tables.items()) == set(ITEMS)
-    for item in tables.items().values():
+    assert set(items()) == set(ITEMS)
+    for item in items().values():
         assert item.page in toc_files(), item.id
         assert item.chapter in CHAPTERS, item.id
         assert item.kind in ("figure", "table", "algorithm", "theorem", "concept"), item.id
@@ -41,7 +42,7 @@ def test_every_item_of_the_papers_has_a_place():
 
 
 def test_a_papers_curves_are_whole_and_end_where_its_tables_do():
-    figure, start = (tables.items()[name] for name in ("comm-fig5", "comm-fig5-start"))
+    figure, start = (items()[name] for name in ("comm-fig5", "comm-fig5-start"))
     assert set(figure.curves) == set(figure.values)
     assert len(figure.curve_steps) == 20
     for metric, points in figure.curves.items():
@@ -61,7 +62,7 @@ def test_the_reruns_numbers_are_the_same_wherever_they_stand():
         if row["data"] == "Flickr8K" and row["published"] in named
         for measure in rerun["measures"]
     }
-    reference = tables.items()["mem-table-main"].reference
+    reference = items()["mem-table-main"].reference
     assert len(reference) == 12
     assert reference == {metric: last[metric] for metric in reference}
     for row in [*rerun["last"], *rerun["finetune"]]:
@@ -194,7 +195,7 @@ def test_what_has_not_run_is_what_the_grid_asks_for_and_no_record_is_of():
     text = book.not_run([])
     assert "| urfunny | 0 of 5 seeds | `make paper CHAPTER=comm_real EXPERIMENT=urfunny`" in text
     place = {"chapter": "comm_real", "experiment": "urfunny", "preset": "paper"}
-    asked = evidence.rows()[*place.values()]["parameters"] | {"preset": "paper"}
+    asked = grid.rows()[*place.values()]["parameters"] | {"preset": "paper"}
     asked = resolve("comm_real", asked).model_dump(mode="json", exclude={"experiment", "seed"})
     runs = [
         {**place, "seed": seed, "metrics": {}, "kept": False, "parameters": asked}

@@ -13,7 +13,7 @@ from importlib import import_module
 # Optimisers import the compiler, which takes longest. The library is what a chapter starts with.
 SHARED = (
     "matplotlib.pyplot", "pandas", "sklearn.linear_model", "torch._dynamo", "torchvision",
-    "mmlib.plots", "mmlib.records", "mmlib.tables",
+    "mmlib.plots", "mmlib.records", "mmlib.verdicts.tables",
 )  # fmt: skip
 
 if __name__ == "__main__":

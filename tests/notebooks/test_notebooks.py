@@ -14,11 +14,13 @@ import yaml
 from papermill.cli import papermill as command_line
 from pybtex.database import parse_file
 
-from mmlib import claims, records, tables
+from mmlib import records
 from mmlib.data import triples
 from mmlib.methods import image_pairs
 from mmlib.presets.base import CHAPTERS, chapter_settings
 from mmlib.records import ROOT
+from mmlib.verdicts import claims, orderings
+from mmlib.verdicts.items import items
 
 from .again import comm, label_dp, mem
 from .again.runs import PARAMETERS, SEED
@@ -126,9 +128,9 @@ def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path,
     record = execute(tmp_path / "in.ipynb", tmp_path, **parameters)
     records.verify(tmp_path / "run")
     assert (record["chapter"], record["preset"], record["seed"]) == (chapter, "smoke", SEED)
-    for item in tables.items().values():  # what the book says this chapter shows, it shows
+    for item in items().values():  # what the book says this chapter shows, it shows
         if item.chapter == chapter and item.experiment == "overview":
-            claimed = {side for claim in item.claims for side in tables.sides(claim)}
+            claimed = {side for claim in item.claims for side in orderings.sides(claim)}
             assert claimed <= set(record["metrics"]), item.id
             if item.figure:
                 assert f"{item.figure}.png" in record["files"], item.id

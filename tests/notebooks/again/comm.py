@@ -15,9 +15,9 @@ from mmlib.evaluate.probe import PROBES
 from mmlib.information import mutual_information, uniform_over
 from mmlib.methods.clip import DualEncoder
 from mmlib.methods.supervised import fine_tuned
-from mmlib.modality_study import ModalityStudy
-from mmlib.pair_study import PairStudy, halves_multiplied, products, similarity_of_halves
 from mmlib.presets.comm_ablation import VIEWS
+from mmlib.studies.modalities import ModalityStudy
+from mmlib.studies.pairs import PairStudy, halves_multiplied, products, similarity_of_halves
 from mmlib.train import EpochSampler, Optim, fit
 
 from .runs import SEED, Values, started

@@ -15,15 +15,15 @@ from mmlib.data.cars import class_counts
 from mmlib.evaluate import attackers
 from mmlib.evaluate.metrics import accuracy
 from mmlib.evaluate.probe import logistic_path
-from mmlib.image_table_study import ImageTableStudy
 from mmlib.label_dp import accounting, attacks, audit, conditions, learning, mechanisms, spending
 from mmlib.label_dp.accounting import noise_for
 from mmlib.label_dp.release import Ledger
 from mmlib.label_dp.terms import DoubleRR, LabelRR
 from mmlib.label_dp.terms_variants import Anchored
 from mmlib.label_dp.variants import coupled_rr
-from mmlib.tables import items
+from mmlib.studies.image_table import ImageTableStudy
 from mmlib.train import EpochSampler, Optim, fit
+from mmlib.verdicts.items import items
 
 from .runs import SEED, Values, started
 

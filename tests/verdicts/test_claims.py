@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from mmlib import claims, evidence, records, tables
-from mmlib.claims import Claim, decide
+from mmlib import records
+from mmlib.presets import grid
 from mmlib.presets.base import CHAPTERS
+from mmlib.verdicts import claims
+from mmlib.verdicts.claims import Claim, decide
+from mmlib.verdicts.tables import tally
 
 RULE = {
     "id": "x", "paper": "P", "says": "a is above b", "chapter": "comm", "holds": ("a > b",),
@@ -59,7 +62,7 @@ def test_a_second_look_widens_the_interval_that_decides_and_the_one_that_is_told
     looks, verdict, monkeypatch
 ):
     row = {"chapter": "comm", "experiment": "overview", "preset": "desk"} | looks
-    monkeypatch.setattr(evidence, "rows", lambda: {("comm", "overview", "desk"): row})
+    monkeypatch.setattr(grid, "rows", lambda: {("comm", "overview", "desk"): row})
     level = 0.975 if looks else 0.95
     half = stats.t.ppf((1 + level) / 2, 2) * stats.sem([1.7, 2.0, 1.0])
     assert (half < 4.7 / 3) == (not looks)  # clear of zero at 95 %, not at 97.5 %
@@ -100,7 +103,7 @@ def test_the_table_has_every_claim_once_and_links_its_page():
     mine = [claim for claim in claims.claims().values() if claim.paper == "label-DP"]
     text = claims.table("label-DP", [])
     assert len(text.splitlines()) == 4 + len(mine)
-    assert text.startswith(f"{tables.tally(claims.decide(claim, [])[0] for claim in mine)}\n\n|")
+    assert text.startswith(f"{tally(claims.decide(claim, [])[0] for claim in mine)}\n\n|")
     assert text.count("{doc}`/notebooks/05_image_table`") == sum(
         claim.chapter == "image_table" for claim in mine
     )

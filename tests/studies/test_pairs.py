@@ -8,11 +8,11 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from mmlib import pair_study
 from mmlib.evaluate.probe import PROBES
 from mmlib.fusion import PooledFusion
-from mmlib.pair_study import PairStudy, halves_multiplied, products
 from mmlib.presets.base import resolve
+from mmlib.studies import pairs as pair_study
+from mmlib.studies.pairs import PairStudy, halves_multiplied, products
 from mmlib.train import EpochSampler, Optim
 
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from mmlib import modality_study
 from mmlib.data.multimodal import Modality, Multimodal, Part
 from mmlib.evaluate.bootstrap import bootstrap
 from mmlib.evaluate.metrics import balanced_accuracy
 from mmlib.evaluate.probe import PROBES
 from mmlib.evaluate.targets import Probed
-from mmlib.modality_study import ModalityStudy
 from mmlib.presets.base import resolve
+from mmlib.studies import modalities as modality_study
+from mmlib.studies.modalities import ModalityStudy
 from mmlib.train import Optim
 
 CPU = torch.device("cpu")

@@ -1,8 +1,9 @@
 """What a paper, or this book, says, and what our records say to it: a table made by code.
 
 A claim of ``book/claims.yml`` is decided by orderings of metrics over the runs of the largest
-preset of which there are enough, as an item of :mod:`mmlib.tables` is; by the paper's own printed
-numbers where it states their difference; or by nothing, and then the table says what is missing.
+preset of which there are enough, as an item of :mod:`mmlib.verdicts.items` is; by the paper's
+own printed numbers where it states their difference; or by nothing, and then the table says what is
+missing.
 Where chance plays a part, fewer than three runs decide nothing, and an interval that holds zero
 neither confirms a claim nor contradicts it.
 """
@@ -16,8 +17,10 @@ from functools import cache
 
 import yaml
 
-from mmlib import evidence, records, tables
+from mmlib import evidence, records
 from mmlib.presets.base import CHAPTERS
+from mmlib.verdicts import orderings
+from mmlib.verdicts.tables import tally
 
 CLAIMS = records.ROOT / "book" / "claims.yml"
 _HOLE = re.compile(r"\{([\w.]+)(?: - ([\w.]+))?:([^{}]+)\}")
@@ -45,9 +48,9 @@ class Claim:
     @property
     def metrics(self) -> set[str]:
         """The metrics that decide it or stand in what was found."""
-        sides = [side for ordering in self.holds for side in tables.sides(ordering)]
+        sides = [side for ordering in self.holds for side in orderings.sides(ordering)]
         holes = [name for *names, _ in _HOLE.findall(self.found) for name in names if name]
-        return {side for side in sides if tables.number(side) is None} | {*holes, *self.below}
+        return {side for side in sides if orderings.number(side) is None} | {*holes, *self.below}
 
 
 @cache
@@ -92,7 +95,7 @@ def decide(claim: Claim, loaded: list[dict]) -> tuple[str, str, str]:
         verdict = "not decided here"
     else:
         how = {"exact": claim.exact, "level": level}
-        ways = {tables.outcome(ordering, runs, **how) for ordering in claim.holds}
+        ways = {orderings.outcome(ordering, runs, **how) for ordering in claim.holds}
         verdict = next(way for way in ("does not hold", "not shown", "holds") if way in ways)
     return verdict, _filled(claim.found, runs, level), place
 
@@ -127,7 +130,7 @@ def table(paper: str, loaded: list[dict]) -> str:
     rows = ["| the claim | verdict | what we found | record |", "| --- | --- | --- | --- |"]
     for claim, verdict, found, place in decided:
         rows.append(f"| {claim.says} | **{verdict}** | {found} | {_page(claim)}{place} |")
-    return "\n".join([tables.tally(verdict for _, verdict, *_ in decided), "", *rows]) + "\n"
+    return "\n".join([tally(verdict for _, verdict, *_ in decided), "", *rows]) + "\n"
 
 
 def _page(claim: Claim) -> str:

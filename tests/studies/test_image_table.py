@@ -8,18 +8,18 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
-from mmlib import image_table_study as study_module
 from mmlib.augment.image import Rotation
 from mmlib.data import dvm
 from mmlib.evaluate import fine_tune
 from mmlib.evaluate.metrics import balanced_accuracy
-from mmlib.image_table_study import ImageTableStudy, _load, _views
 from mmlib.label_dp.conditions import conditions
 from mmlib.label_dp.learning import forward_loss, law_likelihood
 from mmlib.label_dp.release import Release
 from mmlib.label_dp.terms import DoubleRR, LabelRR
 from mmlib.methods import mmcl
 from mmlib.presets.base import resolve
+from mmlib.studies import image_table as study_module
+from mmlib.studies.image_table import ImageTableStudy, _load, _views
 from mmlib.train import Optim
 
 

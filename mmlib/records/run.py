@@ -1,49 +1,28 @@
-"""One run, one folder, one record.
-
-``start`` checks the parameters and opens a run; the run collects metrics, curves and figures;
-``finish`` writes them, and ``record.json`` last and atomically: a folder without it is an
-unfinished run and nothing reads it. The workflow then runs ``seal``, which adds the executed
-notebook and publishes the whole folder by one rename.
-
-A run that is cut short goes on from the last part that it finished: what ``once`` made lies beside
-its folder until the record is written. Finished runs land in ``build/runs``. ``keep`` copies one to
-``results``, where the records lie that are committed and that the book shows. Its notebook shows
-there the figures that lie beside it, without those of other runs' records.
-"""
+"""A run that is open: what a chapter's notebook writes to, and the record it leaves."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import re
-import shutil
 import subprocess
-import sys
 import time
 import warnings
-from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 import mmlib
-from mmlib import evidence
-from mmlib._checks import check_choice
-from mmlib._parts import Parts
 from mmlib.device import device_name, pick_device
 from mmlib.presets.base import Settings, resolve
+from mmlib.records.folder import ROOT, RUNS, place, sha256, write_atomically
+from mmlib.records.parts import Parts
 
 SCHEMA_VERSION = 1
-ROOT = Path(mmlib.__file__).resolve().parents[1]
-RUNS = ROOT / "build" / "runs"
-RESULTS = ROOT / "results"
-OF_RECORDS = "_recorded.png"  # ends the name of a figure that shows other runs' records
 
 Result = TypeVar("Result")
 
@@ -74,7 +53,7 @@ class Run:
     @property
     def place(self) -> Path:
         """Where the record lies below ``build/runs`` and ``results``."""
-        return _place(self._head())
+        return place(self._head())
 
     def generator(self, offset: int = 0) -> torch.Generator:
         """A new generator on the run's device; another ``offset`` is another stream."""
@@ -205,9 +184,9 @@ class Run:
             "started": self._started.isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - self._clock, 2),
             "metrics": self._metrics,
-            "files": {name: _sha256(self.folder / name) for name in self._files},
+            "files": {name: sha256(self.folder / name) for name in self._files},
         }
-        _write_atomically(self.folder / "record.json", json.dumps(record, indent=1) + "\n")
+        write_atomically(self.folder / "record.json", json.dumps(record, indent=1) + "\n")
         if self._parts:
             self._parts.clear()
         print(
@@ -252,147 +231,6 @@ def start(chapter: str, parameters: Mapping[str, Any]) -> Run:
     return Run(chapter, settings)
 
 
-def load(*roots: Path) -> list[dict[str, Any]]:
-    """All finished records below ``roots`` (default: ``build/runs`` and ``results``).
-
-    Each is the content of its ``record.json`` with its ``path`` and whether it is ``kept``, that is
-    lies in ``results``. Folders without one, and scratch folders of runs in progress, are passed
-    over.
-    """
-    return [
-        {**json.loads(path.read_text()), "path": path.parent, "kept": RESULTS in path.parents}
-        for root in roots or (RUNS, RESULTS)
-        for path in sorted(_record_files(root))
-    ]
-
-
-def verify(folder: Path) -> None:
-    """Raise ``ValueError`` unless ``folder`` holds a record whose files are all unchanged."""
-    record = json.loads((folder / "record.json").read_text())
-    for name, digest in record["files"].items():
-        if not (folder / name).is_file():
-            raise ValueError(f"{folder}: {name} is missing")
-        if _sha256(folder / name) != digest:
-            raise ValueError(f"{folder}: {name} is not what the run wrote")
-
-
-def seal(scratch: Path, final: Path) -> None:
-    """Add the executed ``notebook.ipynb`` to a finished run and publish it at ``final``."""
-    path = scratch / "record.json"
-    record = json.loads(path.read_text())
-    record["files"]["notebook.ipynb"] = _sha256(scratch / "notebook.ipynb")
-    _write_atomically(path, json.dumps(record, indent=1) + "\n")
-    verify(scratch)
-    if final.exists():
-        (final / "record.json").unlink(missing_ok=True)  # from here on an unfinished run
-        shutil.rmtree(final)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(scratch, final)
-
-
-def keep(folder: Path, results: Path = RESULTS) -> Path:
-    """Copy a finished run of ``desk`` or ``paper`` size to ``results``; return its new place.
-
-    Raises ``ValueError`` if files changed since, if the run was not made from committed code or is
-    without its executed notebook, and if a parameter is not that of its row of the grid, as
-    :func:`differing` says.
-    """
-    verify(folder)
-    record = json.loads((folder / "record.json").read_text())
-    check_choice("preset", record["preset"], ("desk", "paper"))
-    if not record["git"]["clean"]:
-        raise ValueError(f"{folder} was not made from a clean checkout; run it again from one")
-    if "notebook.ipynb" not in record["files"]:
-        raise ValueError(f"{folder} has no executed notebook; run it by the workflow")
-    _check_row(folder, record)
-    final = results / _place(record)
-    scratch = final.with_name(final.name + ".running")
-    shutil.rmtree(scratch, ignore_errors=True)  # what a call that was cut short left
-    shutil.copytree(folder, scratch)
-    _slim(scratch, record)
-    _write_atomically(scratch / "record.json", json.dumps(record, indent=1) + "\n")
-    if final.exists():
-        shutil.rmtree(final)
-    os.replace(scratch, final)
-    return final
-
-
-def _slim(folder: Path, record: dict[str, Any]) -> None:
-    """Name each figure's file in place of a second copy of it: most of an executed notebook.
-
-    Figures of other runs' records are left out: those records are kept, and they change.
-    """
-    path = folder / "notebook.ipynb"
-    names = {b64encode(file.read_bytes()).decode(): file.name for file in folder.glob("*.png")}
-    notebook = json.loads(path.read_text())
-    for cell in notebook["cells"]:
-        cell["metadata"].pop("papermill", None)
-        for output in cell.get("outputs", []):
-            name = names.get("".join(output.get("data", {}).get("image/png", "")).strip())
-            if name:
-                shown = output["metadata"]["image/png"]
-                html = (
-                    f"<p>{name}, of other runs' records, is left out.</p>"
-                    if name.endswith(OF_RECORDS)
-                    else f'<img src="{name}" alt="{escape(shown["alt"])}" width="{shown["width"]}">'
-                )
-                output |= {"data": {"text/html": html}, "metadata": {}}
-    path.write_text(json.dumps(notebook, indent=0, ensure_ascii=False) + "\n")
-    for name in [name for name in record["files"] if name.endswith(OF_RECORDS)]:
-        (folder / name).unlink()
-        del record["files"][name]
-    record["files"]["notebook.ipynb"] = _sha256(path)
-
-
-def _check_row(folder: Path, record: dict[str, Any]) -> None:
-    place = _head_of(record)
-    if place not in evidence.rows():
-        raise ValueError(f"{folder} is of {'/'.join(place)}, which {evidence.GRID.name} has not")
-    differ = [f"{name} is {a!r}, in its row {b!r}" for name, (a, b) in differing(record).items()]
-    if differ:
-        raise ValueError(f"{folder}: {'; '.join(differ)}. Give it a row and a name of its own")
-
-
-def differing(record: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Parameters of a record that its row of the grid has otherwise now: its value and the row's.
-
-    Parameters that the chapter got later are not asked for, nor is the seed one of the row's. One
-    that the chapter has no more is None in the row. Raises ``KeyError`` where the grid has no row.
-    """
-    row = evidence.rows()[_head_of(record)]
-    own = {name: record[name] for name in ("experiment", "preset", "seed")}
-    asked = resolve(record["chapter"], row.get("parameters", {}) | own).model_dump(mode="json")
-    return {
-        name: (value, asked.get(name))
-        for name, value in record["parameters"].items()
-        if value != asked.get(name)
-    }
-
-
-def _head_of(record: Mapping[str, Any]) -> tuple[str, str, str]:
-    return record["chapter"], record["experiment"], record["preset"]
-
-
-def _place(head: Mapping[str, Any]) -> Path:
-    return Path(head["chapter"], head["experiment"], head["preset"], f"seed-{head['seed']}")
-
-
-def _record_files(root: Path) -> Iterator[Path]:
-    for path in root.glob("**/record.json"):
-        if not any(part.endswith(".running") for part in path.relative_to(root).parts):
-            yield path
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(text)
-    os.replace(scratch, path)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def git_state() -> dict[str, Any]:
     """The commit that is checked out, and whether what a run depends on is as committed."""
 
@@ -419,23 +257,3 @@ def _versions() -> dict[str, str]:
         "torchvision": torchvision.__version__,
         "mmlib": mmlib.__version__,
     }
-
-
-def main(arguments: list[str]) -> None:
-    """``python -m mmlib.records seal SCRATCH FINAL | keep FOLDER ... | verify FOLDER ...``"""
-    command, *folders = arguments or ["help"]
-    paths = [Path(folder) for folder in folders]
-    if command == "seal" and len(paths) == 2:
-        seal(*paths)
-    elif command in ("keep", "verify") and paths:
-        for path in paths:
-            print(globals()[command](path) or f"{path}: unchanged")
-    else:
-        sys.exit(main.__doc__)
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))

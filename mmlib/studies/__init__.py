@@ -1,0 +1,1 @@
+"""What chapters train and score: a set, its parts, trainings, probes. A module a kind of study."""

@@ -1,0 +1,110 @@
+"""An open run notes what a record holds, and leaves no half of one."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import warnings
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+
+from mmlib import records
+from mmlib.records import kept
+from mmlib.records import run as run_module
+
+
+def test_a_record_holds_what_the_design_asks(run, fill):
+    fill(run).finish()
+    record = json.loads((run.folder / "record.json").read_text())
+    assert set(record) == {
+        "schema_version", "chapter", "experiment", "preset", "parameters", "seed", "data", "git",
+        "versions", "device", "dtype", "started", "seconds", "metrics", "files",
+    }  # fmt: skip
+    assert record["seed"] == record["parameters"]["seed"] == 3
+    assert record["metrics"]["synergy.comm"]["definition"] == "balanced accuracy in %"
+    assert set(record["versions"]) == {"python", "torch", "torchvision", "mmlib"}
+    digest = hashlib.sha256((run.folder / "metrics.csv").read_bytes()).hexdigest()
+    assert record["files"] == {"empty.png": record["files"]["empty.png"], "metrics.csv": digest}
+    records.verify(run.folder)
+
+
+def test_a_warning_does_not_say_where_the_code_lies(run):
+    shown = warnings.formatwarning("no optimum", UserWarning, "/home/me/mmlib/probe.py", 3, "x")
+    assert shown == "UserWarning: no optimum\n"
+
+
+def test_the_data_hash_sees_values_types_and_shapes(run):
+    some = torch.arange(4)
+    nothing = torch.zeros(4), torch.zeros(4).int()  # the same bytes
+    for i, tensor in enumerate([some, some.flip(0), some.int(), some[None], *nothing]):
+        run.data(str(i), tensor)
+    assert len(set(run._data.values())) == 6
+
+
+def test_bfloat16_and_scalars_have_a_hash(run):
+    run.data("odd", torch.tensor(1.5), torch.ones(2, dtype=torch.bfloat16))
+
+
+def test_without_a_record_there_is_no_run(run, monkeypatch, fill):
+    fill(run)
+    assert records.load(run.folder.parent) == []
+    run.finish()
+    (record,) = records.load(run.folder.parent)
+    assert (record["path"], record["kept"]) == (run.folder, False)
+    monkeypatch.setattr(kept, "RESULTS", run.folder.parent)
+    assert records.load(run.folder.parent)[0]["kept"]
+
+
+def test_starting_again_takes_back_the_old_record(run, tmp_path, fill):
+    fill(run).finish()
+    records.start("label_dp", {"preset": "smoke", "seed": 3, "folder": str(run.folder)})
+    assert records.load(tmp_path) == []
+
+
+def test_incomplete_runs_do_not_finish(run):
+    with pytest.raises(ValueError, match="at least one metric and one data set"):
+        run.finish()
+    with pytest.raises(ValueError, match="no alternative text"):
+        run.figure(plt.figure(), "x", alt=" ")
+    run.figure(plt.figure(), "x", alt="Nothing.")
+    with pytest.raises(ValueError, match="figure 'x' is there already"):
+        run.figure(plt.figure(), "x", alt="Nothing.")
+    run.metric("a.b", 1, "one")
+    with pytest.raises(ValueError, match="noted already"):
+        run.metric("a.b", 2, "two")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@pytest.mark.parametrize("changed", ["mmlib/a.py", "notebooks/n.ipynb", "requirements.txt"])
+def test_a_checkout_is_clean_while_what_runs_depend_on_is_as_committed(
+    changed, tmp_path, monkeypatch
+):
+    def git(*arguments):
+        who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+        command = ["git", "-C", str(tmp_path), *who, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    monkeypatch.setattr(run_module, "ROOT", tmp_path)
+    assert records.git_state() == {"commit": None, "clean": False}
+    for name in (changed, "book/page.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("as committed")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    (tmp_path / "book/page.md").write_text("in the middle of an edit")
+    assert records.git_state() == {"commit": git("rev-parse", "HEAD"), "clean": True}
+    (tmp_path / changed).write_text("changed")
+    assert not records.git_state()["clean"]
+
+
+def test_generators_differ_by_offset_and_seed(run, tmp_path):
+    def first(generator):
+        return torch.rand(1, generator=generator).item()
+
+    other = records.start("label_dp", {"preset": "smoke", "seed": 4, "folder": str(tmp_path / "b")})
+    draws = {first(run.generator()), first(run.generator(1)), first(other.generator())}
+    assert len(draws) == 3
+    assert first(run.generator()) == first(run.generator())
