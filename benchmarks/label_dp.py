@@ -38,7 +38,8 @@ from torch import Tensor
 from mmlib.label_dp.accounting import noise_for
 from mmlib.label_dp.audit import audit
 from mmlib.label_dp.coins import coins, uniform
-from mmlib.label_dp.mechanisms import randomized_response, swap_images
+from mmlib.label_dp.mechanisms.randomized_response import randomized_response
+from mmlib.label_dp.mechanisms.swap_images import swap_images
 
 K, NEIGHBOURS = 286, 10
 WHOLE = 176_414  # records of DVM-Car

@@ -95,7 +95,7 @@ class Attackers:
 
     >>> import torch
     >>> from mmlib.label_dp.conditions import conditions
-    >>> from mmlib.label_dp.release import Ledger
+    >>> from mmlib.label_dp.ledger import Ledger
     >>> labels, even = torch.tensor([0, 1, 1, 0]), torch.full((4, 2), 0.5)
     >>> found = Attackers(even[0], by_image=even, by_row=torch.eye(2)[labels])
     >>> row = conditions(2, 1.0)["double_rr"]

@@ -1,15 +1,18 @@
-"""Label differential privacy: mechanisms, their cost, releases, small worlds, audit, attacks.
+"""Label differential privacy: what is drawn, what it costs, what is learned, what leaks after all.
 
-Where to look:
+From a mechanism to an attack on it:
 
-* drawing: ``coins`` (where randomness comes from), ``neighbours`` and ``pools`` (an image of a
-  class, near or any), ``mechanisms`` (randomized response, double RR), ``variants`` (repairs of
-  double RR), ``priors`` (better labels at the same epsilon);
-* cost: ``accounting`` (of a response; orders, delta, readings of an epsilon), ``bounds`` (where
-  images come from a model or from near by), ``exact`` (laws of worlds small enough to write down);
-* both in one object: ``terms`` and ``terms_variants`` say what is drawn and what that costs,
-  ``calibration`` finds the noise for a cost, ``release`` draws once and keeps the account,
-  ``conditions`` are the rows of chapter 5's comparison;
-* what others make of it: ``learning`` and ``spending`` (models that know the noise), ``audit`` and
-  ``attacks`` (what leaks after all).
+* mechanism: ``mechanisms`` has a file for each, built on ``coins`` (where randomness comes from),
+  ``pools`` and ``neighbours`` (an image of a class, any or near). ``terms`` is what their objects
+  have in common: a draw and a cost;
+* accountant: ``accounting`` (epsilon of randomized response; orders, delta), ``bounds`` (where
+  images come from a model or from near by), ``exact`` (laws of worlds small enough to write down),
+  ``calibration`` (noise from epsilon);
+* release: a ``ledger`` holds private labels and keeps the account, a ``release`` is what others may
+  see, ``conditions`` are the rows of chapter 5's comparison;
+* learner: ``learning`` (labels whose noise is known), ``spending`` (one epsilon in four ways),
+  ``groups`` (what labels tell of records that belong together);
+* auditor: ``audit`` (many runs of a mechanism) and ``canaries`` (one run of whatever used the
+  labels) bound epsilon from below;
+* attack: ``attacks`` guess labels, ``advantage`` says whether epsilon allows that much.
 """

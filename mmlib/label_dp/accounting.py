@@ -16,7 +16,6 @@ are in nats.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from mmlib._checks import check_range
 
@@ -27,7 +26,7 @@ def epsilon_of(
     """Cost of ``responses`` independent randomized responses of one label among K classes.
 
     Double randomized response is 2 responses where images count as private, see
-    :class:`mmlib.label_dp.terms.DoubleRR`.
+    :class:`mmlib.label_dp.mechanisms.double_rr.DoubleRR`.
     A label drawn anew in every epoch is as many responses as there are epochs.
 
     Args:
@@ -126,19 +125,6 @@ def approximate_epsilon(rdp: float, order: float, delta: float) -> float:
         return rdp
     saved = math.log1p(-1 / order) - (math.log(delta) + math.log(order)) / (order - 1)
     return max(0.0, rdp + saved)
-
-
-@dataclass(frozen=True)
-class Guarantee:
-    """What a mechanism promises: ``epsilon`` at ``order`` (infinite: nothing), and why.
-
-    ``delta``, the chance of failure, is 0 unless a Rényi cost was converted.
-    """
-
-    epsilon: float
-    order: float
-    reason: str
-    delta: float = 0.0
 
 
 def _check(n_classes: int, responses: int, order: float) -> None:

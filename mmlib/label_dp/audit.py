@@ -63,7 +63,7 @@ def audit(
 
     Source: Clopper and Pearson 1934.
 
-    >>> from mmlib.label_dp.mechanisms import randomized_response
+    >>> from mmlib.label_dp.mechanisms.randomized_response import randomized_response
     >>> g = torch.Generator().manual_seed(0)
     >>> def respond(label, n, g):
     ...     return randomized_response(torch.full((n,), label), 0.5, 4, generator=g)

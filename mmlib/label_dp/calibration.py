@@ -11,9 +11,8 @@ import math
 from collections.abc import Callable
 
 from mmlib._checks import check_range
-from mmlib.label_dp.release import total_cost
-from mmlib.label_dp.terms import Terms
-from mmlib.label_dp.terms_variants import NoisyQuery
+from mmlib.label_dp.mechanisms.noisy_query import NoisyQuery
+from mmlib.label_dp.terms import Terms, total_cost
 
 
 def noise_at(
@@ -28,13 +27,14 @@ def noise_at(
 
     Args:
         epsilon: nats; pure, or of a finite ``order``, or holding but for a chance ``delta``, as in
-            :func:`mmlib.label_dp.release.total_cost`.
+            :func:`mmlib.label_dp.terms.total_cost`.
         terms: from a noise, up to 1, to the mechanism, which has to cost the less the more it is.
         notion: "standard" or "population".
 
     Raises ``ValueError`` for an ``epsilon`` that no noise reaches.
 
-    >>> from mmlib.label_dp.terms import CoupledRR, DoubleRR
+    >>> from mmlib.label_dp.mechanisms.coupled_rr import CoupledRR
+    >>> from mmlib.label_dp.mechanisms.double_rr import DoubleRR
     >>> round(noise_at(5.0, lambda x: CoupledRR(n_classes=286, noise=x, divergence=1.0),
     ...       "population"), 4)  # K e / (K e + e^5 - 1)
     0.8406

@@ -4,8 +4,8 @@ Every mechanism of this package draws through this file, from 53 random bits a n
 and for a release alike. A coin falls with at least its stated chance, so rounding takes no privacy
 from it. Of :func:`uniform` each integer's chance is off by a few 2^-53, and with it an epsilon by
 some 10^-13 at K = 286. Noise with tails has ends, beyond which pure epsilon fails:
-:func:`mmlib.label_dp.priors.laplace_labels` says by how much. Without any such error sample only
-integer methods (Canonne, Kamath and Steinke 2020), which are not used here.
+:func:`mmlib.label_dp.mechanisms.laplace.laplace_labels` says by how much. Without any such error
+sample only integer methods (Canonne, Kamath and Steinke 2020), which are not used here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mmlib._checks import check_range
 class SystemEntropy:
     """The operating system's entropy, in the place of a generator: no seed exists to be kept.
 
-    >>> from mmlib.label_dp.mechanisms import randomized_response
+    >>> from mmlib.label_dp.mechanisms.randomized_response import randomized_response
     >>> labels = torch.zeros(5, dtype=torch.long)
     >>> randomized_response(labels, 0.5, 2, generator=SystemEntropy()).shape
     torch.Size([5])

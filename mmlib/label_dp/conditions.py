@@ -15,8 +15,9 @@ import torch
 
 from mmlib._checks import check_choice
 from mmlib.label_dp.accounting import noise_for
+from mmlib.label_dp.mechanisms.double_rr import DoubleRR
+from mmlib.label_dp.mechanisms.randomized_response import LabelRR
 from mmlib.label_dp.release import Release
-from mmlib.label_dp.terms import DoubleRR, LabelRR
 
 RESPONSES = {"population": 2, "standard": 1}  # of a reading, in the formula for its lambda
 

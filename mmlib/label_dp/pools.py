@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mmlib._checks import check_range, check_shape
+from mmlib.label_dp._checks import check_labels
 from mmlib.label_dp.coins import Generator, coins, uniform
 from mmlib.label_dp.neighbours import nearest
 
@@ -68,6 +70,75 @@ def draw_members(
             pools,
         )
     return members[starts[drawn] + place_drawn]
+
+
+def draw_near(
+    drawn: Tensor,
+    queries: Tensor,
+    pool_labels: Tensor,
+    pool_features: Tensor,
+    n_classes: int,
+    neighbours: int,
+    *,
+    generator: Generator,
+) -> Tensor:
+    """An image of each drawn class, uniformly among the class's ``neighbours`` nearest to a query.
+
+    It takes nothing that is private, so whatever ``drawn`` and ``queries`` cost is all it costs.
+    With ``queries = anchors[drawn]``, public anchors, only the response that made ``drawn`` counts
+    (label-only anchor). With ``queries`` from
+    :func:`mmlib.label_dp.mechanisms.noisy_query.privatised` the query's cost is added.
+    No record keeps its own image: kept ones would be told by not being in the pool.
+
+    Args:
+        drawn: released labels (Q,), integers from 0 to K - 1.
+        queries: (Q, D).
+        pool_labels: classes (P,) of the images to draw from, which are public or of other people.
+        pool_features: (P, D).
+        n_classes: K, at least 2.
+        neighbours: k, at least 1; a pool with fewer members is used whole.
+        generator: the privacy noise's own.
+
+    Returns indices (Q,) into the P images. Raises ``ValueError`` for values out of range, shapes
+    that do not fit and a class without images.
+
+    Source: this book's audit of label-DP.
+
+    >>> line = torch.tensor([[0.0], [1.0], [2.0], [10.0], [11.0]])
+    >>> classes, anchors = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([[2.0], [10.0]])
+    >>> drawn = torch.tensor([0, 1, 1])
+    >>> g = torch.Generator().manual_seed(0)
+    >>> draw_near(drawn, anchors[drawn], classes, line, 2, 1, generator=g)
+    tensor([2, 3, 3])
+    """
+    check_labels(drawn, n_classes)
+    check_labels(pool_labels, n_classes)
+    check_range("neighbours", neighbours, 1)
+    size = check_shape("queries", queries, "Q D", Q=len(drawn))
+    check_shape("pool_features", pool_features, "P D", P=len(pool_labels), D=size["D"])
+    return draw_members(
+        pool_labels.long(),
+        pool_sizes(pool_labels, n_classes, include_self=True),
+        drawn.long(),
+        torch.full_like(drawn, -1, dtype=torch.long),
+        generator,
+        queries=queries,
+        rows=torch.arange(len(drawn), device=drawn.device),
+        features=pool_features,
+        neighbours=neighbours,
+    )
+
+
+def pool_sizes(labels: Tensor, n_classes: int, include_self: bool) -> Tensor:
+    """Sizes of the pools (K,). Raises if one is empty, or has nobody but the record itself."""
+    sizes = labels.bincount(minlength=n_classes)
+    least = 1 if include_self else 2
+    if sizes.min() < least:
+        raise ValueError(
+            f"class {sizes.argmin().item()} has {sizes.min().item()} records; allowed: at least "
+            f"{least} when include_self is {include_self}"
+        )
+    return sizes
 
 
 def _nearest_place(

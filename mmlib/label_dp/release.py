@@ -1,7 +1,6 @@
-"""A release: what was drawn, once, and what it costs together with all that was drawn before.
+"""A release: what was drawn, once, what it costs, and what of it others may see.
 
-The private labels go into a :class:`Ledger`, which hands out releases and keeps the account. It can
-count only what goes through it: two ledgers of the same labels are two budgets, of one person.
+A :class:`mmlib.label_dp.ledger.Ledger` makes it from private labels.
 """
 
 from __future__ import annotations
@@ -14,49 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range
-from mmlib.label_dp.accounting import Guarantee, approximate_epsilon
-from mmlib.label_dp.coins import SystemEntropy
-from mmlib.label_dp.terms import Terms
+from mmlib.label_dp.terms import NOTIONS, Guarantee, Terms, total_cost
 
-NOTIONS = ("standard", "population")
 TEACHING = (
     "Drawn from a seeded generator, for teaching: whoever knows the seed knows the labels. This is "
     "no private release, whatever epsilon says."
 )
-_ORDERS = [1 + 2 ** (i / 4 - 5) for i in range(61)]  # 1.03 to 1025
-
-
-def total_cost(
-    terms: tuple[Terms, ...], notion: str, *, order: float = math.inf, delta: float = 0.0
-) -> Guarantee:
-    """Cost of several independent releases of the same labels: costs of equal order add.
-
-    With ``delta`` above 0, the least epsilon that a Rényi cost of any order implies, or the pure
-    one; ``order`` of the result is the one that gave it.
-
-    >>> from mmlib.label_dp.terms import LabelRR
-    >>> once = LabelRR(n_classes=4, noise=0.5)
-    >>> round(total_cost((once, once), "standard").epsilon, 4)  # 2 log 5
-    3.2189
-    """
-    check_range("delta", delta, 0.0, 1.0, open_high=True)
-    check_range("number of releases", len(terms), 1)
-    if delta == 0:
-        costs = [t.cost(notion, order) for t in terms]
-        reasons = dict.fromkeys(c.reason for c in costs)
-        if any(math.isinf(c.epsilon) for c in costs):  # say what makes it so
-            reasons = dict.fromkeys(c.reason for c in costs if math.isinf(c.epsilon))
-        return Guarantee(sum(c.epsilon for c in costs), order, "; ".join(reasons))
-    found = []
-    for a in (math.inf, *_ORDERS):
-        cost = total_cost(terms, notion, order=a)
-        epsilon = approximate_epsilon(cost.epsilon, a, delta)
-        found.append(dataclasses.replace(cost, epsilon=epsilon, delta=delta))
-    return min(found, key=lambda cost: cost.epsilon)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +48,8 @@ class Release:
         return self.terms.cost(notion, order)
 
     def total(self, notion: str, *, order: float = math.inf, delta: float = 0.0) -> Guarantee:
-        """Of this release and the earlier ones; see :func:`total_cost`."""
+        """Of this release and the earlier ones; see
+        :func:`mmlib.label_dp.terms.total_cost`."""
         return total_cost((*self.earlier, self.terms), notion, order=order, delta=delta)
 
     def shown(self, own: Tensor, pool: Tensor | None = None) -> Tensor:
@@ -171,66 +137,6 @@ class Release:
     def _check_rows(self, column: Tensor) -> None:
         """In a column with more rows, indices into a pool would show private records."""
         check_range("rows of a column", len(column), len(self.labels), len(self.labels))
-
-
-class Ledger:
-    """Holds private labels and counts what is released of them.
-
-    >>> from mmlib.label_dp.terms import LabelRR
-    >>> ledger = Ledger(torch.tensor([0, 1, 2, 1]))
-    >>> first = ledger.release(LabelRR(n_classes=3, noise=0.5))
-    >>> first.teaching, round(first.total("standard").epsilon, 4)
-    (False, 1.3863)
-    >>> ledger.release(LabelRR(n_classes=3, noise=0.5))
-    Traceback (most recent call last):
-    ...
-    ValueError: these labels have been released already, 1 time; to pay for them again: again=True
-    >>> second = ledger.release(LabelRR(n_classes=3, noise=0.5), again=True)
-    >>> round(second.total("standard").epsilon, 4)
-    2.7726
-    """
-
-    def __init__(self, labels: Tensor) -> None:
-        self._labels = labels.clone()
-        self._released: tuple[Terms, ...] = ()
-
-    def release(
-        self,
-        terms: Terms,
-        *,
-        generator: torch.Generator | None = None,
-        again: bool = False,
-        **public: Any,
-    ) -> Release:
-        """Draw once by ``terms``.
-
-        Args:
-            terms: the mechanism and its parameters.
-            generator: a seeded one, for teaching: the result says that it is no release. By
-                default the coins come from the operating system and are forgotten.
-            again: whether to release labels again that have been released, at the sum of all costs.
-            public: what the mechanism's ``draw`` takes besides; it must owe nothing to the labels.
-
-        Raises ``ValueError`` for a second release that is not asked for. A draw that fails counts.
-        """
-        times = len(self._released)
-        if times and not again:
-            raise ValueError(
-                f"these labels have been released already, {times} time{'s'[: times > 1]}; to pay "
-                "for them again: again=True"
-            )
-        earlier = self._released
-        # Paid before it is drawn: the model between two stages sees labels even if it then fails.
-        self._released = (*earlier, terms)
-        labels, source = terms.draw(self._labels, generator or SystemEntropy(), **public)
-        return Release(labels, source, terms, earlier, teaching=generator is not None)
-
-    def total(self, notion: str, *, order: float = math.inf, delta: float = 0.0) -> Guarantee:
-        """Cost of all releases so far."""
-        return total_cost(self._released, notion, order=order, delta=delta)
-
-    def __repr__(self) -> str:
-        return f"Ledger({len(self._labels)} labels, {len(self._released)} releases)"
 
 
 def _plain(value: Any) -> Any:

@@ -16,14 +16,10 @@ from mmlib.label_dp.accounting import noise_for
 from mmlib.label_dp.coins import Generator
 from mmlib.label_dp.exact import response_law
 from mmlib.label_dp.learning import law_likelihood
-from mmlib.label_dp.mechanisms import randomized_response
-from mmlib.label_dp.priors import (
-    laplace_labels,
-    laplace_posterior,
-    prior_likelihood,
-    rr_with_prior,
-    two_stage_rr,
-)
+from mmlib.label_dp.mechanisms.laplace import laplace_labels, laplace_posterior
+from mmlib.label_dp.mechanisms.prior_rr import prior_likelihood, rr_with_prior
+from mmlib.label_dp.mechanisms.randomized_response import randomized_response
+from mmlib.label_dp.mechanisms.two_stage_rr import two_stage_rr
 
 Told = tuple[Tensor, Tensor]
 

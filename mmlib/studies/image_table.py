@@ -29,7 +29,8 @@ from mmlib.evaluate.noised import noised_probe
 from mmlib.evaluate.probe import LinearClassifier, linear_probe, logistic_path
 from mmlib.label_dp.conditions import Condition
 from mmlib.label_dp.learning import forward_loss
-from mmlib.label_dp.release import Ledger, Release
+from mmlib.label_dp.ledger import Ledger
+from mmlib.label_dp.release import Release
 from mmlib.methods import Transform, mmcl
 from mmlib.methods.clip import DualEncoder
 from mmlib.methods.image_only import SIZES, ImageOnly

@@ -8,9 +8,9 @@ from sklearn.linear_model import LogisticRegression
 
 from mmlib.data.table import TableSchema
 from mmlib.evaluate.attackers import ATTACKERS, Attackers, by_features, by_rows, shares
-from mmlib.label_dp.attacks import advantage, advantage_bound
+from mmlib.label_dp.advantage import advantage, advantage_bound
 from mmlib.label_dp.conditions import conditions
-from mmlib.label_dp.release import Ledger
+from mmlib.label_dp.ledger import Ledger
 
 K, N = 3, 300
 ROWS = conditions(K, 2.0, grid=True)

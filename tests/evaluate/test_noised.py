@@ -8,7 +8,7 @@ from mmlib.evaluate.noised import noised_probe
 from mmlib.evaluate.probe import logistic_path
 from mmlib.label_dp.exact import response_law
 from mmlib.label_dp.learning import forward_loss, law_likelihood
-from mmlib.label_dp.mechanisms import randomized_response
+from mmlib.label_dp.mechanisms.randomized_response import randomized_response
 
 CLASSES = 4
 

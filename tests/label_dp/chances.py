@@ -1,7 +1,20 @@
-"""Whether draws have the chances that they are to have."""
+"""Seeded coins, whether draws have the chances that they are to have, and what these cost."""
+
+import itertools
+import math
 
 import torch
 from scipy import stats
+
+from mmlib.label_dp.exact import renyi_divergence
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def labels_of(n=1000, n_classes=7, seed=0):
+    return torch.randint(n_classes, (n,), generator=generator(seed))
 
 
 def agrees(counts, chances):
@@ -12,3 +25,9 @@ def agrees(counts, chances):
     if len(chances) == 1:
         return True
     return stats.chisquare(counts.numpy(), (chances * counts.sum()).numpy()).pvalue > 1e-4
+
+
+def worst(law, order=math.inf):
+    """Largest divergence over all pairs of true labels."""
+    pairs = itertools.permutations(range(len(law)), 2)
+    return max(renyi_divergence(law[a], law[b], order) for a, b in pairs)

@@ -9,14 +9,14 @@ from scipy import stats
 from mmlib.label_dp.accounting import epsilon_of, noise_for
 from mmlib.label_dp.audit import audit, clopper_pearson
 from mmlib.label_dp.bounds import floor_epsilon
-from mmlib.label_dp.mechanisms import double_rr, randomized_response, swap_images
-from mmlib.label_dp.priors import (
-    laplace_labels,
-    laplace_posterior,
-    rr_with_prior,
-    two_stage_rr,
-)
-from mmlib.label_dp.variants import coupled_rr, draw_near
+from mmlib.label_dp.mechanisms.coupled_rr import coupled_rr
+from mmlib.label_dp.mechanisms.double_rr import double_rr
+from mmlib.label_dp.mechanisms.laplace import laplace_labels, laplace_posterior
+from mmlib.label_dp.mechanisms.prior_rr import rr_with_prior
+from mmlib.label_dp.mechanisms.randomized_response import randomized_response
+from mmlib.label_dp.mechanisms.swap_images import swap_images
+from mmlib.label_dp.mechanisms.two_stage_rr import two_stage_rr
+from mmlib.label_dp.pools import draw_near
 
 K, SUPPORT, N = 4, 2, 8
 LABELS = torch.arange(K).repeat_interleave(SUPPORT)  # the world: 8 images, 2 of each class

@@ -7,9 +7,11 @@ import pytest
 from mmlib.label_dp.accounting import noise_for
 from mmlib.label_dp.bounds import floor_epsilon
 from mmlib.label_dp.calibration import noise_at, query_at
-from mmlib.label_dp.release import total_cost
-from mmlib.label_dp.terms import CoupledRR, DoubleRR, LabelRR
-from mmlib.label_dp.terms_variants import Anchored
+from mmlib.label_dp.mechanisms.anchored import Anchored
+from mmlib.label_dp.mechanisms.coupled_rr import CoupledRR
+from mmlib.label_dp.mechanisms.double_rr import DoubleRR
+from mmlib.label_dp.mechanisms.randomized_response import LabelRR
+from mmlib.label_dp.terms import total_cost
 
 K = 286
 

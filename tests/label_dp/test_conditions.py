@@ -8,16 +8,15 @@ import torch
 
 from mmlib.label_dp.accounting import epsilon_of, keep_probability
 from mmlib.label_dp.conditions import Condition, conditions, same_pairs
-from mmlib.label_dp.mechanisms import randomized_response, swap_images
-from mmlib.label_dp.release import Ledger
-from mmlib.label_dp.terms import DoubleRR, LabelRR
+from mmlib.label_dp.ledger import Ledger
+from mmlib.label_dp.mechanisms.double_rr import DoubleRR
+from mmlib.label_dp.mechanisms.randomized_response import LabelRR, randomized_response
+from mmlib.label_dp.mechanisms.swap_images import swap_images
+
+from .chances import generator
 
 K = 286
 GRID = conditions(K, 5.0, grid=True)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def swapped(label, image, n_classes=4, **other):

@@ -6,15 +6,13 @@ from scipy import integrate, stats
 
 from mmlib.label_dp import spending
 from mmlib.label_dp.accounting import keep_probability, noise_for
-from mmlib.label_dp.priors import laplace_labels, prior_likelihood, rr_with_prior
+from mmlib.label_dp.mechanisms.laplace import laplace_labels
+from mmlib.label_dp.mechanisms.prior_rr import prior_likelihood, rr_with_prior
+
+from .chances import generator
 
 K, EPSILON = 4, 1.5
 PRIOR = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
 
 LABELS = torch.multinomial(PRIOR, 40_000, replacement=True, generator=generator(9))
 

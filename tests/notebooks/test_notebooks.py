@@ -22,10 +22,10 @@ from mmlib.records import ROOT
 from mmlib.verdicts import claims, orderings
 from mmlib.verdicts.items import items
 
-from .again import comm, label_dp, mem
+from .again import comm, image_table, label_dp, label_dp_audit, mem
 from .again.runs import PARAMETERS, SEED
 
-AGAIN = comm.AGAIN | label_dp.AGAIN | mem.AGAIN
+AGAIN = comm.AGAIN | label_dp.AGAIN | image_table.AGAIN | label_dp_audit.AGAIN | mem.AGAIN
 
 every_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
 

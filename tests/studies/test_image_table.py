@@ -14,8 +14,9 @@ from mmlib.evaluate import fine_tune
 from mmlib.evaluate.metrics import balanced_accuracy
 from mmlib.label_dp.conditions import conditions
 from mmlib.label_dp.learning import forward_loss, law_likelihood
+from mmlib.label_dp.mechanisms.double_rr import DoubleRR
+from mmlib.label_dp.mechanisms.randomized_response import LabelRR
 from mmlib.label_dp.release import Release
-from mmlib.label_dp.terms import DoubleRR, LabelRR
 from mmlib.methods import mmcl
 from mmlib.presets.base import resolve
 from mmlib.studies import image_table as study_module

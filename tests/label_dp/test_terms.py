@@ -1,0 +1,134 @@
+"""Terms cost what they say, say why no bound holds, and add up."""
+
+import dataclasses
+import math
+
+import pytest
+
+from mmlib.label_dp.bounds import mismatch_cost
+from mmlib.label_dp.mechanisms.anchored import Anchored
+from mmlib.label_dp.mechanisms.coupled_rr import CoupledRR
+from mmlib.label_dp.mechanisms.double_rr import DoubleRR
+from mmlib.label_dp.mechanisms.laplace import Laplace
+from mmlib.label_dp.mechanisms.noisy_query import NoisyQuery
+from mmlib.label_dp.mechanisms.prior_rr import PriorRR
+from mmlib.label_dp.mechanisms.randomized_response import LabelRR
+from mmlib.label_dp.mechanisms.two_stage_rr import TwoStageRR
+from mmlib.label_dp.terms import _ORDERS, total_cost
+
+K, ONE, TWO = 286, 0.6598779, 0.9623725  # lambda of one and of two responses at epsilon 5
+
+
+def double(**changes):
+    values = {"n_classes": K, "noise_label": TWO, "noise_image": TWO, "pools": "given"}
+    return DoubleRR(**(values | {"divergence": 0.0} | changes))
+
+
+def near(floor, k, **changes):
+    return double(neighbours=k, floor=floor, largest_pool=1980, **changes)
+
+
+@pytest.mark.parametrize(
+    ("terms", "standard", "population"),
+    [
+        (LabelRR(n_classes=K, noise=ONE), 5, math.inf),
+        (double(), 2.5, 5),
+        (double(noise_label=ONE), 5, 7.5),  # unequal coins
+        (double(divergence=math.inf), 2.5, math.inf),
+        (double(divergence=math.inf, noise_image=1.0), 2.5, 2.5),  # no image is kept
+        (double(divergence=1.0), 2.5, 2.5 + mismatch_cost(TWO, K, 1.0)),
+        (double(pools="released"), 2.5, math.inf),
+        (double(pools="records"), math.inf, math.inf),
+        (double(table="moves"), 2.5, 5),
+        (double(table="stays"), 2.5, math.inf),
+        (near(0.0, 10), 2.5, math.inf),
+        (near(0.0, 10, pools="records"), math.inf, math.inf),
+        (near(0.0, 1980), 2.5, 5),  # the whole pool
+        (near(0.2, 10), 2.5, 9.24),
+        (near(0.5, 10), 2.5, 7.90),
+        (near(0.2, 50), 2.5, 7.87),
+        (near(1.0, 10), 2.5, 5),
+        (near(0.2, 10, divergence=0.1), 2.5, math.inf),
+        (near(0.2, 10, pools="records"), math.inf, math.inf),
+        (CoupledRR(n_classes=K, noise=ONE, divergence=0.0), math.inf, 5),
+        (CoupledRR(n_classes=K, noise=ONE), math.inf, math.inf),
+        (CoupledRR(n_classes=K, noise=1.0), 0, 0),
+        (Anchored(n_classes=K, noise=ONE, neighbours=3), 5, 5),
+        (NoisyQuery(n_classes=K, noise=ONE, neighbours=3, clip=1, sigma=1), 5, math.inf),
+        (PriorRR(n_classes=K, epsilon=5.0), 5, math.inf),
+        (TwoStageRR(n_classes=K, epsilon=5.0), 5, math.inf),
+        (Laplace(n_classes=K, epsilon=5.0), 5, math.inf),
+    ],
+)
+def test_pure_cost_under_each_notion_and_a_reason(terms, standard, population):
+    for notion, cost in (("standard", standard), ("population", population)):
+        found = terms.cost(notion)
+        assert found.epsilon == pytest.approx(cost, abs=5e-3)
+        assert len(found.reason) > 20
+        assert found.order == math.inf
+        for order in (1.0, 2.0, 8.0):  # orders only help, or cannot either
+            assert terms.cost(notion, order).epsilon <= found.epsilon + 1e-12
+
+
+def test_reasons_differ_where_the_bound_is_another_or_lost_for_another_cause():
+    lost = [
+        LabelRR(n_classes=K, noise=ONE), double(table="stays"), double(pools="released"),
+        double(pools="records"), double(divergence=math.inf), near(0.0, 10),
+        near(0.2, 10, divergence=0.1), NoisyQuery(n_classes=K, noise=ONE, neighbours=3, clip=1,
+        sigma=1),
+    ]  # fmt: skip
+    reasons = {terms.cost("population").reason for terms in lost}
+    assert len(reasons) == len(lost)
+    assert "near" in near(0.0, 10).cost("population").reason
+    known = [double(), double(pools="records"), near(0.0, 10, pools="records")]
+    reasons |= {terms.cost("standard").reason for terms in known}
+    reasons |= {double().cost("population").reason}
+    assert len(reasons) == len(lost) + len(known)  # the pools' own is the same for both notions
+
+
+def test_terms_are_frozen_and_checked():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        double().noise_image = 0.0
+    for wrong, message in (
+        ({"pools": "public"}, "pools is 'public'; allowed"),
+        ({"table": "away"}, "table is 'away'; allowed"),
+        ({"largest_pool": 3}, "largest_pool needs neighbours"),
+        ({"neighbours": 3, "floor": 0.2}, "floor needs neighbours and largest_pool"),
+        ({"neighbours": 0}, "neighbours is 0"),
+        ({"n_classes": 1}, "n_classes is 1; allowed"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            double(**wrong)
+    with pytest.raises(ValueError, match="notion is 'local'"):
+        double().cost("local")
+
+
+@pytest.mark.parametrize("terms", [PriorRR, TwoStageRR, Laplace])
+def test_no_mechanism_promises_less_than_nothing(terms):
+    for epsilon in (-1.0, math.nan):
+        with pytest.raises(ValueError, match=f"epsilon is {epsilon}"):
+            terms(n_classes=3, epsilon=epsilon)
+
+
+def test_sums_and_deltas_are_googles():
+    dp = pytest.importorskip("dp_accounting")
+    from dp_accounting.rdp.rdp_privacy_accountant import RdpAccountant
+
+    terms = (double(), NoisyQuery(n_classes=K, noise=0.9, neighbours=3, clip=1.0, sigma=3.0))
+    accountant = RdpAccountant(_ORDERS, dp.NeighboringRelation.REPLACE_ONE)
+    for noise in (TWO, TWO, 0.9):
+        accountant.compose(dp.dp_event.RandomizedResponseDpEvent(noise, K))
+    gaussian = RdpAccountant(_ORDERS)
+    gaussian.compose(dp.dp_event.GaussianDpEvent(3.0 / 2))  # two features differ by 2
+    rdp = accountant._rdp + gaussian._rdp
+    for order, theirs in zip(_ORDERS[::7], rdp[::7], strict=True):
+        ours = total_cost(terms, "population", order=order).epsilon
+        assert ours == pytest.approx(theirs, rel=1e-9)
+    accountant._rdp = rdp
+    for delta in (1e-6, 1e-3):
+        ours = total_cost(terms, "population", delta=delta)
+        assert ours.delta == delta
+        assert ours.epsilon == pytest.approx(accountant.get_epsilon(delta), rel=1e-9)
+    assert total_cost(terms, "population").epsilon == math.inf
+    # A delta never costs: randomized response has its pure bound beside it.
+    assert total_cost((double(),), "population", delta=1e-9).epsilon <= 5.0 + 1e-5
