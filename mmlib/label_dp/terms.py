@@ -1,10 +1,10 @@
 """What every mechanism's object has: what is drawn, what that costs, and how costs add up.
 
 Each, in a file of :mod:`mmlib.label_dp.mechanisms`, has ``cost(notion, order)``, a
-:class:`Guarantee`, and
-``draw(labels, generator, **public)``, the released labels and whose image each record shows: an
-index below N is a record's, from N on an image's of a public pool, and None everybody's own.
-Where no finite bound holds the cost is infinite and its reason says why.
+:class:`Guarantee`, and ``draw(labels, generator, **public)``, the released labels and whose image
+each record shows: an index below N is a record's, from N on an image's of a public pool, and None
+everybody's own. Where no finite bound holds the cost is infinite and its reason says why; without
+any noise it is infinite, too.
 
 ``notion`` is "standard" (the image is known anyway) or "population" (it is private too); ``order``
 is alpha, from 1 to infinity. ``public`` must owe nothing to the private labels.
@@ -22,6 +22,18 @@ from mmlib.label_dp.accounting import approximate_epsilon
 
 Drawn = tuple[Tensor, Tensor | None]
 NOTIONS = ("standard", "population")
+_RANGES = {  # of the numbers that mechanisms take
+    "n_classes": (2, math.inf),
+    "noise": (0.0, 1.0),
+    "noise_label": (0.0, 1.0),
+    "noise_image": (0.0, 1.0),
+    "neighbours": (1, math.inf),
+    "floor": (0.0, 1.0),
+    "largest_pool": (1, math.inf),
+    "divergence": (0.0, math.inf),
+    "sigma": (0.0, math.inf),
+    "epsilon": (0.0, math.inf),
+}
 _ORDERS = [1 + 2 ** (i / 4 - 5) for i in range(61)]  # 1.03 to 1025
 
 
@@ -42,14 +54,17 @@ class Guarantee:
 class Terms:
     """What all mechanisms have: K classes, and what becomes of further columns such as a table.
 
-    ``table`` is "none", "stays" (each record keeps its own) or "moves" (with the image).
+    ``table`` is "none", "stays" (each record keeps its own) or "moves" (with the image). Raises
+    ``ValueError`` for a value out of range, so that a ledger is charged for no impossible release.
     """
 
     n_classes: int
     table: str = "none"
 
     def __post_init__(self) -> None:
-        check_range("n_classes", self.n_classes, 2)
+        for name, value in vars(self).items():
+            if name in _RANGES and value is not None:
+                check_range(name, value, *_RANGES[name])
         check_choice("table", self.table, ("none", "stays", "moves"))
 
     def cost(self, notion: str, order: float = math.inf) -> Guarantee:
@@ -79,10 +94,6 @@ class AtEpsilon(LabelOnly):
 
     epsilon: float
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_range("epsilon", self.epsilon, 0.0)
-
     def _label_cost(self, order: float) -> float:
         return self.epsilon
 
@@ -93,7 +104,7 @@ def total_cost(
     """Cost of several independent releases of the same labels: costs of equal order add.
 
     With ``delta`` above 0, the least epsilon that a Rényi cost of any order implies, or the pure
-    one; ``order`` of the result is the one that gave it.
+    one; ``order`` of the result is the one that gave it. No release costs nothing.
 
     >>> from mmlib.label_dp.mechanisms.randomized_response import LabelRR
     >>> once = LabelRR(n_classes=4, noise=0.5)
@@ -101,7 +112,9 @@ def total_cost(
     3.2189
     """
     check_range("delta", delta, 0.0, 1.0, open_high=True)
-    check_range("number of releases", len(terms), 1)
+    check_choice("notion", notion, NOTIONS)
+    if not terms:
+        return Guarantee(0.0, order, "nothing has been released", delta)
     if delta == 0:
         costs = [t.cost(notion, order) for t in terms]
         reasons = dict.fromkeys(c.reason for c in costs)

@@ -17,6 +17,7 @@ from mmlib.label_dp.mechanisms.prior_rr import PriorRR
 from mmlib.label_dp.mechanisms.randomized_response import LabelRR
 from mmlib.label_dp.mechanisms.two_stage_rr import TwoStageRR
 from mmlib.label_dp.release import TEACHING
+from mmlib.label_dp.terms import NOTIONS
 
 from .chances import labels_of
 
@@ -39,6 +40,14 @@ def test_a_second_release_must_be_asked_for_and_adds():
     assert third.earlier == (first.terms, second.terms)
     assert ledger.total("standard") == third.total("standard")
     assert ledger.total("population").epsilon == math.inf
+
+
+@pytest.mark.parametrize("spent", [{}, {"order": 2.0}, {"delta": 1e-5}])
+def test_what_nobody_has_seen_has_cost_nothing(spent):
+    for notion in NOTIONS:
+        assert Ledger(labels_of()).total(notion, **spent).epsilon == 0
+    with pytest.raises(ValueError, match="notion is 'local'"):
+        Ledger(labels_of()).total("local")
 
 
 def test_what_a_failing_second_stage_saw_of_the_first_is_paid_for():

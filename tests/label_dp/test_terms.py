@@ -18,6 +18,9 @@ from mmlib.label_dp.terms import _ORDERS, total_cost
 
 K, ONE, TWO = 286, 0.6598779, 0.9623725  # lambda of one and of two responses at epsilon 5
 
+QUERY = {"noise": 0.5, "neighbours": 2, "clip": 1.0, "sigma": 1.0}
+COINS = {"noise_label": 0.5, "noise_image": 0.5, "pools": "records"}
+
 
 def double(**changes):
     values = {"n_classes": K, "noise_label": TWO, "noise_image": TWO, "pools": "given"}
@@ -101,6 +104,27 @@ def test_terms_are_frozen_and_checked():
             double(**wrong)
     with pytest.raises(ValueError, match="notion is 'local'"):
         double().cost("local")
+
+
+@pytest.mark.parametrize(
+    ("terms", "values", "message"),
+    [
+        (LabelRR, {"noise": 1.5}, r"noise is 1.5; allowed: \[0.0, 1.0\]"),
+        (CoupledRR, {"noise": math.nan}, "noise is nan"),
+        (CoupledRR, {"noise": 0.5, "divergence": -1.0}, "divergence is -1.0"),
+        (Anchored, {"noise": -0.1, "neighbours": 3}, "noise is -0.1"),
+        (Anchored, {"noise": 0.5, "neighbours": 0}, "neighbours is 0"),
+        (NoisyQuery, {**QUERY, "clip": 0.0}, r"clip is 0.0; allowed: \(0.0, inf\)"),
+        (NoisyQuery, {**QUERY, "sigma": -1.0}, "sigma is -1.0"),
+        (DoubleRR, {**COINS, "noise_label": 2.0}, "noise_label is 2.0"),
+        (DoubleRR, {**COINS, "noise_image": -1.0}, "noise_image is -1.0"),
+        (DoubleRR, {**COINS, "neighbours": 1, "largest_pool": 5, "floor": 1.5}, "floor is 1.5"),
+        (DoubleRR, {**COINS, "neighbours": 1, "largest_pool": 0}, "largest_pool is 0"),
+    ],
+)
+def test_what_no_mechanism_can_do_is_refused_before_a_ledger_counts_it(terms, values, message):
+    with pytest.raises(ValueError, match=message):
+        terms(n_classes=3, **values)
 
 
 @pytest.mark.parametrize("terms", [PriorRR, TwoStageRR, Laplace])

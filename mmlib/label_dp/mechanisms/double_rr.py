@@ -99,10 +99,7 @@ class DoubleRR(Terms):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("pools", self.pools, ("given", "released", "records"))
-        check_range("divergence", self.divergence, 0.0)
-        if self.neighbours is not None:
-            check_range("neighbours", self.neighbours, 1)
-        elif self.largest_pool is not None:
+        if self.neighbours is None and self.largest_pool is not None:
             raise ValueError("largest_pool needs neighbours: it is of nearest draws")
         if self.floor and self.largest_pool is None:
             raise ValueError("floor needs neighbours and largest_pool, which its bound depends on")

@@ -64,6 +64,10 @@ class NoisyQuery(Terms):
     sigma: float
     name: ClassVar[str] = "randomized response with images near a noisy query"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("clip", self.clip, 0.0, open_low=True)
+
     def _cost(self, notion: str, order: float) -> Guarantee:
         once = epsilon_of(self.noise, self.n_classes, order=order)
         if notion == "standard":
