@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
 from mmlib.label_dp.neighbours import nearest
+from mmlib.label_dp.pools import pool_sizes
 
 
 def double_rr_law(images: Tensor, noise: float, draws: Tensor | None = None) -> Tensor:
@@ -42,11 +43,9 @@ def double_rr_law(images: Tensor, noise: float, draws: Tensor | None = None) -> 
     if draws is None:
         draws = images[:, None].expand(-1, size["N"], -1)
     check_shape("draws", draws, "K N N", **size)
-    same_image, same_label = (
-        torch.eye(size[of], dtype=torch.float64, device=images.device) for of in "NK"
-    )
-    image = (1 - noise) * same_image + noise * draws.mean(0)  # y' is uniform
-    label = (1 - noise) * same_label + noise / size["K"]
+    kept = torch.eye(size["N"], dtype=torch.float64, device=images.device)
+    image = (1 - noise) * kept + noise * draws.mean(0)  # y' is uniform
+    label = response_law(noise, size["K"]).to(images.device)
     return torch.einsum("yj,yx,xs->yjs", label, images, image)
 
 
@@ -63,25 +62,29 @@ def response_law(noise: float, n_classes: int) -> Tensor:
 def class_images(labels: Tensor, n_classes: int) -> Tensor:
     """p(x | y) (K, N) when each class's images are equally likely; ``labels`` (N,) are theirs.
 
+    Raises ``ValueError`` for a class without images.
+
     >>> class_images(torch.tensor([0, 0, 1]), 2)
     tensor([[0.5000, 0.5000, 0.0000],
             [0.0000, 0.0000, 1.0000]], dtype=torch.float64)
     """
-    members = F.one_hot(labels, n_classes).T.double()
-    return members / members.sum(1, keepdim=True)
+    sizes = pool_sizes(labels, n_classes, include_self=True)
+    return F.one_hot(labels, n_classes).T.double() / sizes[:, None]
 
 
 def knn_draws(labels: Tensor, features: Tensor, neighbours: int, n_classes: int) -> Tensor:
     """Chance (K, N, N) of each replacement when it is drawn among the nearest of a class.
 
     ``labels`` (N,) are the images' classes, ``features`` (N, D) what distances are taken of; an
-    image may replace itself. Goes into :func:`double_rr_law`.
+    image may replace itself. Goes into :func:`double_rr_law`. Raises ``ValueError`` for less than
+    one neighbour and a class without images.
     """
-    n = len(labels)
+    check_range("neighbours", neighbours, 1)
+    n, sizes = len(labels), pool_sizes(labels, n_classes, include_self=True)
     draws = torch.zeros(n_classes, n, n, dtype=torch.float64, device=labels.device)
     for c in range(n_classes):
         pool = (labels == c).nonzero().squeeze(1)
-        k = torch.full_like(labels, min(neighbours, len(pool)))
+        k = torch.full_like(labels, min(neighbours, int(sizes[c])))
         near = nearest(features, features[pool], k, own=torch.full_like(labels, -1))
         draws[c][:, pool] = near / near.sum(1, keepdim=True).double()
     return draws
@@ -139,4 +142,4 @@ def approximate_divergence(p: Tensor, q: Tensor, delta: float) -> float:
     if p[~possible].sum() > delta:
         return math.inf
     pure = renyi_divergence(p[possible], q[possible], math.inf)
-    return brentq(failing, 0, pure) if delta > 0 else pure
+    return brentq(failing, 0, pure) if failing(pure) < 0 else pure  # rounding may exceed delta

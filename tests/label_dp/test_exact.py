@@ -73,6 +73,17 @@ def test_a_delta_cuts_off_the_worst_output_and_none_leaves_the_pure_epsilon():
     assert approximate_divergence(*line, 0.0) == approximate_divergence(*line, 0.05) == math.inf
     assert approximate_divergence(*line, 0.2) == pytest.approx(math.log(0.4 / 0.25))
     assert approximate_divergence(*line, 0.4) == approximate_divergence(*line, 1.0) == 0
+    for delta in (1e-300, 1e-18):  # less than what the sum over outputs is rounded by
+        assert approximate_divergence(p, q, delta) == pytest.approx(pure)
+
+
+def test_a_class_without_images_and_no_neighbours_are_named():
+    labels, features = torch.tensor([0, 2]), torch.zeros(2, 1)
+    for call in (lambda: class_images(labels, 3), lambda: knn_draws(labels, features, 1, 3)):
+        with pytest.raises(ValueError, match="class 1 has 0 records"):
+            call()
+    with pytest.raises(ValueError, match="neighbours is 0; allowed"):
+        knn_draws(labels // 2, features, 0, 2)
 
 
 @pytest.mark.parametrize("seed", range(20))
