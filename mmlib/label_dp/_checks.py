@@ -1,4 +1,4 @@
-"""What labels and indices of records have to be."""
+"""What labels, indices of records and priors have to be."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ def records_or_all(labels: Tensor, records: Tensor | None) -> Tensor:
         return torch.arange(len(labels), device=labels.device)
     _check_integers("record", records, len(labels))
     return records.long()  # torch takes uint8 for a mask
+
+
+def prior_of_each(prior: Tensor, n_records: int, **sizes: int) -> Tensor:
+    """Chances (N, K) of the classes for each record, from such or from (K,) for all.
+
+    Raises ``ValueError`` for another shape, or another K than one in ``sizes``.
+    """
+    check_shape("prior", prior, "K" if prior.ndim == 1 else "N K", N=n_records, **sizes)
+    return prior.expand(n_records, prior.shape[-1])
 
 
 def _check_integers(name: str, values: Tensor, count: int) -> None:

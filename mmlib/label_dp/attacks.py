@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
-from mmlib.label_dp._checks import check_labels
+from mmlib.label_dp._checks import check_labels, prior_of_each
 
 
 def label_posterior(
@@ -34,19 +34,21 @@ def label_posterior(
             Default: images are not looked at.
         noise_image: lambda of the image; 0 for images that are released as they are.
 
-    Returns chances (N, K) in float64.
+    Returns chances (N, K) in float64, nan where the prior rules out what was released. Raises
+    ``ValueError`` for values out of range and shapes that do not fit.
 
     >>> prior, shown = torch.ones(2) / 2, torch.tensor([[1.0, 0.0]])
     >>> label_posterior(torch.tensor([0]), 0.5, prior, shown=shown, noise_image=0.5)  # 3^2 to 1
     tensor([[0.9000, 0.1000]], dtype=torch.float64)
     """
-    n_classes = prior.shape[-1]
+    prior = prior_of_each(prior, len(released)).double()
+    n_classes = prior.shape[1]
     check_labels(released, n_classes)
     check_range("noise", noise, 0.0, 1.0)
     check_range("noise_image", noise_image, 0.0, 1.0)
-    joint = prior.double().expand(len(released), n_classes) * (noise / n_classes)
+    joint = prior * (noise / n_classes)
     own = torch.arange(len(released), device=released.device), released.long()
-    joint = joint.index_put(own, joint[own] + prior.double().expand_as(joint)[own] * (1 - noise))
+    joint = joint.index_put(own, joint[own] + prior[own] * (1 - noise))
     if shown is not None:
         check_shape("shown", shown, "N K", N=len(released), K=n_classes)
         shown = shown.double()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from mmlib._checks import check_shape
+from mmlib.label_dp._checks import prior_of_each
 from mmlib.label_dp.accounting import noise_for
 from mmlib.label_dp.coins import Generator
 from mmlib.label_dp.exact import response_law
@@ -42,7 +42,7 @@ def respond_with_prior(
     labels: Tensor, n_classes: int, epsilon: float, *, prior: Tensor, generator: Generator
 ) -> Told:
     """Among the classes that a public ``prior`` (K,) or (N, K) thinks likely."""
-    check_shape("prior", prior.reshape(-1, prior.shape[-1]), "N K", K=n_classes)
+    prior = prior_of_each(prior, len(labels), K=n_classes)
     released = rr_with_prior(labels, prior, epsilon, generator=generator)
     return released, prior_likelihood(released, prior, epsilon)
 

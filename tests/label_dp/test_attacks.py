@@ -28,6 +28,11 @@ def test_posterior_is_bayes_rule_over_the_enumerated_law(noise):
     assert torch.allclose(label_posterior(torch.arange(3), 1.0, prior), prior.expand(3, 3))
 
 
+def test_a_prior_is_of_these_records():
+    with pytest.raises(ValueError, match=r"prior has shape \(3, 2\); expected \(N=4, K\)"):
+        label_posterior(torch.tensor([0, 1, 1, 0]), 0.5, torch.ones(3, 2) / 2)
+
+
 def test_a_table_in_place_is_read_like_a_label():
     g = generator()
     labels = torch.randint(3, (600,), generator=g)

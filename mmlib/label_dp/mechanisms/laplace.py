@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
-from mmlib.label_dp._checks import check_labels
+from mmlib.label_dp._checks import check_labels, prior_of_each
 from mmlib.label_dp.coins import Generator, random
 from mmlib.label_dp.terms import AtEpsilon, Drawn
 
@@ -66,12 +66,12 @@ def laplace_posterior(noisy: Tensor, epsilon: float, prior: Tensor | None = None
     >>> laplace_posterior(torch.tensor([[1.0, 0.0, 0.0]]), 2 * math.log(2))
     tensor([[0.6667, 0.1667, 0.1667]], dtype=torch.float64)
     """
-    check_shape("noisy", noisy, "N K")
+    size = check_shape("noisy", noisy, "N K")
     noisy = noisy.double()
     # |x_c| - |x_c - 1| over the scale: the class's log-likelihood but for what all have in common.
     logits = (noisy.abs() - (noisy - 1).abs()) * epsilon / 2
     if prior is not None:
-        logits = logits + prior.double().log()
+        logits = logits + prior_of_each(prior, size["N"], K=size["K"]).double().log()
     return logits.softmax(1)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
-from mmlib.label_dp._checks import check_labels
+from mmlib.label_dp._checks import check_labels, prior_of_each
 from mmlib.label_dp.coins import Generator, coins, uniform
 from mmlib.label_dp.terms import AtEpsilon, Drawn
 
@@ -28,7 +28,8 @@ def rr_with_prior(labels: Tensor, prior: Tensor, epsilon: float, *, generator: G
         epsilon: pure cost of each label, from 0.
         generator: the privacy noise's own.
 
-    Returns released labels (N,). Raises ``ValueError`` for values out of range.
+    Returns released labels (N,). Raises ``ValueError`` for values out of range and a prior of other
+    records.
 
     Source: Ghazi et al. 2021, Algorithms 2 and 3.
 
@@ -39,9 +40,8 @@ def rr_with_prior(labels: Tensor, prior: Tensor, epsilon: float, *, generator: G
     >>> [round(share, 2) for share in (released.bincount(minlength=4) / 1e5).tolist()]
     [0.75, 0.25, 0.0, 0.0]
     """
-    n_classes = prior.shape[-1]
-    check_labels(labels, n_classes)
-    prior = prior.expand(len(labels), n_classes)
+    prior = prior_of_each(prior, len(labels))
+    check_labels(labels, prior.shape[1])
     k, ranked = best_k(prior, epsilon)
     rank = (ranked == labels[:, None]).int().argmax(1)
     # Keeping with chance e^eps / (e^eps + k - 1) is a coin for a draw with the own class included.
@@ -81,9 +81,9 @@ def prior_likelihood(released: Tensor, prior: Tensor, epsilon: float) -> Tensor:
     >>> prior_likelihood(torch.tensor([1]), prior, math.log(3))
     tensor([[0.2500, 0.7500, 0.5000, 0.5000]], dtype=torch.float64)
     """
-    n_classes = prior.shape[-1]
-    check_labels(released, n_classes)
-    k, ranked = best_k(prior.expand(len(released), n_classes), epsilon)
+    prior = prior_of_each(prior, len(released))
+    check_labels(released, prior.shape[1])
+    k, ranked = best_k(prior, epsilon)
     rank, own = ranked.argsort(1), released.long()[:, None]
     if (rank.gather(1, own).squeeze(1) >= k).any():
         raise ValueError("released has a label that this prior and epsilon never release")
@@ -99,5 +99,5 @@ class PriorRR(AtEpsilon):
     name: ClassVar[str] = "randomized response with a prior"
 
     def draw(self, labels: Tensor, generator: Generator, *, prior: Tensor) -> Drawn:
-        check_shape("prior", prior.reshape(-1, prior.shape[-1]), "N K", K=self.n_classes)
+        prior = prior_of_each(prior, len(labels), K=self.n_classes)
         return rr_with_prior(labels, prior, self.epsilon, generator=generator), None

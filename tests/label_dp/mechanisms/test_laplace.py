@@ -67,6 +67,7 @@ def test_posterior_is_calibrated():
     ("call", "message"),
     [
         (lambda: laplace_labels(torch.tensor([0]), 2, 0.0, generator=None), "epsilon is 0.0"),
+        (lambda: laplace_posterior(torch.ones(2, 3), 1.0, torch.ones(2) / 2), "prior has shape"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_named(call, message):

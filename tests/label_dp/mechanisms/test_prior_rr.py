@@ -10,7 +10,7 @@ from mmlib.label_dp.accounting import keep_probability, noise_for
 from mmlib.label_dp.exact import response_law
 from mmlib.label_dp.learning import law_likelihood
 from mmlib.label_dp.mechanisms import prior_rr
-from mmlib.label_dp.mechanisms.prior_rr import best_k, prior_likelihood, rr_with_prior
+from mmlib.label_dp.mechanisms.prior_rr import PriorRR, best_k, prior_likelihood, rr_with_prior
 
 from ..chances import agrees, generator
 
@@ -131,6 +131,20 @@ def test_each_record_has_the_likelihood_of_its_own_prior():
         (
             lambda: prior_likelihood(torch.tensor([2]), torch.tensor([0.9, 0.05, 0.05]), 0.1),
             "never release",
+        ),
+        (
+            lambda: rr_with_prior(torch.tensor([0]), torch.ones(2, 3) / 3, 1.0, generator=None),
+            r"prior has shape \(2, 3\); expected \(N=1, K\)",
+        ),
+        (
+            lambda: prior_likelihood(torch.tensor([0]), torch.ones(2, 3) / 3, 1.0),
+            r"prior has shape \(2, 3\); expected \(N=1, K\)",
+        ),
+        (
+            lambda: PriorRR(n_classes=4, epsilon=1.0).draw(
+                torch.tensor([0]), generator(), prior=torch.ones(3) / 3
+            ),
+            r"prior has shape \(3,\); expected \(K=4\)",
         ),
     ],
 )  # fmt: skip
