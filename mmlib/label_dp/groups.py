@@ -1,6 +1,6 @@
 """Who sees which records belong together: what released labels tell of such groups' classes.
 
-It bounds what can be learned from labels alone. A learner who tells groups apart has nothing left
+That bounds what can be learned from labels alone: a learner who tells groups apart has nothing left
 to find but each group's name.
 """
 
@@ -63,8 +63,8 @@ def linked_posterior(
         images, rows: integers (N,) from 0 to G - 1, the class of the image that is shown and the
             class that is read off the row, both under numbers that mean nothing by themselves.
         released: integers (N,) from 0 to K - 1, the labels.
-        noise: lambda of both coins, above 0 and up to 1.
-        misread: share of rows that are read as of a class drawn at random, from 0 to 1.
+        noise: lambda of both coins, above 0 and below 1, which leaves nothing to be told.
+        misread: share of rows that are read as of a class drawn at random, from 0 to below 1.
         shares: (K,), positive, of the classes among the records. They sum to 1.
 
     Raises ``ValueError`` for shapes or values that do not fit.
@@ -92,10 +92,15 @@ def names_given_once(chances: Tensor, sizes: Tensor, expected: Tensor, prior: Te
         expected: records (K,), positive, that a group of each name has on average.
         prior: (K,), positive, that ``chances`` were made with; it settles what is left open.
 
+    Raises ``ValueError`` for shapes that do not fit.
+
     >>> even = torch.full((2,), 0.5)
     >>> names_given_once(torch.full((2, 2), 0.5), torch.tensor([9, 1]), torch.tensor([1, 9]), even)
     tensor([1, 0])
     """
+    k = check_shape("chances", chances, "K K")["K"]
+    for name, values in (("sizes", sizes), ("expected", expected), ("prior", prior)):
+        check_shape(name, values, "K", K=k)
     by_size = torch.special.xlogy(sizes.double()[:, None], expected) - expected
     fit = chances.clamp(min=1e-300).log() - prior.log() + by_size
     for _ in range(200):
@@ -109,4 +114,5 @@ def oracle_accuracy(names: Tensor, shares: Tensor) -> float:
     >>> oracle_accuracy(torch.tensor([0, 0, 2]), torch.tensor([0.5, 0.25, 0.25]))
     75.0
     """
+    check_shape("names", names, "K", K=check_shape("shares", shares, "K")["K"])
     return 100 * shares[names == torch.arange(len(shares), device=names.device)].sum().item()

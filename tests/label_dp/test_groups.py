@@ -20,7 +20,7 @@ from mmlib.label_dp.mechanisms.randomized_response import randomized_response
 
 from .chances import generator
 
-HALVES = torch.tensor([0.5, 0.5])
+HALVES, PAIR = torch.tensor([0.5, 0.5]), torch.tensor([0, 1])
 
 
 def slow_group_posterior(groups, released, law, prior):
@@ -139,6 +139,17 @@ def test_a_wrong_name_costs_the_share_of_its_group():
                 torch.tensor([0]), torch.tensor([0, 1]), torch.full((2, 2), 0.5), HALVES
             ),
             r"groups has shape \(1,\); expected \(N=2\)",
+        ),
+        (lambda: linked_posterior(PAIR, PAIR, PAIR, 1.0, 0.0, HALVES), "same row for every class"),
+        (lambda: linked_posterior(PAIR, PAIR, PAIR, 0.5, 1.0, HALVES), "same row for every class"),
+        (lambda: linked_posterior(PAIR, PAIR, PAIR, 0.0, 0.0, HALVES), "in law is 0.0"),
+        (
+            lambda: names_given_once(torch.ones(2, 2) / 2, torch.ones(1), torch.ones(2), HALVES),
+            r"sizes has shape \(1,\); expected \(K=2\)",
+        ),
+        (
+            lambda: oracle_accuracy(torch.tensor([0]), HALVES),
+            r"names has shape \(1,\); expected \(K=2\)",
         ),
     ],
 )
