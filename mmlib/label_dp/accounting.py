@@ -158,7 +158,7 @@ def _loss_for(epsilon: float, n_classes: int, order: float) -> float:
             low = middle
         else:
             high = middle
-    return low  # from below: the noise never costs more than asked for
+    return low  # from below: never more than asked for
 
 
 def softplus(x: float) -> float:

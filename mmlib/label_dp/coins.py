@@ -56,7 +56,7 @@ def coins(noise: float | Tensor, like: Tensor, generator: Generator) -> Tensor:
 def uniform(count: int | Tensor, like: Tensor, generator: Generator) -> Tensor:
     """Integers from 0 to ``count`` - 1, of the shape, dtype and device of ``like``.
 
-    The chance of each is 1 / ``count`` but for a few 2^-53: that does not divide 2^53 evenly.
+    The chance of each is 1 / ``count`` but for a few 2^-53, as few counts divide 2^53 evenly.
     """
     return (random(like, generator) * count).to(like.dtype)
 
