@@ -37,12 +37,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmlib.augment.transform import as_it_is
 from mmlib.device import pick_device
 from mmlib.mem.protect import protect
-from mmlib.mem.study import budget, new_model
 from mmlib.mem.trigger import allowed_words
 from mmlib.methods import transformed
 from mmlib.presets.base import Settings, resolve
 from mmlib.studies.image_table import ImageTableStudy
 from mmlib.studies.pairs import PairStudy
+from mmlib.studies.unlearnable_models import budget, new_model
 from mmlib.train import Optim, fit
 
 DEVICE = pick_device()

@@ -38,7 +38,8 @@ from mmlib.encoders.image import GlobalPool, ResNetTrunk, SmallConvNet
 from mmlib.encoders.text import TextTransformer
 from mmlib.evaluate.retrieval import retrieval
 from mmlib.mem import noise as noises
-from mmlib.mem.trigger import allowed_words, candidates, improve, prepend
+from mmlib.mem.hotflip import candidates, improve
+from mmlib.mem.trigger import allowed_words, prepend
 from mmlib.methods.clip import DualEncoder
 
 LENGTH, VOCABULARY = 77, 4096  # ids of a caption with its padding, as CLIP's; words

@@ -26,11 +26,12 @@ from mmlib.data.table import TableSchema
 from mmlib.data.text import END, START
 from mmlib.mem.hacker import train_hacker
 from mmlib.mem.protect import protect
-from mmlib.mem.study import budget, load_pairs, new_model, optim
 from mmlib.methods import image_only, image_pairs, modalities
 from mmlib.presets.base import resolve
 from mmlib.studies.image_table import ImageTableStudy
 from mmlib.studies.pairs import PairStudy
+from mmlib.studies.unlearnable_models import budget, new_model, optim
+from mmlib.studies.unlearnable_pairs import load_pairs
 from mmlib.train import EpochSampler, Optim, fit
 
 # --- the pretended GPU ----------------------------------------------------------------------------

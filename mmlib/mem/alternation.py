@@ -15,27 +15,12 @@ from mmlib import losses
 from mmlib._checks import check_range, check_shape
 from mmlib.encoders.folded import folded
 from mmlib.mem import noise as noises
+from mmlib.mem.hotflip import clip_swapped, improve
+from mmlib.mem.pairs import as_pairs
 from mmlib.mem.settings import Protection
 from mmlib.mem.spelling import spelled
-from mmlib.mem.trigger import (
-    allowed_words,
-    clip_swapped,
-    draw_places,
-    draw_words,
-    improve,
-    insert,
-    word_shares,
-)
+from mmlib.mem.trigger import allowed_words, draw_places, draw_words, insert, word_shares
 from mmlib.methods.clip import DualEncoder
-
-
-def as_pairs(images: Tensor, captions: Tensor) -> tuple[Tensor, Tensor]:
-    """Each image once for each of its captions: (N C, 3, H, W) and (N C, 1, T).
-
-    >>> [x.shape for x in as_pairs(torch.zeros(2, 3, 4, 4), torch.zeros(2, 5, 9))]
-    [torch.Size([10, 3, 4, 4]), torch.Size([10, 1, 9])]
-    """
-    return images.repeat_interleave(captions.shape[1], dim=0), captions.flatten(0, 1)[:, None]
 
 
 class Alternation:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from mmlib._checks import check_choice, check_range
 from mmlib.mem.hacker import evaluate
-from mmlib.mem.study import Pairs
+from mmlib.mem.pairs import Pairs
 from mmlib.methods.clip import DualEncoder
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -73,26 +69,3 @@ def best(points: Sequence[Point], part: str) -> Point:
         return scores["median_rank.i2t"] * scores["median_rank.t2i"]
 
     return min(points, key=product)
-
-
-def of_curves(curves: pd.DataFrame) -> dict[str, list[list[Point]]]:
-    """The points of recorded hackers, by title: those of each seed in turn.
-
-    ``curves`` are what :func:`mmlib.evidence.curves` gives for the measures that a hacker's way is
-    recorded by: curve, step, value, seed and, in ``data``, the title. Records hold no scores of the
-    known part.
-
-    >>> import pandas as pd
-    >>> rows = [("median_rank.i2t", 5, 9.0, "MEM-3", 0), ("median_rank.t2i", 5, 8.0, "MEM-3", 0)]
-    >>> curves = pd.DataFrame(rows, columns=["curve", "step", "value", "data", "seed"])
-    >>> of_curves(curves)["MEM-3"][0][0].test
-    {'median_rank.i2t': 9.0, 'median_rank.t2i': 8.0}
-    """
-    found: dict[str, list[list[Point]]] = {}
-    if curves.empty:  # and without columns
-        return found
-    for (title, _), part in curves.groupby(["data", "seed"]):
-        scores = part.pivot(index="step", columns="curve", values="value").sort_index()
-        points = [Point(int(k), row.to_dict(), None) for k, row in scores.iterrows()]
-        found.setdefault(title, []).append(points)
-    return found

@@ -8,7 +8,7 @@ from torch import Tensor
 from mmlib._checks import check_range, check_shape
 from mmlib.data.text import first_end
 from mmlib.evaluate.metrics import roc_auc
-from mmlib.mem.study import Pairs
+from mmlib.mem.pairs import Pairs
 
 
 def surprise(captions: Tensor, known: Tensor, *, words: int, vocabulary_size: int) -> Tensor:

@@ -9,8 +9,11 @@ from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
 from mmlib.evaluate.retrieval import retrieval
-from mmlib.mem.defence import Defence, attacked, drop_words, prepared
-from mmlib.mem.published import Protected, check_victim
+from mmlib.mem.defence import Defence, prepared
+from mmlib.mem.defence_images import attacked
+from mmlib.mem.defence_text import drop_words
+from mmlib.mem.fingerprint import check_victim
+from mmlib.mem.published import Protected
 from mmlib.methods.clip import DualEncoder
 from mmlib.train import EpochSampler, Optim, fit
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from mmlib.mem.alternation import Alternation
-from mmlib.mem.published import Protected, fingerprint
+from mmlib.mem.fingerprint import fingerprint
+from mmlib.mem.published import Protected
 from mmlib.mem.resume import Resumable
 from mmlib.mem.settings import Protection
 from mmlib.methods.clip import DualEncoder
@@ -36,7 +37,7 @@ def protect(
         images: (N, 3, H, W) uint8.
         captions: (N, C, T) ids; each visit draws one of an image's C captions. With the unit
             "pair" every image is published C times, each time with one of its captions.
-        settings: what is done, and how long. :data:`mmlib.mem.settings.MODES` names what the
+        settings: what is done, and how long. :data:`mmlib.mem.protections.MODES` names what the
             released code does otherwise.
         words: (V,) bool, the ids that may be trigger words, as far as ``settings`` allows them;
             by default all. A tokenizer's ``whole_words()`` are those that survive being written.

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmlib._checks import check_choice, check_range, check_shape
 from mmlib.data.text import Tokenizer
@@ -167,27 +165,3 @@ def read(folder: Path, originals: Tensor, *, epsilon: int) -> Protected:
     woven, carried = (int(rows[0][k]) if k in rows[0] else None for k in ("woven", "carried"))
     images, triggers = images.to(originals.device), triggers.long().to(originals.device)
     return Protected(images, triggers, [], woven=woven, carried=carried)
-
-
-def check_victim(victim: nn.Module, made: Iterable[Protected]) -> None:
-    """Raise ``ValueError`` if ``victim`` has a surrogate's weights, from before or after.
-
-    A protection made on the very model that it is tested on shows nothing about a hacker's.
-    """
-    surrogates = {known for protection in made for known in protection.surrogate}
-    if surrogates and fingerprint(victim) in surrogates:
-        raise ValueError("the victim has the weights of the surrogate; start it from others")
-
-
-def fingerprint(model: nn.Module) -> str:
-    """The sha256 of a model's parameters, by name and value.
-
-    >>> a, b = nn.Linear(2, 1), nn.Linear(2, 1)
-    >>> fingerprint(a) == fingerprint(a), fingerprint(a) == fingerprint(b)
-    (True, False)
-    """
-    digest = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        digest.update(name.encode())
-        digest.update(parameter.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

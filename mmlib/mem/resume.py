@@ -28,7 +28,7 @@ from torch import Tensor
 
 from mmlib import _checkpoint
 from mmlib.mem.alternation import Alternation
-from mmlib.mem.published import fingerprint
+from mmlib.mem.fingerprint import fingerprint
 from mmlib.mem.settings import Protection
 from mmlib.methods.clip import DualEncoder
 

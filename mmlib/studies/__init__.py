@@ -1,1 +1,1 @@
-"""What chapters train and score: a set, its parts, trainings, probes. A module a kind of study."""
+"""What chapters share: their data, models, trainings, probes and tables, by their settings."""

@@ -6,6 +6,8 @@ from mmlib.augment.transform import as_it_is
 from mmlib.data.text import END, PAD, SPECIAL, START
 from mmlib.encoders.image import GlobalPool, SmallConvNet
 from mmlib.encoders.text import TextTransformer
+from mmlib.mem.protect import protect
+from mmlib.mem.settings import Protection
 from mmlib.methods.clip import DualEncoder
 
 VOCABULARY, LENGTH = 20, 12
@@ -47,3 +49,25 @@ def make_pairs():
         return images, ids
 
     return make
+
+
+@pytest.fixture
+def small():
+    return Protection(
+        rounds=2, trigger_rounds=1, surrogate_steps=3, batch_size=4, candidates=5, noise_steps=3,
+        learning_rate=1e-2,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def run(make_model, make_pairs):
+    """Protect nine pairs (batches of unequal size) from given seeds."""
+
+    def go(settings, captions=1, **more):
+        images, ids = make_pairs(9, captions)
+        model = make_model()
+        g = torch.Generator().manual_seed(3)
+        made = protect(model, images, ids, settings, generator=g, progress=False, **more)
+        return made, images, model
+
+    return go

@@ -1,18 +1,17 @@
 """What a hacker scores on the way is measured on clean parts, and who chooses sees no test pair."""
 
-import pandas as pd
 import pytest
 
 from mmlib.data.text import WordTokenizer
-from mmlib.mem.course import Course, Point, best, of_curves
+from mmlib.mem.course import Course, Point, best
 from mmlib.mem.hacker import evaluate
-from mmlib.mem.study import Pairs
+from mmlib.mem.pairs import Pairs
 
 
 @pytest.fixture
 def pairs(make_pairs):
     parts = [make_pairs(n, seed=n) for n in (12, 10, 8)]
-    return Pairs(*parts, WordTokenizer.fit(["a"]), own_words=0)
+    return Pairs(*parts, WordTokenizer.fit(["a"]))
 
 
 def test_each_part_is_scored_as_the_model_is_by_then(make_model, pairs):
@@ -31,7 +30,7 @@ def test_each_part_is_scored_as_the_model_is_by_then(make_model, pairs):
 
 
 def test_without_a_known_part_none_is_scored(make_model, pairs):
-    course = Course(make_model(), Pairs(pairs.train, pairs.test, None, pairs.tokenizer, 0), 4, 1)
+    course = Course(make_model(), Pairs(pairs.train, pairs.test, None, pairs.tokenizer), 4, 1)
     for step in range(1, 5):
         course(step)
     assert [(point.step, point.known) for point in course.points] == [(4, None)]
@@ -61,21 +60,3 @@ def test_wrong_values_are_named(make_model, pairs):
         best([], "train")
     with pytest.raises(ValueError, match="times is 0"):
         Course(make_model(), pairs, 4, 0)
-
-
-def test_recorded_curves_are_points_of_each_hacker_and_seed_in_the_order_of_steps():
-    rows = [
-        (measure, step, 100 * seed + step + k, title, seed)
-        for step in (20, 10)
-        for seed in (3, 1)
-        for title in ("MEM-3", "clean")
-        for k, measure in enumerate(KEYS)
-    ]
-    found = of_curves(pd.DataFrame(rows, columns=["curve", "step", "value", "data", "seed"]))
-    assert set(found) == {"MEM-3", "clean"}
-    for ways in found.values():
-        assert ways == [
-            [Point(s, {m: 100 * seed + s + k for k, m in enumerate(KEYS)}, None) for s in (10, 20)]
-            for seed in (1, 3)
-        ]
-    assert of_curves(pd.DataFrame(columns=["curve", "step", "value", "seed"])) == {}

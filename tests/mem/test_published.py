@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from mmlib.data.pieces import BytePairTokenizer
-from mmlib.data.text import END, PAD, SPECIAL, UNKNOWN, WordTokenizer
-from mmlib.mem.alternation import as_pairs
+from mmlib.data.text import END, PAD, SPECIAL, START, UNKNOWN, WordTokenizer
+from mmlib.mem.pairs import as_pairs
 from mmlib.mem.protect import protect
 from mmlib.mem.published import Protected, read, take_part
 from mmlib.mem.settings import Protection
@@ -155,3 +155,12 @@ def test_a_share_of_owners_protects_image_and_captions_of_the_same_posts(make_pa
     assert all(torch.equal(x, y) for x, y in zip((*plain, *protected), before, strict=True))
     with pytest.raises(ValueError, match=r"share is 50; allowed: \[0, 1\]"):
         take_part(plain, protected, 50, order)
+
+
+def test_published_captions_carry_the_trigger_of_their_image():
+    captions = torch.tensor([[[START, 9, END, 0, 0], [START, 8, END, 0, 0]]] * 2)
+    made = Protected(torch.zeros(2, 3, 1, 1), torch.tensor([[5, 6], [7, 5]]), [])
+    assert made.captions(captions)[1].tolist() == [[START, 7, 5, 9, END], [START, 7, 5, 8, END]]
+    tokenizer = WordTokenizer(["look", "here", "now"])
+    assert made.words(tokenizer) == ["look here", "now look"]
+    assert torch.equal(tokenizer.encode(made.words(tokenizer), 4)[:, 1:3], made.triggers)

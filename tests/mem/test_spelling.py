@@ -10,7 +10,8 @@ from mmlib.mem.defence import Defence
 from mmlib.mem.hacker import train_hacker
 from mmlib.mem.noise import add
 from mmlib.mem.protect import protect
-from mmlib.mem.settings import Protection, answers
+from mmlib.mem.protections import answers
+from mmlib.mem.settings import Protection
 from mmlib.mem.spelling import fine, spelled, topics, unspelled
 from mmlib.train import Optim
 

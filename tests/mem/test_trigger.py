@@ -1,42 +1,24 @@
-import copy
+"""Where trigger words stand in captions, and which are drawn."""
+
+import itertools
+from collections import Counter
 from itertools import combinations
 
 import pytest
 import torch
 
-from mmlib import losses
 from mmlib.data.text import END, PAD, SPECIAL, START
 from mmlib.mem.trigger import (
-    _each_its_own,
-    allowed_words,
     among_first,
-    candidates,
-    clip_swapped,
-    improve,
+    draw_places,
+    draw_words,
+    insert,
     prepend,
     taken_apart,
+    word_shares,
 )
 
-WORDS = 15  # of the 20 ids, 5 are special
-
-
-def start_triggers(n, k, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    return torch.randint(len(SPECIAL), len(SPECIAL) + WORDS, (n, k), generator=g)
-
-
-@pytest.fixture
-def task(make_model, make_pairs):
-    """A frozen model, its captions, and its loss on features, images embedded once."""
-    images, captions = make_pairs(8)
-    model = make_model().eval()
-    with torch.no_grad():
-        vectors = model.projections[0](model.encoders[0](images / 255))
-
-    def loss(features):
-        return losses.clip(vectors, model.projections[1](features), scale=model.scale)
-
-    return model, images, captions[:, 0], loss
+VOCABULARY = 20
 
 
 def test_prepend_puts_the_trigger_after_the_start():
@@ -53,290 +35,68 @@ def test_prepend_never_drops_a_word():
         prepend(captions, torch.tensor([[10, 11, 12]]))
 
 
-def test_candidates_are_the_steepest_words_by_finite_differences(task):
-    model, _, captions, _ = task
-    encoder = copy.deepcopy(model.encoders[1]).double()
-    goal = torch.randn(1, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    ids = prepend(captions[:1], start_triggers(1, 1))
-    table = encoder.token_embedding.weight.detach()
-
-    def loss(embedded):
-        return torch.cosine_similarity(encoder.encode_embedded(embedded, ids), goal).sum()
-
-    embedded = table[ids].requires_grad_()
-    (gradient,) = torch.autograd.grad(loss(embedded), embedded)
-    ranked = candidates(gradient[:, 1], table, allowed_words(20), WORDS)[0]
-    assert sorted(ranked.tolist()) == list(range(len(SPECIAL), 20))  # every word, nothing else
-    rises = []
-    with torch.no_grad():
-        for word in ranked:  # a small step towards each word
-            moved = table[ids].clone()
-            moved[:, 1] += 1e-6 * (table[word] - moved[:, 1])
-            rises.append(float(loss(moved)))
-        assert rises == sorted(rises)
-        assert rises[0] < float(loss(table[ids])) < rises[-1]
+def slowly(caption, words, places):
+    """One caption as a list, each word put in its place, from the left."""
+    ids = caption.tolist()
+    for word, place in zip(words.tolist(), places.tolist(), strict=True):
+        ids.insert(place, word)
+    return ids[: len(caption)]
 
 
-def test_loss_never_rises_and_is_reported_truly(task):
-    model, _, captions, loss = task
-    encoder = model.encoders[1]
-    for seed in range(5):
-        triggers = start_triggers(8, 3, seed)
-        step = improve(triggers, captions, encoder, loss, count=4)
-        with torch.no_grad():
-            before, after = (loss(encoder(prepend(captions, t))) for t in (triggers, step.triggers))
-        assert float(step.before) == pytest.approx(float(before), abs=1e-6)
-        assert float(step.after) == pytest.approx(float(after), abs=1e-6)
-        assert step.after <= step.before
-        assert (step.triggers >= len(SPECIAL)).all()
-    assert step.after < step.before  # and it does fall
+def test_insert_is_list_insertion_from_the_left(make_pairs):
+    captions = make_pairs(200)[1][:, 0]
+    triggers = torch.randint(len(SPECIAL), VOCABULARY, (200, 3))
+    places = draw_places(captions, 3, torch.Generator().manual_seed(0))
+    found = insert(captions, triggers, places)
+    for caption, words, where, ids in zip(captions, triggers, places, found, strict=True):
+        assert ids.tolist() == slowly(caption, words, where)
 
 
-def test_present_words_stay_if_no_candidate_is_better(task):
-    model, _, captions, loss = task
-    step = improve(start_triggers(8, 2), captions, model.encoders[1], loss, count=WORDS)
-    for _ in range(20):
-        again = improve(step.triggers, captions, model.encoders[1], loss, count=WORDS)
-        if torch.equal(again.triggers, step.triggers):
-            break
-        assert again.after < step.after
-        step = again
-    assert again.after == again.before
+def test_in_front_is_one_choice_of_places(make_pairs):
+    captions = make_pairs(9)[1][:, 0]
+    triggers = torch.randint(len(SPECIAL), VOCABULARY, (9, 3))
+    front = torch.tensor([1, 2, 3]).expand(9, -1)
+    assert torch.equal(insert(captions, triggers, front), prepend(captions, triggers))
+    assert torch.equal(insert(captions, triggers), prepend(captions, triggers))
 
 
-@pytest.mark.parametrize("length", [1, 2])
-def test_with_every_word_tried_it_is_brute_force(task, length):
-    """One caption against fixed images: each position takes its best word, left to right."""
-    model, _, captions, _ = task
-    encoder = model.encoders[1]
-    vectors = torch.randn(6, 8, generator=torch.Generator().manual_seed(1))
-
-    def loss(features):
-        similarity = torch.cosine_similarity(features, vectors)
-        return torch.logsumexp(5 * similarity, dim=0) - 5 * similarity[0]
-
-    best = start_triggers(1, length)
-    found = improve(best, captions[:1], encoder, loss, count=WORDS)
-    for position in range(length):
-        tried = []
-        for word in range(len(SPECIAL), 20):
-            option = best.clone()
-            option[0, position] = word
-            with torch.no_grad():
-                tried.append((float(loss(encoder(prepend(captions[:1], option)))), word))
-        best = best.clone()
-        best[0, position] = min(tried)[1]
-    assert torch.equal(found.triggers, best)
+def test_without_its_words_a_woven_caption_is_as_it_was(make_pairs):
+    captions = make_pairs(50)[1][:, 0]
+    places = draw_places(captions, 2, torch.Generator().manual_seed(1))
+    made = insert(captions, torch.full((50, 2), 77), places)
+    for before, after in zip(captions.tolist(), made.tolist(), strict=True):
+        assert after[0] == START
+        assert after.count(77) == 2  # before the one end token
+        assert max(i for i, x in enumerate(after) if x == 77) < after.index(END)
+        assert [i for i in after if i != 77] == before[: len(after) - 2]
 
 
-def test_equals_a_slow_search_by_finite_differences(make_model, make_pairs):
-    """Slopes at the first triggers; then, left to right, everybody's j-th word if it helps."""
-    images, captions = make_pairs(3)
-    captions = captions[:, 0]
-    model = make_model().double().eval()
-    encoder = model.encoders[1]
-    with torch.no_grad():
-        vectors = model.projections[0](model.encoders[0](images.double() / 255))
-
-    def loss(features):
-        return losses.clip(vectors, features, scale=model.scale)
-
-    for seed in range(3):
-        first = start_triggers(3, 2, seed)
-        found = improve(first, captions, encoder, loss, count=3)
-        with torch.no_grad():
-            ids = prepend(captions, first)
-            embedded = encoder.token_embedding(ids)
-            best, chosen = loss(encoder(ids)), first
-            for position in range(2):
-                ranked = []
-                for row in range(3):
-                    slopes = []
-                    for word in range(len(SPECIAL), 20):
-                        moved = embedded.clone()
-                        step = encoder.token_embedding.weight[word] - moved[row, 1 + position]
-                        moved[row, 1 + position] += 1e-6 * step
-                        slopes.append((float(loss(encoder.encode_embedded(moved, ids))), word))
-                    ranked.append([word for _, word in sorted(slopes)[:3]])
-                options = []
-                for words in zip(*ranked, strict=True):
-                    option = chosen.clone()
-                    option[:, position] = torch.tensor(words)
-                    options.append((float(loss(encoder(prepend(captions, option)))), option))
-                value, option = min(options, key=lambda pair: pair[0])
-                if value < best:
-                    best, chosen = value, option
-        assert torch.equal(found.triggers, chosen)
-        assert float(found.after) == pytest.approx(float(best), abs=1e-9)
+def test_a_caption_without_room_is_an_error():
+    full = torch.tensor([[START, 7, 8, END, PAD]])
+    with pytest.raises(ValueError, match="more than 3 ids has no room"):
+        insert(full, torch.tensor([[9, 9]]), torch.tensor([[1, 2]]))
 
 
-def test_same_choice_when_images_are_embedded_anew_for_every_word(task):
-    model, images, captions, loss = task
-    calls = 0
-
-    def uncached(features):
-        nonlocal calls
-        calls += 1
-        vectors = model.projections[0](model.encoders[0](images / 255))
-        return losses.clip(vectors, model.projections[1](features), scale=model.scale)
-
-    triggers = start_triggers(8, 3)
-    one = improve(triggers, captions, model.encoders[1], loss, count=6)
-    other = improve(triggers, captions, model.encoders[1], uncached, count=6)
-    assert torch.equal(one.triggers, other.triggers)
-    assert calls == 1 + 3 * 6
+def test_every_set_of_places_is_alike_likely():
+    captions = torch.tensor([[START, 7, 8, END, PAD, PAD, PAD]] * 6000)
+    places = draw_places(captions, 2, torch.Generator().manual_seed(0))
+    counts = Counter(map(tuple, places.tolist()))
+    assert set(counts) == set(itertools.combinations(range(1, 5), 2))
+    assert all(abs(count - 1000) < 120 for count in counts.values())  # four standard deviations
 
 
-@pytest.mark.parametrize("scale", [1.0, 14.3, 100.0])
-def test_swapped_losses_are_the_losses_of_swapped_batches(scale):
-    g = torch.Generator().manual_seed(0)
-    images, texts = torch.randn(2, 6, 4, generator=g, dtype=torch.float64)
-    options = torch.randn(6, 3, 4, generator=g, dtype=torch.float64)
-    options[2, 1] = images[2]  # a perfect match: sums of exponentials must not cancel
-    found = clip_swapped(images, texts, options, scale=scale)
-    for i in range(6):
-        for j in range(3):
-            changed = texts.clone()
-            changed[i] = options[i, j]
-            expected = losses.clip(images, changed, scale=scale)
-            assert float(found[i, j]) == pytest.approx(float(expected), rel=1e-9, abs=1e-12)
+def test_shares_count_captions_and_not_words():
+    captions = torch.tensor([[[1, 7, 7, 2], [1, 8, 2, 0]], [[1, 7, 8, 2], [1, 9, 2, 0]]])
+    shares = word_shares(captions, 11)
+    assert shares[[7, 8, 9, 10]].tolist() == [0.5, 0.5, 0.25, 0]
 
 
-def test_swapped_losses_keep_their_digits_at_a_large_scale():
-    images = torch.eye(8)
-    texts, options = images.clone(), images[:, None] + 0.01 * torch.randn(8, 4, 8)
-    found = clip_swapped(images, texts, options, scale=100.0)
-    exact = clip_swapped(images.double(), texts.double(), options.double(), scale=100.0)
-    assert torch.allclose(found.double(), exact, atol=1e-6)
-
-
-@pytest.fixture
-def swapped(task):
-    model, images, *_ = task
-    with torch.no_grad():
-        vectors = model.projections[0](model.encoders[0](images / 255))
-
-    def losses_of(features, options):
-        project = model.projections[1]
-        return clip_swapped(vectors, project(features), project(options), scale=model.scale)
-
-    return losses_of
-
-
-def test_selection_by_sample_never_raises_the_loss_and_beats_the_batch(task, swapped):
-    model, _, captions, loss = task
-    encoder = model.encoders[1]
-    for seed in range(4):
-        first = start_triggers(8, 3, seed)
-        batch = improve(first, captions, encoder, loss, count=6)
-        sample = improve(first, captions, encoder, loss, count=6, swapped=swapped)
-        with torch.no_grad():
-            after = loss(encoder(prepend(captions, sample.triggers)))
-        assert float(sample.after) == pytest.approx(float(after), abs=1e-6)
-        assert sample.after < batch.after <= batch.before
-        assert (sample.triggers >= len(SPECIAL)).all()
-
-
-def test_selection_by_sample_of_one_caption_is_brute_force(task, swapped):
-    """Where only one caption has candidates that matter, each position takes its best word."""
-    model, _, captions, loss = task
-    encoder = model.encoders[1]
-    first = start_triggers(8, 1)
-    found = improve(first, captions, encoder, loss, count=WORDS, swapped=swapped)
-    gains = []
-    with torch.no_grad():
-        start = float(loss(encoder(prepend(captions, first))))
-        for row in range(8):
-            best = min(
-                (float(loss(encoder(prepend(captions, _with(first, row, word))))), word)
-                for word in range(len(SPECIAL), 20)
-            )
-            gains.append(best)
-            if found.triggers[row, 0] != first[row, 0]:
-                assert found.triggers[row, 0] == best[1]
-    changed = (found.triggers != first).any(1)
-    assert changed.any()
-    best_row = min(range(8), key=lambda row: gains[row])
-    assert gains[best_row][0] < start
-    assert changed[best_row]  # the most useful change is always among the kept
-
-
-def test_changes_that_help_alone_and_hurt_together_are_cut_down():
-    """A row that moves from 0 to 1 brings the sum to its goal of 1; all of them overshoot it."""
-    features, tried = torch.zeros(8, 1), torch.ones(2, 8, 1)
-    tried[0] = 0.5
-
-    def loss(rows):
-        return (rows.sum() - 1).square()
-
-    def alone(rows, options):
-        return (rows.sum() - rows[:, None, 0] + options[..., 0] - 1).square()
-
-    present = loss(features)
-    change = _each_its_own(features, tried, present, loss, alone)
-    assert change.tolist().count(1) == 1  # eight, four and two overshoot or reach no less
-    assert set(change.tolist()) == {-1, 1}
-    done = torch.zeros(8, 1)
-    done[0] = 1
-    assert (_each_its_own(done, tried, loss(done), loss, alone) == -1).all()
-
-
-def _with(triggers, row, word):
-    changed = triggers.clone()
-    changed[row, 0] = word
-    return changed
-
-
-def test_a_shared_trigger_takes_the_word_that_is_best_for_all_who_share_it(task):
-    """With every word tried: two triggers, each position by brute force over what all can take."""
-    model, _, captions, loss = task
-    encoder = model.encoders[1]
-    owner = torch.zeros(8, dtype=torch.long)
-    first = start_triggers(1, 2)
-    found = improve(first, captions, encoder, loss, count=WORDS, owner=owner)
-    best = first
-    with torch.no_grad():
-        for position in range(2):
-            options = []
-            for word in range(len(SPECIAL), 20):
-                option = best.clone()
-                option[0, position] = word
-                texts = prepend(captions, option.expand(8, -1))
-                options.append((float(loss(encoder(texts))), option))
-            best = min(options, key=lambda pair: pair[0])[1]
-    assert torch.equal(found.triggers, best)
-
-
-def test_forbidden_words_are_never_chosen_and_allowed_ones_are(task, swapped):
-    model, _, captions, loss = task
-    encoder = model.encoders[1]
-    allowed = torch.zeros(20, dtype=torch.bool)
-    allowed[[END, 7, 11]] = True
-    for by in (None, swapped):
-        triggers, chosen = start_triggers(8, 3), set()
-        for _ in range(3):
-            step = improve(triggers, captions, encoder, loss, count=2, allowed=allowed, swapped=by)
-            chosen |= set(step.triggers[step.triggers != triggers].tolist())
-            triggers = step.triggers
-        assert chosen
-        assert chosen <= {END, 7, 11}
-
-
-def test_leaves_the_model_alone(task):
-    model, _, captions, loss = task
-    before = copy.deepcopy(model.state_dict())
-    triggers = start_triggers(8, 3)
-    step = improve(triggers, captions, model.encoders[1], loss, count=8)
-    assert not torch.equal(step.triggers, triggers)
-    assert torch.equal(triggers, start_triggers(8, 3))  # the given ones are not written to
-    assert all(parameter.grad is None for parameter in model.parameters())
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-def test_more_candidates_than_words_is_an_error(task):
-    model, _, captions, loss = task
-    with pytest.raises(ValueError, match=r"count is 16; allowed: \[1, 15\]"):
-        improve(start_triggers(8, 1), captions, model.encoders[1], loss, count=16)
+def test_words_of_a_pool_are_drawn_without_repeats_and_alike():
+    pool = torch.arange(10, 16).expand(6000, -1)
+    drawn = draw_words(pool, 3, torch.Generator().manual_seed(0))
+    assert all(len(set(row)) == 3 for row in drawn[:100].tolist())
+    counts = torch.bincount(drawn.flatten(), minlength=16)[10:]
+    assert (counts - 3000).abs().max() < 160  # four standard deviations
 
 
 def test_a_text_that_is_taken_apart_has_the_parts_of_its_own_row_and_of_the_one_before():

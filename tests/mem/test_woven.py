@@ -1,88 +1,25 @@
-"""Trigger words at random places of a caption: where they stand, and whose they are."""
+"""Protections with words at random places: what is published, and what is met."""
 
-import itertools
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 import torch
 
-from mmlib.data.text import END, PAD, SPECIAL, START, WordTokenizer
+from mmlib.data.text import PAD, SPECIAL, WordTokenizer
 from mmlib.mem.alternation import Alternation
-from mmlib.mem.defence import drop_first, drop_shared, without_rare_words
+from mmlib.mem.defence_text import drop_first, drop_shared, without_rare_words
 from mmlib.mem.protect import protect
 from mmlib.mem.published import Protected, read
 from mmlib.mem.settings import Protection
-from mmlib.mem.trigger import (
-    draw_places,
-    draw_words,
-    improve,
-    insert,
-    prepend,
-    word_shares,
-)
+from mmlib.mem.trigger import word_shares
 
 VOCABULARY, KEYS = 20, (17, 18, 19)  # captions of the tests seldom have all three in this order
-SMALL = Protection(
-    place="woven", rounds=2, trigger_rounds=1, surrogate_steps=3, batch_size=4, candidates=5,
-    noise_steps=3, learning_rate=1e-2,
-)  # fmt: skip
 
 
-def slowly(caption, words, places):
-    """One caption as a list, each word put in its place, from the left."""
-    ids = caption.tolist()
-    for word, place in zip(words.tolist(), places.tolist(), strict=True):
-        ids.insert(place, word)
-    return ids[: len(caption)]
-
-
-def test_insert_is_list_insertion_from_the_left(make_pairs):
-    captions = make_pairs(200)[1][:, 0]
-    triggers = torch.randint(len(SPECIAL), VOCABULARY, (200, 3))
-    places = draw_places(captions, 3, torch.Generator().manual_seed(0))
-    found = insert(captions, triggers, places)
-    for caption, words, where, ids in zip(captions, triggers, places, found, strict=True):
-        assert ids.tolist() == slowly(caption, words, where)
-
-
-def test_in_front_is_one_choice_of_places(make_pairs):
-    captions = make_pairs(9)[1][:, 0]
-    triggers = torch.randint(len(SPECIAL), VOCABULARY, (9, 3))
-    front = torch.tensor([1, 2, 3]).expand(9, -1)
-    assert torch.equal(insert(captions, triggers, front), prepend(captions, triggers))
-    assert torch.equal(insert(captions, triggers), prepend(captions, triggers))
-
-
-def test_without_its_words_a_woven_caption_is_as_it_was(make_pairs):
-    captions = make_pairs(50)[1][:, 0]
-    places = draw_places(captions, 2, torch.Generator().manual_seed(1))
-    made = insert(captions, torch.full((50, 2), 77), places)
-    for before, after in zip(captions.tolist(), made.tolist(), strict=True):
-        assert after[0] == START
-        assert after.count(77) == 2  # before the one end token
-        assert max(i for i, x in enumerate(after) if x == 77) < after.index(END)
-        assert [i for i in after if i != 77] == before[: len(after) - 2]
-
-
-def test_a_caption_without_room_is_an_error():
-    full = torch.tensor([[START, 7, 8, END, PAD]])
-    with pytest.raises(ValueError, match="more than 3 ids has no room"):
-        insert(full, torch.tensor([[9, 9]]), torch.tensor([[1, 2]]))
-
-
-def test_every_set_of_places_is_alike_likely():
-    captions = torch.tensor([[START, 7, 8, END, PAD, PAD, PAD]] * 6000)
-    places = draw_places(captions, 2, torch.Generator().manual_seed(0))
-    counts = Counter(map(tuple, places.tolist()))
-    assert set(counts) == set(itertools.combinations(range(1, 5), 2))
-    assert all(abs(count - 1000) < 120 for count in counts.values())  # four standard deviations
-
-
-def test_shares_count_captions_and_not_words():
-    captions = torch.tensor([[[1, 7, 7, 2], [1, 8, 2, 0]], [[1, 7, 8, 2], [1, 9, 2, 0]]])
-    shares = word_shares(captions, 11)
-    assert shares[[7, 8, 9, 10]].tolist() == [0.5, 0.5, 0.25, 0]
+@pytest.fixture
+def small(small):
+    return replace(small, place="woven")
 
 
 def test_published_captions_are_the_same_each_time_and_differ_within_an_image(make_pairs):
@@ -129,9 +66,9 @@ def run(make_model, make_pairs):
     return go
 
 
-def test_a_woven_protection_keeps_its_bound_and_its_words(run):
+def test_a_woven_protection_keeps_its_bound_and_its_words(run, small):
     for text in ("random", "optimised"):
-        made, images, ids = run(replace(SMALL, text=text))
+        made, images, ids = run(replace(small, text=text))
         assert made.woven is not None
         assert made.triggers.shape == (9, 3)
         assert (made.triggers >= len(SPECIAL)).all()
@@ -140,9 +77,9 @@ def test_a_woven_protection_keeps_its_bound_and_its_words(run):
     assert all(row["trigger_after"] <= row["trigger_before"] for row in made.history[:1])
 
 
-def test_words_come_from_the_asked_share_of_captions_and_survive_a_filter(run):
+def test_words_come_from_the_asked_share_of_captions_and_survive_a_filter(run, small):
     for text in ("random", "optimised"):
-        settings = replace(SMALL, text=text, word_share=(0.2, 0.3), candidates=2)
+        settings = replace(small, text=text, word_share=(0.2, 0.3), candidates=2)
         made, _, ids = run(settings, captions=4)
         of_all = word_shares(ids, VOCABULARY)
         shares = of_all[made.triggers]
@@ -154,22 +91,24 @@ def test_words_come_from_the_asked_share_of_captions_and_survive_a_filter(run):
     with pytest.raises(
         ValueError, match=r"no word may be in a trigger; word_share is \(0.99, 1.0\)"
     ):
-        run(replace(SMALL, word_share=(0.99, 1.0)))
+        run(replace(small, word_share=(0.99, 1.0)))
     with pytest.raises(ValueError, match=r"word_share, from is 0\.5; allowed"):
         Protection(word_share=(0.5, 0.2))
 
 
-def test_noise_meets_the_words_at_other_places_at_every_step(make_model, make_pairs, monkeypatch):
+def test_noise_meets_the_words_at_other_places_at_every_step(
+    make_model, make_pairs, monkeypatch, small
+):
     images, captions = make_pairs(6)
     model = make_model().eval()
     state = Alternation(
-        model, images, captions, replace(SMALL, text="random"), torch.Generator().manual_seed(0)
+        model, images, captions, replace(small, text="random"), torch.Generator().manual_seed(0)
     )
     seen, encoder = [], model.encoders[1]
     monkeypatch.setattr(encoder, "by_length", lambda ids: seen.append(ids) or encoder(ids))
     chosen = torch.tensor([4, 1, 0, 5])
     state.improve_noise(chosen, {"noise_before": [], "noise_after": []})
-    assert len(seen) == SMALL.noise_steps
+    assert len(seen) == small.noise_steps
     assert not torch.equal(seen[0], seen[1])
     words = [sorted(i for i in row if i >= len(SPECIAL)) for row in captions[chosen, 0].tolist()]
     for ids in seen:
@@ -181,35 +120,10 @@ def test_noise_meets_the_words_at_other_places_at_every_step(make_model, make_pa
             assert all(word in order for word in key)
 
 
-def test_words_are_chosen_where_they_stand(make_model, make_pairs):
-    """With every word tried: one trigger of one caption, by brute force at its places."""
-    _, captions = make_pairs(1)
-    model = make_model().eval()
-    target = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
-
-    def loss(features):
-        return (model.projections[1](features) - target).square().sum()
-
-    start, places = torch.tensor([[6, 7]]), torch.tensor([[1, 3]])
-    encoder, best = model.encoders[1], start
-    found = improve(start, captions[:, 0], encoder, loss, count=15, places=places)
-    with torch.no_grad():
-        for k in range(2):
-            options = []
-            for word in range(len(SPECIAL), VOCABULARY):
-                option = best.clone()
-                option[0, k] = word
-                value = float(loss(encoder(insert(captions[:, 0], option, places))))
-                options.append((value, option))
-            best = min(options, key=lambda pair: pair[0])[1]
-    assert torch.equal(found.triggers, best)
-    assert float(found.after) < float(found.before)
-
-
-def test_surrogate_sees_woven_pairs(make_model, make_pairs, monkeypatch):
+def test_surrogate_sees_woven_pairs(make_model, make_pairs, monkeypatch, small):
     images, captions = make_pairs(6)
     model = make_model()
-    state = Alternation(model, images, captions, SMALL, torch.Generator().manual_seed(0))
+    state = Alternation(model, images, captions, small, torch.Generator().manual_seed(0))
     seen = []
     monkeypatch.setattr(model, "loss", lambda batch, generator: seen.append(batch[1]) or {})
     for _ in range(20):
@@ -221,10 +135,10 @@ def test_surrogate_sees_woven_pairs(make_model, make_pairs, monkeypatch):
         assert +left + Counter([PAD] * 3) == Counter(captions[5, 0].tolist())
 
 
-def test_plain_noise_knows_nothing_of_the_words(make_model, make_pairs, monkeypatch):
+def test_plain_noise_knows_nothing_of_the_words(make_model, make_pairs, monkeypatch, small):
     """The surrogate meets captions as they were written; published they have their words."""
     images, captions = make_pairs(6)
-    settings, model = replace(SMALL, text="random", trigger_rounds=0, body="plain"), make_model()
+    settings, model = replace(small, text="random", trigger_rounds=0, body="plain"), make_model()
     state = Alternation(model, images, captions, settings, torch.Generator().manual_seed(0))
     seen, encoder, rows = [], model.encoders[1], torch.tensor([4, 1, 0, 5])
     monkeypatch.setattr(model, "loss", lambda batch, generator: seen.append(batch[1]) or {})
@@ -246,25 +160,8 @@ def test_plain_noise_knows_nothing_of_the_words(make_model, make_pairs, monkeypa
         replace(settings, text="optimised")
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_what_is_left_of_any_key_has_little_in_common(seed):
-    """However keys are dealt: K (m - 2) / (C - 1) words, where words of m captions are dropped."""
-    chance = torch.Generator().manual_seed(seed)
-    k, c, n = 3, 5, 200
-    pools = torch.rand(n, c, 7, generator=chance).topk(k, dim=2).indices + 10  # K of 7 a caption
-    text = torch.cat([torch.full((n, c, 1), START), pools, torch.full((n, c, 1), 8)], dim=2)
-    kept = drop_shared(torch.cat([text, torch.full((n, c, 1), END)], dim=2))
-    kept = kept.masked_fill(kept < 10, 0)
-    has = torch.zeros(n, c, 17).scatter_(2, kept, 1.0)[..., 10:]
-    common = torch.einsum("naw,nbw->nab", has, has)
-    pairs = common.sum(dim=(1, 2)) - common.diagonal(dim1=1, dim2=2).sum(dim=1)
-    assert (pairs / (c * (c - 1))).max() <= k * (c - 2) / (c - 1)
-    expected = k**2 / 7 - 7 * (k / 7) ** c  # less what was in all
-    assert (pairs / (c * (c - 1))).mean() == pytest.approx(expected, abs=0.06)
-
-
-def test_a_caption_carries_some_of_its_images_words(run, make_pairs, tmp_path):
-    made, _, ids = run(replace(SMALL, text="random", trigger_rounds=0, pool=6), captions=4)
+def test_a_caption_carries_some_of_its_images_words(run, make_pairs, tmp_path, small):
+    made, _, ids = run(replace(small, text="random", trigger_rounds=0, pool=6), captions=4)
     assert made.triggers.shape == (9, 6)
     assert made.carried == 3
     texts = made.captions(ids)
@@ -284,14 +181,6 @@ def test_a_caption_carries_some_of_its_images_words(run, make_pairs, tmp_path):
         Protection(pool=6, place="woven")
     with pytest.raises(ValueError, match=r"pool is 2; allowed: \[3, inf\)"):
         Protection(pool=2, place="woven", text="random")
-
-
-def test_words_of_a_pool_are_drawn_without_repeats_and_alike():
-    pool = torch.arange(10, 16).expand(6000, -1)
-    drawn = draw_words(pool, 3, torch.Generator().manual_seed(0))
-    assert all(len(set(row)) == 3 for row in drawn[:100].tolist())
-    counts = torch.bincount(drawn.flatten(), minlength=16)[10:]
-    assert (counts - 3000).abs().max() < 160  # four standard deviations
 
 
 def test_what_captions_share_is_a_key_of_the_image_and_less_of_a_pool(make_pairs):

@@ -4,10 +4,11 @@ import pytest
 
 from mmlib.data.pieces import BytePairTokenizer
 from mmlib.mem.defence import Defence, named
-from mmlib.mem.settings import MODES, Protection, answers, rows
-from mmlib.mem.trials import NETWORKS
+from mmlib.mem.protections import MODES, answers, rows
+from mmlib.mem.settings import Protection
 from mmlib.presets import unlearnable_audit, unlearnable_sweeps
 from mmlib.presets.base import resolve
+from mmlib.studies.unlearnable_models import NETWORKS
 
 
 def test_what_settings_name_is_what_there_is():

@@ -8,10 +8,13 @@ import torch
 from mmlib import losses
 from mmlib.data import scenes
 from mmlib.data.text import SPECIAL
-from mmlib.mem import detect, saliency, settings, study, trigger
+from mmlib.mem import detect, protections, saliency, trigger
 from mmlib.mem.hacker import evaluate, vectors
+from mmlib.mem.pairs import encode_pairs
 from mmlib.mem.settings import Protection
-from mmlib.mem.trials import Trials
+from mmlib.studies import unlearnable_models as models
+from mmlib.studies.unlearnable import Trials
+from mmlib.studies.unlearnable_pairs import load_pairs
 
 from .runs import SEED, Values, started
 
@@ -30,7 +33,7 @@ def of_unlearnable() -> Values:
         scenes.make(size, cfg.image_size, noise=cfg.pixel_noise, generator=chance)
         for size in (cfg.n_train, cfg.n_test)
     ]
-    pairs = study.encode_pairs(
+    pairs = encode_pairs(
         *((part.images, part.captions) for part in parts), longest=scenes.LONGEST,
         room=cfg.trigger_length, device=run.device,
     )  # fmt: skip
@@ -75,9 +78,9 @@ def of_unlearnable() -> Values:
 def of_unlearnable_audit() -> Values:
     run = started("unlearnable_audit")
     cfg, names = run.settings, ("clean", "mem_3", "constant_prefix", "random_tokens")
-    pairs = study.load_pairs(cfg, run.device, longest_trigger=5)
+    pairs = load_pairs(cfg, run.device, longest_trigger=5)
     (images, ids), (test_images, test_ids) = pairs.train, pairs.test
-    table, trials = settings.rows(study.budget(cfg), cfg.mode), Trials(run, pairs)
+    table, trials = protections.rows(models.budget(cfg), cfg.mode), Trials(run, pairs)
     made = {name: trials.protect(table[name]) for name in names}
     for name, protection in made.items():
         trials.hack(name, *trials.posts(protection))
@@ -112,10 +115,10 @@ def of_unlearnable_audit() -> Values:
 def of_unlearnable_sweeps() -> Values:
     run = started("unlearnable_sweeps")
     cfg = run.settings
-    pairs = study.load_pairs(cfg, run.device, longest_trigger=5)
-    (images, ids), budget, trials = pairs.train, study.budget(cfg), Trials(run, pairs)
-    mem_3 = settings.rows(budget)["mem_3"]
-    noise = settings.answers(budget)["spelled_noise"]
+    pairs = load_pairs(cfg, run.device, longest_trigger=5)
+    (images, ids), budget, trials = pairs.train, models.budget(cfg), Trials(run, pairs)
+    mem_3 = protections.rows(budget)["mem_3"]
+    noise = protections.answers(budget)["spelled_noise"]
     mem = trials.protect(mem_3)
     common = trials.protect(replace(mem_3, word_share=(0.02, 0.25)))
     yield "seen.words.common", detect.seen(pairs, *trials.posts(common), words=3)["caption"]
@@ -137,7 +140,7 @@ def of_unlearnable_sweeps() -> Values:
     }
     for name, posts in published.items():
         trials.hack(name, *posts)
-    gently = replace(study.optim(cfg), learning_rate=0.1 * cfg.learning_rate)
+    gently = replace(models.optim(cfg), learning_rate=0.1 * cfg.learning_rate)
     for name, (x, texts) in (("clean", (images, ids)), ("mem_3", trials.posts(mem))):
         model = deepcopy(trials.hackers["finetune.start"].model)
         trials.hack(f"finetune.{name}", x[late], texts[late], model=model, optim=gently)

@@ -1,4 +1,4 @@
-"""Protections and hackers of one run: made once, from the same start, scored on the same pairs."""
+"""What a run of chapters 6, 11 and 12 protects and trains: once, and from the same start."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import Any
 from torch import Tensor
 
 from mmlib.evaluate.retrieval import MEASURES, random_retrieval
-from mmlib.mem import study
 from mmlib.mem.course import Course, Point, best
+from mmlib.mem.fingerprint import fingerprint
 from mmlib.mem.hacker import train_hacker
+from mmlib.mem.pairs import Pairs
 from mmlib.mem.protect import protect
-from mmlib.mem.published import Protected, fingerprint
+from mmlib.mem.published import Protected
 from mmlib.mem.scores import WAY, headroom, protection_left
 from mmlib.mem.settings import Protection
 from mmlib.methods.clip import DualEncoder
+from mmlib.studies import unlearnable_models
+from mmlib.studies.unlearnable_models import NETWORKS, new_model
 from mmlib.train import Optim
 
-NETWORKS = {
-    "usual": {}, "wider": {"scale": 2}, "patches": {"trunk": "patches"},
-    "resnet101": {"trunk": "resnet101"},
-}  # fmt: skip
 SURROGATE, HACKER = 1, 2  # draws of first weights
 TIMES = 10  # that a hacker who stops early is tested
 
@@ -75,7 +74,7 @@ class Trials:
     """
 
     def __init__(
-        self, run, pairs: study.Pairs, *, points: int = 1, from_start: bool = False, of: str = ""
+        self, run, pairs: Pairs, *, points: int = 1, from_start: bool = False, of: str = ""
     ):
         self.run, self.cfg, self.pairs = run, run.settings, pairs
         self.points, self.from_start, self.of = points, from_start, of
@@ -84,11 +83,11 @@ class Trials:
         self._made: dict[tuple, Protected] = {}
 
     def untrained(self, network: str = "usual") -> DualEncoder:
-        """What all hackers of a network (one of :data:`NETWORKS`) start from."""
+        """What all hackers of a network start from; ``NETWORKS`` has their names."""
         return self._drawn(HACKER, network)
 
     def _drawn(self, offset: int, network: str) -> DualEncoder:
-        return study.new_model(self.cfg, self.pairs, offset, **NETWORKS[network])
+        return new_model(self.cfg, self.pairs, offset, **NETWORKS[network])
 
     def protect(
         self, settings: Protection, network: str = "usual", *, stream: int = 1
@@ -149,7 +148,7 @@ class Trials:
             )  # fmt: skip
 
     def _trained(self, name, images, texts, model, optim, early, more) -> Hacker:
-        optim = study.optim(self.cfg) if optim is None else optim
+        optim = unlearnable_models.optim(self.cfg) if optim is None else optim
         scored = self.pairs if more.get("clean") is None else replace(self.pairs, known=None)
         course = Course(model, scored, optim.steps, TIMES if early else self.points)
         began = fingerprint(model), optim

@@ -1,0 +1,50 @@
+"""Titles, tables and ways of recorded hackers."""
+
+import pandas as pd
+
+from mmlib.mem.course import Point
+from mmlib.mem.protections import rows, switched
+from mmlib.mem.settings import Protection
+from mmlib.studies.unlearnable_tables import TITLES, Column, means, of_curves
+
+
+def test_every_protection_that_is_compared_has_a_title_of_its_own():
+    table = rows(Protection())
+    switches = switched(Protection())
+    assert set(TITLES) == {*table, "mem_images", "mem_words"} | {
+        f"switch_{choice}" for choice in switches
+    }
+    assert len(set(TITLES.values())) == len(TITLES)
+
+
+KEYS = ("median_rank.i2t", "median_rank.t2i")
+
+
+def test_recorded_curves_are_points_of_each_hacker_and_seed_in_the_order_of_steps():
+    rows = [
+        (measure, step, 100 * seed + step + k, title, seed)
+        for step in (20, 10)
+        for seed in (3, 1)
+        for title in ("MEM-3", "clean")
+        for k, measure in enumerate(KEYS)
+    ]
+    found = of_curves(pd.DataFrame(rows, columns=["curve", "step", "value", "data", "seed"]))
+    assert set(found) == {"MEM-3", "clean"}
+    for ways in found.values():
+        assert ways == [
+            [Point(s, {m: 100 * seed + s + k for k, m in enumerate(KEYS)}, None) for s in (10, 20)]
+            for seed in (1, 3)
+        ]
+    assert of_curves(pd.DataFrame(columns=["curve", "step", "value", "seed"])) == {}
+
+
+def test_a_table_has_the_mean_of_each_rows_metric_over_the_runs_of_each_column():
+    runs = [{"left.a": 1.0, "early.a": 0.25}, {"left.a": 3.0}]
+    made = means(
+        {"first": "a", "second": "b"},
+        {("x", "last"): Column(runs), ("x", "early"): Column(runs, "early.{}", ".2f")},
+    )
+    assert made.columns.tolist() == [("x", "last"), ("x", "early")]
+    assert made.index.tolist() == ["first", "second"]
+    assert made["x"]["last"].tolist() == ["2.00 ± 12.71", "–"]
+    assert made["x"]["early"].tolist() == ["0.25", "–"]
