@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import ValidationInfo, field_validator
+
 from mmlib.presets.base import Field, Settings
 
 
@@ -55,3 +57,11 @@ class KnownPairsSettings(ProtectedSettings):
         description="of photos: Karpathy's, or that of MEM's released code"
     )
     known_pairs: int = Field(ge=4, description="clean pairs for choices; of no other part")
+
+    @field_validator("split")
+    @classmethod
+    def _of_photos(cls, given: str, info: ValidationInfo) -> str:
+        data = info.data.get("data")
+        if data in ("scenes", "emoji") and given != "standard":
+            raise ValueError(f"a split of photos; allowed with the data {data!r}: 'standard'")
+        return given

@@ -42,3 +42,13 @@ def test_captions_are_swapped_where_noise_and_words_belong_to_a_pair():
         resolve("unlearnable_audit", {**asked, "switches": []})
     resolve("unlearnable_audit", {**asked, "switches": ["unit"]})
     resolve("unlearnable_audit", {**asked, "switches": [], "mode": "faithful"})
+
+
+@pytest.mark.parametrize("chapter", ["unlearnable_audit", "unlearnable_sweeps"])
+def test_pairs_that_are_no_photos_have_one_split(chapter):
+    for data in ("scenes", "emoji"):
+        with pytest.raises(ValueError, match=f"split is 'released': .*'{data}': 'standard'"):
+            resolve(chapter, {"data": data, "split": "released"})
+        assert resolve(chapter, {"data": data, "split": "standard"}).data == data
+    for data in ("flickr8k", "flickr30k", "mscoco"):
+        assert resolve(chapter, {"data": data, "split": "released"}).split == "released"
