@@ -8,8 +8,6 @@ from mmlib.mem.protections import MODES, answers, rows, switched
 from mmlib.mem.settings import Protection
 
 BUDGET = Protection(rounds=20, surrogate_steps=200, trigger_rounds=5)
-
-
 FREE = {"batch_size", "learning_rate", "weight_decay", "precision"}  # of no row its own
 
 

@@ -1,6 +1,5 @@
 """Where trigger words stand in captions, and which are drawn."""
 
-import itertools
 from collections import Counter
 from itertools import combinations
 
@@ -81,7 +80,7 @@ def test_every_set_of_places_is_alike_likely():
     captions = torch.tensor([[START, 7, 8, END, PAD, PAD, PAD]] * 6000)
     places = draw_places(captions, 2, torch.Generator().manual_seed(0))
     counts = Counter(map(tuple, places.tolist()))
-    assert set(counts) == set(itertools.combinations(range(1, 5), 2))
+    assert set(counts) == set(combinations(range(1, 5), 2))
     assert all(abs(count - 1000) < 120 for count in counts.values())  # four standard deviations
 
 

@@ -68,25 +68,6 @@ def test_the_vocabulary_is_of_published_captions_and_more(cfg, pairs):
     assert counts[len(SPECIAL)] == counts[len(SPECIAL) :].max()  # the most frequent first
 
 
-@pytest.mark.parametrize("pieces", [None, 80])
-def test_own_words_are_those_of_captions_as_far_as_they_count(pieces):
-    """The last word of the first caption lies beyond the cut, and has letters of its own."""
-    images = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
-    texts = [("aba baa xyzzy",), ("baa aba",)]
-    given = {"room": 1, "device": CPU, "pieces": pieces}
-    cut, whole = (
-        encode_pairs((images, texts), (images, texts), longest=longest, **given)
-        for longest in (2, 3)
-    )
-    assert cut.tokenizer.vocabulary == whole.tokenizer.vocabulary
-    for pairs in (cut, whole):
-        met = set(pairs.train[1].unique().tolist()) - set(range(len(SPECIAL)))
-        assert pairs.own_words == len(met)
-    assert cut.own_words < whole.own_words
-    if pieces is None:
-        assert (cut.own_words, whole.own_words) == (2, 3)
-
-
 def test_in_pieces_the_same_words_of_a_caption_count(cfg, pairs):
     texts = [(f"dogs {'and cats ' * n}",) for n in range(5)]
     images, other = torch.zeros(5, 3, 8, 8).byte(), [("and " * n,) for n in range(1, 10, 2)]
