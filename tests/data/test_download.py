@@ -1,50 +1,26 @@
-"""The downloader against a small server on this machine that can also behave badly."""
+"""The downloader against a small server on this machine; archives, whole and damaged."""
 
 import hashlib
+import re
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import zipfile
 
 import pytest
 
-from mmlib.data.download import DownloadError, download
+from mmlib.data.download import DownloadError, download, unpack
 
 CONTENT = bytes(range(256)) * 9000  # more than two blocks
 SIZE, SHA256 = len(CONTENT), hashlib.sha256(CONTENT).hexdigest()
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        server = self.server
-        start = 0
-        if server.ranges and "Range" in self.headers:
-            start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
-        server.asked.append(self.headers.get("Range"))
-        body = server.content[start:]
-        self.send_response(206 if start else server.status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body[: server.stop_after])
-
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.content, server.status, server.ranges = CONTENT, 200, True
-        server.stop_after, server.asked = None, []
-        server.url = f"http://127.0.0.1:{server.server_port}/set.bin"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def server(server):
+    server.files["set.bin"] = CONTENT
+    return server
 
 
 def fetch(server, path, size=SIZE, sha256=SHA256):
-    return download(server.url, path, size=size, sha256=sha256, timeout=5)
+    return download(f"{server.url}/set.bin", path, size=size, sha256=sha256, timeout=5)
 
 
 def test_fetches_once(server, tmp_path):
@@ -109,16 +85,44 @@ def test_a_wrong_file_is_replaced(server, tmp_path, damage):
 @pytest.mark.parametrize("content", [CONTENT[:-1] + b"x", CONTENT * 3], ids=["sha256", "longer"])
 def test_another_file_is_refused(server, tmp_path, content):
     path = tmp_path / "set.bin"
-    server.content = content
+    server.files["set.bin"], server.tells_length = content, False
     with pytest.raises(DownloadError, match=f"sent a file with sha256 .*; expected {SHA256}"):
         fetch(server, path)
     assert not path.exists()
     assert (tmp_path / "set.bin.part").stat().st_size == 0
 
 
+@pytest.mark.parametrize("have", [0, 100])
+@pytest.mark.parametrize("content", [CONTENT[:5000], CONTENT * 3], ids=["shorter", "longer"])
+def test_a_file_of_another_size_is_refused_before_it_is_sent(server, tmp_path, content, have):
+    path = tmp_path / "set.bin"
+    (tmp_path / "set.bin.part").write_bytes(CONTENT[:have])
+    server.files["set.bin"] = content
+    told = rf"has a file of {len(content):,} bytes; expected {SIZE:,}\. Or bring .*{SHA256}"
+    with pytest.raises(DownloadError, match=told):
+        fetch(server, path)
+    server.files["set.bin"] = CONTENT
+    fetch(server, path)
+    assert server.asked[-1] is None  # nothing of the other file was kept
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("tells_length", [True, False])
+def test_a_page_in_place_of_the_file_is_not_kept(server, tmp_path, tells_length):
+    path = tmp_path / "set.bin"
+    server.files["set.bin"], server.kind = b"<html>Log in</html>", "text/html; charset=utf-8"
+    server.tells_length = tells_length
+    with pytest.raises(DownloadError, match=rf"sends a page, not the file.*{re.escape(str(path))}"):
+        fetch(server, path)
+    server.files["set.bin"], server.kind = CONTENT, "application/zip"
+    fetch(server, path)
+    assert server.asked == [None, None]
+    assert path.read_bytes() == CONTENT
+
+
 def test_server_that_refuses(server, tmp_path):
     server.status = 404
-    with pytest.raises(DownloadError, match=r"/set\.bin answers 404 Not Found"):
+    with pytest.raises(DownloadError, match=r"/set\.bin answers 404 Not Found\. Or bring the file"):
         fetch(server, tmp_path / "set.bin")
     assert not (tmp_path / "set.bin").exists()
 
@@ -149,3 +153,58 @@ def test_bad_arguments(tmp_path):
         download("file:///etc/hosts", tmp_path / "hosts", size=1, sha256="")
     with pytest.raises(ValueError, match=r"size is 0; allowed: \[1, inf\)"):
         download("http://localhost/", tmp_path / "hosts", size=0, sha256="")
+
+
+# --- Archives -------------------------------------------------------------------------------------
+
+FILES = {f"photos/{k}.jpg": bytes([k]) * 500 for k in range(20)}
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """A folder of photos, stored; a file, deflated; and what is not asked for."""
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.mkdir("photos")
+        for name, content in FILES.items():
+            packed.writestr(name, content)
+        packed.writestr("list.json", "{}" * 1000, zipfile.ZIP_DEFLATED)
+        packed.writestr("photos2/0.jpg", b"")
+    return path
+
+
+def test_unpacks_a_folder_or_a_file_once(archive, tmp_path):
+    for name, files in (("photos", 20), ("list.json", 1)):
+        assert unpack(archive, name, tmp_path, files=files) == tmp_path / name
+    assert {f"photos/{p.name}": p.read_bytes() for p in (tmp_path / "photos").iterdir()} == FILES
+    assert (tmp_path / "list.json").read_text() == "{}" * 1000
+    assert {p.name for p in tmp_path.iterdir()} == {"set.zip", "photos", "list.json"}
+    archive.unlink()
+    assert unpack(archive, "photos", tmp_path, files=20) == tmp_path / "photos"
+
+
+def test_an_archive_that_lacks_files_leaves_nothing(archive, tmp_path):
+    for name, found in (("photos", 20), ("paintings", 0)):
+        with pytest.raises(ValueError, match=f"has {found} files of {name}; expected 21"):
+            unpack(archive, name, tmp_path, files=21)
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_a_folder_that_lacks_files_is_not_taken_for_whole(archive, tmp_path):
+    unpack(archive, "photos", tmp_path, files=20)
+    (tmp_path / "photos" / "7.jpg").unlink()
+    with pytest.raises(ValueError, match=r"photos has 19 files; expected 20\. Remove it"):
+        unpack(archive, "photos", tmp_path, files=20)
+
+
+@pytest.mark.parametrize(("name", "files"), [("photos", 20), ("list.json", 1)])
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_a_damaged_archive_leaves_nothing(archive, tmp_path, damage, name, files):
+    whole = archive.read_bytes()
+    changed = bytearray(whole)
+    changed[whole.index(b"photos/13.jpg") + 20] ^= 255
+    changed[whole.index(b"list.json") + 12] ^= 255
+    archive.write_bytes(changed if damage == "changed" else whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"set\.zip cannot be read"):
+        unpack(archive, name, tmp_path, files=files)
+    assert list(tmp_path.iterdir()) == [archive]
