@@ -2,7 +2,9 @@
 
 The splits and captions of both are in ``dataset_flickr30k.json`` and ``dataset_coco.json`` (A.
 Karpathy, L. Fei-Fei, CVPR 2015), of the archive ``caption_datasets.zip`` that
-https://cs.stanford.edu/people/karpathy/deepimagesent names. In ``MMLIB_DATA``
+https://cs.stanford.edu/people/karpathy/deepimagesent names. ``python -m mmlib.data.photo_sets``
+``flickr30k`` or ``mscoco`` downloads what may be: the list of each, and MSCOCO's photos. In
+``MMLIB_DATA``
 
 * ``flickr30k`` holds the first and the publisher's folder of photos, ``flickr30k-images`` or
   ``images`` (P. Young et al., TACL 2014). The publisher's own ``results_20130124.token`` has the
@@ -20,10 +22,12 @@ in use. A file there is known by the photos' names: if other photos take the sam
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from mmlib._checks import check_choice, check_range
-from mmlib.data._root import set_folder
+from mmlib.data._root import data_root, set_folder
 from mmlib.data.captioned import (
     SPLITS,
     Captioned,
@@ -33,19 +37,60 @@ from mmlib.data.captioned import (
     read_parts,
     released,
 )
+from mmlib.data.download import download, unpack
 
-_SPLIT = (
-    "The split is in dataset_{}.json of caption_datasets.zip, which "
-    "https://cs.stanford.edu/people/karpathy/deepimagesent names. "
+
+class _Archive(NamedTuple):
+    """A published zip file, and the file, or folder of ``files`` files, that is unpacked of it."""
+
+    url: str
+    size: int
+    sha256: str
+    name: str
+    files: int = 1
+
+
+def _lists(name: str) -> _Archive:
+    # Its page tells neither; size and sha256 are those that projects which use it have noted.
+    return _Archive(
+        "https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip",
+        36_745_453,
+        "4cfd70132527b80933105e5829dc9034eaab9573482e2e680abbab6130244817",
+        name,
+    )
+
+
+_ARCHIVES = {
+    "flickr30k": (_lists("dataset_flickr30k.json"),),
+    "mscoco": (
+        _lists("dataset_coco.json"),
+        # Sizes and sha256: TensorFlow Datasets, url_checksums/coco.txt.
+        _Archive(
+            "http://images.cocodataset.org/zips/val2014.zip",
+            6_645_013_297,
+            "fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0",
+            "val2014",
+            40_504,
+        ),
+        _Archive(
+            "http://images.cocodataset.org/zips/train2014.zip",
+            13_510_573_713,
+            "ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775",
+            "train2014",
+            82_783,
+        ),
+    ),
+}
+_FETCH = "Run `python -m mmlib.data.photo_sets {}`, which fetches "
+_FLICKR30K = _FETCH.format("flickr30k") + (
+    "the split, dataset_flickr30k.json of caption_datasets.zip. The photos may not be passed on: "
+    "ask their publisher (University of Illinois) with the form at "
+    "https://shannon.cs.illinois.edu/DenotationGraph, and put the folder flickr30k-images here. "
+    "Research use only"
 )
-_FLICKR30K = _SPLIT.format("flickr30k") + (
-    "The photos may not be passed on: ask their publisher (University of Illinois) with the form "
-    "at https://shannon.cs.illinois.edu/DenotationGraph, and put the folder flickr30k-images "
-    "here. Research use only"
-)
-_MSCOCO = _SPLIT.format("coco") + (
-    "The photos are http://images.cocodataset.org/zips/train2014.zip (13 GB) and val2014.zip "
-    "(6 GB): unpack both here"
+_MSCOCO = _FETCH.format("mscoco") + (
+    "the split, dataset_coco.json of caption_datasets.zip, and the photos, train2014.zip (13 GB) "
+    "and val2014.zip (6 GB), and unpacks all"
 )
 
 
@@ -84,3 +129,27 @@ def _listed(
     folder = set_folder(name, (file,) if standard else (), how, root)
     rows = karpathy(folder / file) if standard else released(folder / "released", depth)
     return folder, rows
+
+
+def fetch(name: str, *, root: Path | None = None) -> Path:
+    """Download and unpack what of a set may be: the folder that holds it then.
+
+    ``name`` is flickr30k or mscoco. Archives are left beside what was unpacked of them.
+
+    Raises :class:`mmlib.data.download.DownloadError` where one cannot be had, and ``ValueError``
+    for one that is damaged or has another number of files than it should.
+    """
+    archives = _ARCHIVES[check_choice("name", name, _ARCHIVES)]
+    folder = data_root() / name if root is None else Path(root)
+    for archive in archives:
+        path = folder / Path(archive.url).name
+        if not (folder / archive.name).exists():
+            download(archive.url, path, size=archive.size, sha256=archive.sha256)
+        unpack(path, archive.name, folder, files=archive.files)
+    return folder
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(f"python -m mmlib.data.photo_sets NAME   one of {', '.join(_ARCHIVES)}")
+    print(f"{fetch(sys.argv[1])} has what may be fetched; its zip files can be removed")

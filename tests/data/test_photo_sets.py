@@ -1,16 +1,20 @@
 """Flickr30k and MSCOCO, in files of the exact format: small ones, and bad ones."""
 
 import csv
+import hashlib
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from mmlib.data import photo_sets
 from mmlib.data.captioned import flickr8k
-from mmlib.data.photo_sets import flickr30k, mscoco
+from mmlib.data.download import DownloadError
+from mmlib.data.photo_sets import fetch, flickr30k, mscoco
 
 WORDS = ("dog", "child", "girl", "boat", "man", "snow")
 SPLIT = ("train", "train", "val", "test", "restval", "test")  # restval is MSCOCO's only
@@ -228,7 +232,7 @@ def test_bad_rows_of_the_released_files_are_errors(name, tmp_path):
 def test_where_it_lies_and_how_to_get_it(name, tmp_path, monkeypatch):
     monkeypatch.setenv("MMLIB_DATA", str(tmp_path))
     how = {"flickr30k": r"with the form at https://shannon", "mscoco": r"train2014\.zip \(13 GB\)"}
-    with pytest.raises(FileNotFoundError, match=rf"caption_datasets\.zip.*{how[name]}"):
+    with pytest.raises(FileNotFoundError, match=rf"photo_sets {name}.*_datasets\.zip.*{how[name]}"):
         LOAD[name](16)
     with pytest.raises(FileNotFoundError, match="MEM's released code"):
         LOAD[name](16, split="released")
@@ -240,3 +244,92 @@ def test_where_it_lies_and_how_to_get_it(name, tmp_path, monkeypatch):
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(FileNotFoundError, match="has captions and no photos"):
         LOAD[name](16)
+
+
+# --- What may be fetched --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def published(server, tmp_path, monkeypatch):
+    """The publishers' archives of both sets on the server: small ones of the exact format."""
+    for name in JSON:
+        write_standard(tmp_path / name, name)
+    lists, coco = tmp_path / "caption_datasets.zip", tmp_path / "mscoco"
+    with zipfile.ZipFile(lists, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, file in JSON.items():
+            packed.write(tmp_path / name / file, file)
+    for part in ("train2014", "val2014"):
+        with zipfile.ZipFile(tmp_path / f"{part}.zip", "w") as packed:
+            packed.mkdir(part)
+            for path in sorted((coco / part).iterdir()):
+                packed.write(path, f"{part}/{path.name}")
+    archives = {}
+    for name, published in photo_sets._ARCHIVES.items():
+        archives[name] = []
+        for archive in published:
+            file = archive.url.rpartition("/")[2]
+            content = (tmp_path / file).read_bytes()
+            server.files[file] = content
+            archives[name].append(
+                archive._replace(
+                    url=f"{server.url}/{file}",
+                    size=len(content),
+                    sha256=hashlib.sha256(content).hexdigest(),
+                    files=1 if file == lists.name else len(list((coco / file[:-4]).iterdir())),
+                )
+            )
+    monkeypatch.setattr(photo_sets, "_ARCHIVES", archives)
+    monkeypatch.setenv("MMLIB_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+def test_mscoco_is_fetched_whole_and_once(server, published):
+    folder = fetch("mscoco")
+    assert folder == published / "data" / "mscoco"
+    fetched, own = mscoco(16), mscoco(16, root=published / "mscoco")
+    for part, there in own.items():
+        assert torch.equal(fetched[part].images, there.images)
+        assert fetched[part].captions == there.captions
+    for archive in folder.glob("*.zip"):
+        archive.unlink()
+    server.files.clear()
+    assert fetch("mscoco") == folder
+
+
+def test_of_flickr30k_the_list_is_fetched(published):
+    folder = fetch("flickr30k")
+    assert {path.name for path in folder.iterdir()} == {JSON["flickr30k"], "caption_datasets.zip"}
+    with pytest.raises(FileNotFoundError, match="has captions and no photos"):
+        flickr30k(16)
+    (published / "flickr30k" / FOLDER["flickr30k"]).rename(folder / FOLDER["flickr30k"])
+    assert len(flickr30k(16)["train"].images) == 3
+
+
+def test_a_fetch_that_broke_off_goes_on(server, published):
+    server.stop_after = 200
+    for _ in range(2):
+        with pytest.raises(DownloadError, match="carries on where it stopped"):
+            fetch("mscoco")
+    server.stop_after = None
+    fetch("mscoco")
+    assert server.asked[:3] == [None, "bytes=200-", "bytes=400-"]
+    assert len(mscoco(16)["train"].images) == 3
+
+
+def test_a_folder_that_was_cut_short_is_not_taken_for_the_set(published):
+    folder = fetch("mscoco")
+    next((folder / "train2014").iterdir()).unlink()
+    with pytest.raises(ValueError, match=r"train2014 has \d files; expected \d\. Remove it first"):
+        fetch("mscoco")
+
+
+def test_only_what_may_be_fetched_is(tmp_path):
+    with pytest.raises(ValueError, match="name is 'flickr8k'; allowed: 'flickr30k', 'mscoco'"):
+        fetch("flickr8k", root=tmp_path)
+
+
+def test_the_published_archives_hold_what_karpathy_splits():
+    """Photos of Karpathy's parts: 113,287 for training, 5,000 each for validation and test."""
+    archives = photo_sets._ARCHIVES["mscoco"]
+    assert sum(archive.files for archive in archives[1:]) == 113_287 + 5_000 + 5_000
+    assert [len(archive.sha256) for archive in archives] == [64] * 3
