@@ -12,7 +12,8 @@ they hold
 
 In place of the text files there may be ``dataset_flickr8k.json``, which holds captions and
 Karpathy's split. ``MMLIB_DATA/flickr8k_small`` is the third layout: ``captions.csv`` (``id``,
-``split``, ``caption_0`` to ``caption_4``) and ``images.zip`` with a JPEG ``<id>.jpg`` for each row.
+``split``, ``caption_0`` to ``caption_4``) and ``images.zip`` with a JPEG ``<id>.jpg`` for each row;
+:mod:`mmlib.data.flickr8k_small` makes it from the others.
 
 With ``split="released"`` the folder ``released`` in the set's own, which holds ``train.csv``,
 ``val.csv`` and ``test.csv`` of MEM's released code, says which photos are of which part: a split of
@@ -26,7 +27,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 import zipfile
 import zlib
@@ -36,7 +36,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -44,10 +43,12 @@ from tqdm import tqdm
 
 from mmlib._checks import check_choice, check_range
 from mmlib.data._cache import mapped
+from mmlib.data._photo import central_square, decoded
 from mmlib.data._root import data_root
 from mmlib.data.text import words_of
 
 CAPTIONS = 5
+PHOTOS = ("Flicker8k_Dataset", "Flickr8k_Dataset", "images")  # names of Flickr8k's folder of them
 SPLITS = ("standard", "released")
 _PARTS = {"train": "train", "dev": "val", "val": "val", "test": "test", "restval": "train"}
 
@@ -90,23 +91,25 @@ def flickr8k(
         folders = [data_root() / name for name in ("flickr8k", "flickr8k_small")]
         root = next((folder for folder in folders if folder.is_dir()), folders[0])
     root = Path(root)
-    if split == "released":
-        rows = released(root / "released")
-    elif (root / "captions.csv").is_file():
+    if split == "standard" and (root / "captions.csv").is_file():
         return read_archive(_small(root / "captions.csv"), root / "images.zip", size)
-    elif (root / "dataset_flickr8k.json").is_file():
-        rows = karpathy(root / "dataset_flickr8k.json")
-    elif (root / "Flickr8k.token.txt").is_file():
-        rows = _published(root)
-    else:
-        raise FileNotFoundError(
-            f"{root} holds no Flickr8k. It may not be passed on: ask its publisher (University of "
-            "Illinois) for it with their request form, https://forms.illinois.edu/sec/1713398, and "
-            "unpack both archives into this folder, so that it holds Flickr8k.token.txt, "
-            "Flickr_8k.trainImages.txt and the photos in Flicker8k_Dataset. Research use only"
-        )
-    photos = folder_of_photos(root, ("Flicker8k_Dataset", "Flickr8k_Dataset", "images"))
+    rows = released(root / "released") if split == "released" else listed(root)
+    photos = folder_of_photos(root, PHOTOS)
     return read_parts(rows, lambda name: (photos / name).read_bytes(), size)
+
+
+def listed(root: Path) -> list[Row]:
+    """Flickr8k's photos, from the publisher's text files or Karpathy's list, whichever is there."""
+    if (root / "dataset_flickr8k.json").is_file():
+        return karpathy(root / "dataset_flickr8k.json")
+    if (root / "Flickr8k.token.txt").is_file():
+        return _published(root)
+    raise FileNotFoundError(
+        f"{root} holds no Flickr8k. It may not be passed on: ask its publisher (University of "
+        "Illinois) for it with their request form, https://forms.illinois.edu/sec/1713398, and "
+        "unpack both archives into this folder, so that it holds Flickr8k.token.txt, "
+        "Flickr_8k.trainImages.txt and the photos in Flicker8k_Dataset. Research use only"
+    )
 
 
 def folder_of_photos(root: Path, names: tuple[str, ...]) -> Path:
@@ -174,7 +177,11 @@ def released(folder: Path, depth: int = 1) -> list[Row]:
 
 
 def _published(root: Path) -> list[Row]:
-    """Photos that the three lists name; the captions of others are of no part."""
+    """Photos that the publisher's three lists name; the captions of others are of no part.
+
+    Raises ``FileNotFoundError`` for a list that is missing, ``ValueError`` for a line that is no
+    caption and for a caption that is there twice.
+    """
     told: dict[str, dict[int, str]] = defaultdict(dict)
     for number, line in enumerate(_lines(root / "Flickr8k.token.txt"), start=1):
         key, tab, caption = line.partition("\t")
@@ -264,7 +271,10 @@ def _photos(names: list[str], read: Callable[[str], bytes], size: int, keep: Pat
 
     def fill(images: Tensor) -> None:
         for image, name in zip(images, tqdm(names, desc="photos", disable=None), strict=True):
-            image[:] = _photo(name, read, size)
+            photo = decoded(
+                lambda name=name: read(name), f"photo {name} is missing or cannot be read"
+            )
+            image[:] = central_square(photo, size, Image.Resampling.BICUBIC)
 
     if keep is not None:
         known = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
@@ -272,22 +282,3 @@ def _photos(names: list[str], read: Callable[[str], bytes], size: int, keep: Pat
     images = torch.empty(shape, dtype=torch.uint8)
     fill(images)
     return images
-
-
-def _photo(name: str, read: Callable[[str], bytes], size: int) -> Tensor:
-    """uint8 (3, size, size): the central square of a photo."""
-    try:
-        with Image.open(io.BytesIO(read(name))) as image:
-            photo = image.convert("RGB")
-    except (KeyError, OSError) as error:
-        raise ValueError(f"photo {name} is missing or cannot be read ({error})") from error
-    return central_square(photo, size, Image.Resampling.BICUBIC)
-
-
-def central_square(photo: Image.Image, size: int, by: Image.Resampling) -> Tensor:
-    """uint8 (3, size, size): a photo, its short side resized to ``size``, its middle cut out."""
-    scale = size / min(photo.size)
-    wide, high = (max(size, round(scale * side)) for side in photo.size)
-    left, top = (wide - size) // 2, (high - size) // 2
-    photo = photo.resize((wide, high), by).crop((left, top, left + size, top + size))
-    return torch.from_numpy(np.array(photo)).permute(2, 0, 1).contiguous()

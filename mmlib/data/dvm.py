@@ -31,6 +31,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range
+from mmlib.data._photo import decoded
 from mmlib.data._root import set_folder
 from mmlib.data.image_table import ImageTable, split
 
@@ -221,11 +222,7 @@ def _photos(folder: Path, rows: pd.DataFrame, size: int) -> Tensor:
 
     def read(row: int) -> None:
         path = folder.joinpath(*names[row].split("$$")[:4], names[row])
-        try:
-            with Image.open(path) as image:
-                photo = image.convert("RGB")
-        except OSError as error:
-            raise ValueError(f"ad {ads[row]} has no readable photo ({error})") from error
+        photo = decoded(path, f"ad {ads[row]} has no readable photo")
         if photo.size != (_SIDE, _SIDE):
             raise ValueError(f"{path} is {photo.size}; expected {(_SIDE, _SIDE)}")
         resized = photo.resize((size, size), Image.Resampling.BILINEAR)

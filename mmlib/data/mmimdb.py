@@ -22,8 +22,8 @@ from PIL import Image
 from torch import Tensor
 
 from mmlib._checks import check_range
+from mmlib.data._photo import central_square, decoded
 from mmlib.data._root import set_folder
-from mmlib.data.captioned import central_square
 from mmlib.data.text import words_of
 
 GENRES = (
@@ -33,8 +33,9 @@ GENRES = (
 )  # fmt: skip
 _PUBLISHED = {"train": "train", "validation": "dev", "test": "test"}
 _HOW = (
-    "Fetch mmimdb.tar.gz, which https://github.com/johnarevalo/gmu-mmimdb names, and unpack it: "
-    "split.json and the folder dataset belong here"
+    "Fetch https://archive.org/download/mmimdb/mmimdb.tar.gz (8.1 GB), to which "
+    "https://github.com/pliang279/MultiBench links, and unpack it: split.json and the folder "
+    "dataset belong here"
 )
 
 
@@ -117,9 +118,5 @@ def _json(path: Path) -> Any:
 
 def _poster(path: Path, size: int) -> Tensor:
     """uint8 (3, size, size)."""
-    try:
-        with Image.open(path) as image:
-            poster = image.convert("RGB")
-    except OSError as error:
-        raise ValueError(f"{path} is no whole poster ({error})") from error
+    poster = decoded(path, f"{path} is no whole poster")
     return central_square(poster, size, Image.Resampling.BILINEAR)

@@ -91,8 +91,9 @@ def load(
     names = [path.name for path in folder.glob("*.h5")] if folder.is_dir() else []
     if not names:
         raise FileNotFoundError(
-            f"{folder} has no .h5 file. Fetch triangle_real_data.zip, to which datasets/robotics "
-            "of https://github.com/pliang279/MultiBench links, and unpack it here"
+            f"{folder} has no .h5 file. Fetch "
+            "http://downloads.cs.stanford.edu/juno/triangle_real_data.zip, to which "
+            "datasets/robotics of https://github.com/pliang279/MultiBench links, and unpack it here"
         )
     numbers = {name: k for k, name in enumerate(sorted({trajectory(name) for name in names}))}
     rule = {"released": released_split, "clean": clean_split}[split]
