@@ -1,7 +1,9 @@
 """Files in the exact layout, good ones and bad ones; and the set itself where it is there."""
 
 import csv
+import hashlib
 import json
+import random
 import shutil
 import zipfile
 
@@ -11,6 +13,7 @@ import torch
 from PIL import Image
 
 from mmlib.data import emoji
+from mmlib.data._prepared import digest
 from mmlib.data._root import data_root
 
 KINDS = {  # emoji -> group, name, keywords
@@ -24,7 +27,7 @@ KINDS = {  # emoji -> group, name, keywords
     "\N{COPYRIGHT SIGN}\ufe0f": ("Symbols", "copyright", ["law"]),
     "\N{WAVING HAND SIGN}\U0001f3fb": ("People & Body", "waving hand: light skin tone", ["hi"]),
     "\N{CHEQUERED FLAG}": ("Flags", "chequered flag", ["race"]),
-    "\N{GHOST}": ("Smileys & Emotion", "ghost", ["halloween"]),  # has no drawing
+    "\N{GHOST}": ("Smileys & Emotion", "Ghost", ["ghost", "13", "Boo_hoo "]),
     **{
         f"\N{ADULT}\u200d{chr(0x1F33E + k)}": ("People & Body", f"person farming {k}", ["work"])
         for k in range(30)
@@ -48,8 +51,7 @@ def published(tmp_path_factory):
     for k, sign in enumerate(KINDS):
         pixels = np.zeros((128, 128, 4), dtype=np.uint8)
         pixels[32:96, 32:96] = (200, 3 * k, 0, 255)
-        if sign != "\N{GHOST}":
-            Image.fromarray(pixels).save(folder / "128" / f"emoji_u{number_of(sign)}.png")
+        Image.fromarray(pixels).save(folder / "128" / f"emoji_u{number_of(sign)}.png")
     names = {s: {"name": name, "group": group} for s, (group, name, _) in KINDS.items()}
     (folder / "names.json").write_text(json.dumps(names), encoding="utf-8")
     words = {s: words for s, (*_, words) in KINDS.items() if words}
@@ -71,15 +73,35 @@ def rows_of(folder):
 
 def test_preparation_keeps_what_it_says(prepared):
     rows = {row["name"]: row for row in rows_of(prepared)}
-    assert len(rows) == len(KINDS) - 3  # no skin tone, no flag, none without a drawing
-    assert {"ghost", "chequered flag", "waving hand: light skin tone"}.isdisjoint(rows)
+    assert {"chequered flag", "waving hand: light skin tone"}.isdisjoint(rows)
     assert rows["copyright"]["id"] == "00a9"  # four digits at least, without fe0f
-    assert rows["dog face"]["keywords"] == "animal; pet; woof"  # the name is no keyword
+    assert rows["Dog face"]["keywords"] == "animal; pet; woof"  # the name is no keyword
     assert rows["red apple"]["keywords"] == ""
-    for k in range(30):  # one family, one side
-        assert rows[f"man farming {k}"]["split"] == rows[f"person farming {k}"]["split"]
-    share = np.mean([row["split"] == "val" for row in rows.values()])
-    assert 0.05 < share < 0.5
+    assert rows["Ghost"]["keywords"] == "Boo hoo"  # nor is what has no letter
+
+
+def shuffled(families, seed):
+    """The people's, after the dog's and the cat's: groups are drawn by name."""
+    generator = random.Random(seed)
+    generator.shuffle(["dog", "cat"])
+    generator.shuffle(families)
+
+
+def test_families_are_drawn_whole_a_quarter_left_out_and_a_fifth_of_the_rest_held_out(prepared):
+    """A group of one or two loses none: half of one is rounded off."""
+    rows = {row["name"]: row for row in rows_of(prepared)}
+    seen = [
+        tuple(rows[name]["split"] if name in rows else None for name in pair)
+        for pair in ((f"man farming {k}", f"person farming {k}") for k in range(30))
+    ]
+    assert all(man == person for man, person in seen)
+    order = list(range(30))  # the publisher names persons first, whose ids stand in this order
+    shuffled(order, 41)
+    aside, kept = order[:8], sorted(order[8:])  # 16 of 60: the first to reach 15
+    shuffled(kept, 42)
+    expected = dict.fromkeys(aside) | dict.fromkeys(kept, "train") | dict.fromkeys(kept[:5], "val")
+    assert [pair[0] for pair in seen] == [expected[k] for k in range(30)]
+    assert len(rows) == len(KINDS) - 2 - 16
 
 
 def test_a_drawing_keeps_its_name_its_words_and_its_ground(prepared):
@@ -128,7 +150,7 @@ def test_a_test_part_of_the_file_s_own_is_kept(prepared, tmp_path):
     ("old", "new", "message"),
     [
         ("1f431,", "1f436,", "1f436 is listed twice"),
-        ("1f431,val", "1f431,dev2", r"1f431 is of part 'dev2'; allowed:"),
+        ("1f431,train", "1f431,dev2", r"1f431 is of part 'dev2'; allowed:"),
         (",red apple,", ", ,", "has a caption without words: ''"),
         (",\N{RED APPLE},red apple,", "", "has a caption without words: ''"),  # a line cut short
         ("1f34e,", "1f34f,", "1f34f is missing or cannot be read"),
@@ -156,7 +178,7 @@ def test_a_drawing_that_is_cut_off_is_an_error(prepared, tmp_path, cut):
 
 def test_absent_or_broken_files_say_so(prepared, published, tmp_path, monkeypatch):
     monkeypatch.setenv("MMLIB_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"has no emoji.csv, images.zip\. Fetch goog"):
+    with pytest.raises(FileNotFoundError, match=r"has no emoji.csv, images.zip\. Fetch the d"):
         emoji.load(8)
     shutil.copytree(prepared, tmp_path / "emoji_names")
     assert set(emoji.load(8)) == {"train", "val", "test"}
@@ -164,8 +186,37 @@ def test_absent_or_broken_files_say_so(prepared, published, tmp_path, monkeypatc
     (tmp_path / "emoji_names" / "images.zip").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"images.zip cannot be read"):
         emoji.load(8)
-    with pytest.raises(ValueError, match="has no drawing emoji_u"):
-        emoji.prepare(tmp_path, published / "names.json", published / "keywords.json", tmp_path)
+
+
+@pytest.mark.parametrize("cut", [None, 0.0, 0.5])
+def test_a_drawing_that_is_missing_or_cut_off_stops_the_preparation(published, tmp_path, cut):
+    shutil.copytree(published, tmp_path / "published")
+    path = tmp_path / "published" / "128" / "emoji_u1f34e.png"
+    whole = path.read_bytes()
+    path.unlink() if cut is None else path.write_bytes(whole[: int(cut * len(whole))])
+    with pytest.raises(ValueError, match="128 has no readable drawing of red apple"):
+        emoji.prepare(
+            path.parent, published / "names.json", published / "keywords.json", tmp_path / "set"
+        )
+    with pytest.raises(FileNotFoundError, match=r"has no emoji\.csv, images\.zip"):
+        emoji.load(8, root=tmp_path / "set")
+
+
+def test_texts_are_downloaded_and_the_set_is_compared(
+    server, published, prepared, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("MMLIB_DATA", str(tmp_path))
+    texts = {}
+    for name, own in zip(emoji._TEXTS, ("names.json", "keywords.json"), strict=True):
+        server.files[name] = content = (published / own).read_bytes()
+        known = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        texts[name] = {"url": f"{server.url}/{name}", **known}
+    monkeypatch.setattr(emoji, "_TEXTS", texts)
+    emoji.main(published / "128")
+    made = tmp_path / "emoji_names"
+    for name in ("emoji.csv", "images.zip"):
+        assert (made / name).read_bytes() == (prepared / name).read_bytes()
+    assert capsys.readouterr().out.count("not the very one of records") == 2
 
 
 def test_the_set_where_it_is():
@@ -178,3 +229,4 @@ def test_the_set_where_it_is():
     }  # fmt: skip
     leg = parts["train"].captions[parts["train"].names.index("1f357")]
     assert leg == ("poultry leg food; meat; drumstick; bird; chicken; turkey; bone",)
+    assert {name: digest(folder / name) for name in emoji.RECORDED} == emoji.RECORDED
