@@ -16,6 +16,9 @@ the label last. What it writes to ``MMLIB_DATA/mosi_features`` is
 * ``features.npz``: ``text`` (N, 100), ``audio`` (N, 73), ``video`` (N, 100), ``label`` and
   ``is_train``, in the order of ``row``.
 
+They are those that the records were made with: all utterances of the publisher's training list, and
+of seven of the 31 videos of its test list.
+
 Mind that the text and the video vectors come from networks that were trained on the labels of the
 training videos. A probe fitted there trusts them more than it should.
 """
@@ -32,16 +35,25 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mmlib.data._prepared import comparison
 from mmlib.data._root import data_root, set_folder
 from mmlib.data.text import words_of
 
 KINDS = ("text", "audio", "video")
 CLASSES = ("negative", "positive")
+RECORDED = {
+    "utterances.csv": "7f199a713e0cadc42b3a75fa691bb7c608f0d18e384d4043ee4f1cb7003d7086",
+    "features.npz": "c2f19b3d095b704d2f334fbe9126a40cc66352657f32aefbff27be435f26f6be",
+}
 
 _HOW = (
     "Clone https://github.com/declare-lab/multimodal-deep-learning, then run "
     "`python -m mmlib.data.utterances FOLDER` on its folder bc-LSTM/data"
 )
+_TESTED = (  # of the videos of the publisher's test list
+    "03bSnISJMiM", "2WGyTLYerpo", "8d-gEyoeBzc", "Dg_0XKD0Mf4", "I5y0__X72p0", "Sqr0AcuoNnk",
+    "cM3Yna7AavY",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -156,11 +168,11 @@ def prepare(source: Path, target: Path) -> None:
     """Write both files to ``target`` from the publisher's ``bc-LSTM/data``.
 
     The tables are joined by their place: line k of every ``..._train0.csv`` is the utterance that
-    line k of ``text_train.csv`` names. The publisher's test list becomes ``val``. Rows are ordered
-    by split, video and the utterance's number in it.
+    line k of ``text_train.csv`` names. Of the publisher's test list seven videos become ``val``,
+    the others are left out. Rows are ordered by split, video and the utterance's number in it.
 
     Raises ``ValueError`` where tables differ in length, where a label in any of them is not that of
-    the transcript, and for a row that ``transcripts.csv`` does not have.
+    the transcript, for a row that ``transcripts.csv`` does not have, and for an absent video.
     """
     source, target = Path(source), Path(target)
     told = _table(source / "transcripts.csv", dtype=str)
@@ -193,6 +205,9 @@ def prepare(source: Path, target: Path) -> None:
             )
         )
     joined = pd.concat(tables, ignore_index=True)
+    if absent := set(_TESTED) - set(joined["video_id"][joined["split"] == "val"]):
+        raise ValueError(f"the test list has no utterance of video {min(absent)}")
+    joined = joined[(joined["split"] == "train") | joined["video_id"].isin(_TESTED)]
     order = joined.sort_values(["split", "video_id", "number"]).index
     joined = joined.loc[order].drop(columns="number").reset_index(drop=True)
     joined.insert(0, "row", range(len(joined)))
@@ -216,3 +231,4 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("python -m mmlib.data.utterances FOLDER   the publisher's folder bc-LSTM/data")
     prepare(Path(sys.argv[1]), data_root() / "mosi_features")
+    print(comparison(data_root() / "mosi_features", RECORDED))

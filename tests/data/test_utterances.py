@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from mmlib.data import utterances
+from mmlib.data._prepared import digest
 from mmlib.data._root import data_root
 from mmlib.data.utterances import KINDS
 
 FEATURES = {"text": 4, "audio": 3, "video": 5}
-VIDEOS = {"train": tuple("abcdefghij"), "test": ("x_1", "y-2")}  # ids may hold an underscore
+VIDEOS = {"train": tuple("abcdefghij"), "test": ("x_1", "y-2", "z")}  # ids may hold an underscore
 
 
 def spoken(video, number):
@@ -21,7 +22,7 @@ def spoken(video, number):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """The publisher's folder: 12 videos of 11 utterances, tables in an order of their own."""
+    """The publisher's folder: 13 videos of 11 utterances, tables in an order of their own."""
     folder = tmp_path_factory.mktemp("published")
     generator = np.random.default_rng(0)
     names = [(v, k) for v in sorted(sum(VIDEOS.values(), ())) for k in range(1, 12)]
@@ -45,6 +46,14 @@ def source(tmp_path_factory):
             folder / f"text_{part}.csv", index=False, header=False
         )
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tested():
+    """Two of the three videos of the test list are the records'."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utterances, "_TESTED", ("y-2", "x_1"))
+        yield
 
 
 def vector(kind, video, number):
@@ -215,6 +224,14 @@ def test_an_absent_set_says_how_to_get_it(tmp_path):
         utterances.prepare(tmp_path, tmp_path / "prepared")
 
 
+def test_a_video_of_the_records_that_is_not_in_the_test_list_is_an_error(
+    source, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(utterances, "_TESTED", ("x_1", "a"))  # a is in the training list
+    with pytest.raises(ValueError, match="the test list has no utterance of video a"):
+        utterances.prepare(source, tmp_path / "prepared")
+
+
 def test_the_set_itself():
     if not (data_root() / "mosi_features").is_dir():
         pytest.skip("the MOSI utterances are not on this machine (MMLIB_DATA)")
@@ -239,3 +256,5 @@ def test_the_set_itself():
         return part.labels[said].float().mean().item()
 
     assert share(data.train, "AWESOME") > 0.7 > 0.3 > share(data.train, "BORING")
+    folder = data_root() / "mosi_features"
+    assert {name: digest(folder / name) for name in utterances.RECORDED} == utterances.RECORDED
