@@ -7,18 +7,17 @@ about 44,000 articles of 60 x 80 pixels). It is not part of this project.
 ``styles.csv`` and ``images/``; what it writes to ``MMLIB_DATA/fashion_products`` is
 
 * ``table.csv``: one row an article: ``id``, ``split`` (train or val), ``label``, ``articleType``,
-  the columns of :data:`CONTINUOUS` and :data:`CATEGORICAL`, and ``title``;
-* ``classes.csv``: ``label`` and ``articleType``;
+  two coarser classes, the columns of :data:`CONTINUOUS` and :data:`CATEGORICAL`, and ``title``;
+* ``classes.csv``: ``label``, ``articleType`` and how many articles are of it;
 * ``images.zip``: a JPEG ``<id>.jpg`` for every row.
 
-The publisher's coarser classes follow from the article type, and titles mostly name it, so neither
-is a column of the table.
+The articles and their split are those that the records were made with: 10,618 of 53 types, of a
+copy of a third of the catalogue. Coarser classes follow from the article type, and titles mostly
+name it, so neither is a column that is learned from.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import sys
 import zipfile
 from collections import Counter
@@ -31,11 +30,18 @@ from PIL import Image
 from torch import Tensor
 
 from mmlib._checks import check_range
+from mmlib.data._photo import decoded
+from mmlib.data._prepared import comparison, write_photos
 from mmlib.data._root import data_root, set_folder
 from mmlib.data.image_table import ImageTable, split
 
 CONTINUOUS = ("year", "title_chars")
 CATEGORICAL = ("gender", "baseColour", "season", "usage", "brand_word")
+RECORDED = {
+    "table.csv": "17ab20811da6fcfdd967d2b5f8c2cf017bb282e1bcda919582700cda21e1fa58",
+    "classes.csv": "c76805be6f021d51644c26d0cf0b0c97b6546c21c56b70efb71d2acc9caf6bb7",
+    "images.zip": "98c3e4d985aa01703c725b684f40298a797180bdf8a9c1d9dce61464c2083c79",
+}
 
 _HOW = (
     "Fetch 'Fashion Product Images (Small)' from Kaggle "
@@ -43,7 +49,11 @@ _HOW = (
     "`python -m mmlib.data.products FOLDER` on the folder with its styles.csv"
 )
 _WIDTH, _HEIGHT = 60, 80  # of the publisher's photos
-_FEWEST = 40  # articles of a class, for it to be kept
+_ARTICLES = Path(__file__).with_name("products_articles.txt")  # ids of each part
+_COLUMNS = (
+    "id", "split", "label", "articleType", "subCategory", "masterCategory", "gender", "baseColour",
+    "season", "year", "usage", "brand_word", "title_chars", "title",
+)  # fmt: skip
 _FEWEST_BRAND = 10  # articles of a brand, for it to have a code of its own
 
 
@@ -126,11 +136,10 @@ def _images(path: Path, ids: list[int], size: int) -> Tensor:
     images = np.empty((len(ids), size, size, 3), dtype=np.uint8)
     with zipfile.ZipFile(path) as archive:
         for row, number in enumerate(ids):
-            try:
-                with Image.open(io.BytesIO(archive.read(f"{number}.jpg"))) as image:
-                    photo = image.convert("RGB")
-            except (KeyError, OSError) as error:
-                raise ValueError(f"article {number} has no readable photo ({error})") from error
+            photo = decoded(
+                lambda number=number: archive.read(f"{number}.jpg"),
+                f"article {number} has no readable photo",
+            )
             side = max(photo.size)
             square = Image.new("RGB", (side, side), "white")
             square.paste(photo, ((side - photo.width) // 2, (side - photo.height) // 2))
@@ -141,23 +150,21 @@ def _images(path: Path, ids: list[int], size: int) -> Tensor:
 def prepare(source: Path, target: Path) -> None:
     """Write the three files to ``target`` from the publisher's ``styles.csv`` and ``images/``.
 
-    Kept are articles with a photo, of classes with at least 40 of them. Photos of the same
-    difference hash are one group, and a fifth of the groups of each class, by a hash of their
-    smallest id, become ``val``: no photo is on both sides, and no draw is involved.
+    Raises ``ValueError`` for an article that is not in the table, or without readable photo.
     """
     source, target = Path(source), Path(target)
+    parts = _parts()
     rows = pd.read_csv(source / "styles.csv", keep_default_na=False, on_bad_lines="skip")
-    rows = rows.drop_duplicates("id").sort_values("id")
-    rows = rows[[(source / "images" / f"{number}.jpg").is_file() for number in rows["id"]]]
-    rows = rows[rows.groupby("articleType")["id"].transform("size") >= _FEWEST].copy()
-    if rows.empty:
-        raise ValueError(f"{source} has no class of {_FEWEST} articles with photos")
-
-    title = rows.pop("productDisplayName").astype(str)
+    rows = rows.drop_duplicates("id").set_index("id")
+    if absent := sorted(parts.keys() - set(rows.index)):
+        raise ValueError(f"{source / 'styles.csv'} has not article {absent[0]}")
+    rows = rows.loc[sorted(parts)].reset_index()
+    title = rows["productDisplayName"].astype(str)
     words = title.str.split().str[0].fillna("").str.lower()
     common = {word for word, count in Counter(words).items() if count >= _FEWEST_BRAND}
-    names = sorted(rows["articleType"].unique())
-    rows["label"] = rows["articleType"].map(names.index)
+    counts = rows["articleType"].value_counts().sort_index()
+    rows["split"] = rows["id"].map(parts)
+    rows["label"] = rows["articleType"].map({name: k for k, name in enumerate(counts.index)})
     rows["year"] = pd.to_numeric(rows["year"], errors="coerce")
     rows["year"] = rows["year"].fillna(rows["year"].median()).astype(int)
     rows["brand_word"] = [word if word in common else "other" for word in words]
@@ -165,38 +172,33 @@ def prepare(source: Path, target: Path) -> None:
     rows["title"] = title
 
     target.mkdir(parents=True, exist_ok=True)
-    hashes = []
-    with zipfile.ZipFile(target / "images.zip", "w") as archive:
-        for number in rows["id"]:
-            with Image.open(source / "images" / f"{number}.jpg") as image:
-                photo = image.convert("RGB")
-            if photo.size != (_WIDTH, _HEIGHT):
-                photo = photo.resize((_WIDTH, _HEIGHT), Image.Resampling.BILINEAR)
-            hashes.append(_difference_hash(photo))
-            data = io.BytesIO()
-            photo.save(data, "JPEG", quality=90)
-            archive.writestr(f"{number}.jpg", data.getvalue())
-    smallest = rows["id"].groupby([rows["label"], pd.Series(hashes, index=rows.index)])
-    rows["split"] = ["val" if _fifth(n) else "train" for n in smallest.transform("min")]
-
-    order = ["id", "split", "label", "articleType", *CATEGORICAL, *CONTINUOUS, "title"]
-    rows[order].to_csv(target / "table.csv", index=False)
-    pd.DataFrame({"label": range(len(names)), "articleType": names}).to_csv(
-        target / "classes.csv", index=False
-    )
+    photos = ((str(number), _photo(source / "images", number)) for number in rows["id"])
+    write_photos(target / "images.zip", photos, quality=82)
+    rows[list(_COLUMNS)].to_csv(target / "table.csv", index=False)
+    classes = pd.DataFrame({"label": range(len(counts)), "articleType": counts.index})
+    classes.assign(n_shared=counts.to_numpy()).to_csv(target / "classes.csv", index=False)
 
 
-def _difference_hash(photo: Image.Image) -> bytes:
-    """Whether each of 16 x 16 places is brighter than its left neighbour."""
-    grey = np.asarray(photo.convert("L").resize((17, 16), Image.Resampling.BILINEAR), dtype=int)
-    return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes()
+def _parts() -> dict[int, str]:
+    """The part of each article that the set has."""
+    parts, part = {}, ""
+    for word in _ARTICLES.read_text(encoding="utf-8").split():
+        if word.isdigit():
+            parts[int(word)] = part
+        else:
+            part = word
+    return parts
 
 
-def _fifth(number: int) -> bool:
-    return hashlib.sha256(str(number).encode()).digest()[0] % 5 == 0
+def _photo(folder: Path, number: int) -> Image.Image:
+    photo = decoded(folder / f"{number}.jpg", f"article {number} has no readable photo")
+    if photo.size != (_WIDTH, _HEIGHT):
+        photo = photo.resize((_WIDTH, _HEIGHT), Image.Resampling.BILINEAR)
+    return photo
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit("python -m mmlib.data.products FOLDER   the folder with styles.csv and images/")
     prepare(Path(sys.argv[1]), data_root() / "fashion_products")
+    print(comparison(data_root() / "fashion_products", RECORDED))

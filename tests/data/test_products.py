@@ -11,10 +11,12 @@ import torch
 from PIL import Image
 
 from mmlib.data import products
+from mmlib.data._prepared import digest
 from mmlib.data._root import data_root
 
 COLOURS = {"Belts": (250, 0, 0), "Caps": (0, 0, 250)}
 YEARS = (2010, 2011, 2012)
+THE_RECORDS = products._ARTICLES
 
 
 def photo(number, colour):
@@ -28,7 +30,7 @@ def photo(number, colour):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """The publisher's folder: 50 belts, 45 caps, and 3 of a class too small to be kept."""
+    """The publisher's folder: 50 belts, 45 caps, and 3 that the records do not have."""
     folder = tmp_path_factory.mktemp("published")
     (folder / "images").mkdir()
     rows = []
@@ -43,11 +45,28 @@ def source(tmp_path_factory):
                 "productDisplayName": f"{brand} thing {k}",
             }
         )  # fmt: skip
-        image = photo(7 if k in (10, 11) else number, COLOURS.get(name, (0, 250, 0)))
+        image = photo(number, COLOURS.get(name, (0, 250, 0)))
+        image = image.resize((120, 160)) if k == 4 else image
         image.save(folder / "images" / f"{number}.jpg", quality=95)
-    (folder / "images" / "1995.jpg").unlink()  # one row has no photo
     pd.DataFrame(rows).to_csv(folder / "styles.csv", index=False)
+    with (folder / "styles.csv").open("a") as file:  # as in the publisher's: a comma in a title
+        file.write("1,Men,All,Socks,Socks,Red,Fall,2010,Casual,Acme socks, a pair\n")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def articles(tmp_path_factory):
+    """Every fifth of the belts and caps is in ``val``."""
+    path = tmp_path_factory.mktemp("articles") / "articles.txt"
+    parts = {
+        name: [2000 - k for k in range(95) if (k % 5 == 0) == (name == "val")]
+        for name in ("train", "val")
+    }
+    lines = [word for part, ids in parts.items() for word in (part, " ".join(map(str, ids)))]
+    path.write_text("\n".join(lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "_ARTICLES", path)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -59,21 +78,20 @@ def prepared(source, tmp_path_factory):
 
 def test_preparation_keeps_what_it_says(prepared):
     rows = pd.read_csv(prepared / "table.csv", keep_default_na=False)
-    assert set(rows["articleType"]) == {"Belts", "Caps"}
-    assert len(rows) == 50 + 45 - 1
-    assert 1995 not in set(rows["id"])
+    assert rows["id"].tolist() == sorted(2000 - k for k in range(95))
+    assert (rows["articleType"] == np.where(rows["id"] > 1950, "Belts", "Caps")).all()
+    assert ((rows["split"] == "val") == (rows["id"] % 5 == 0)).all()
     assert set(rows["brand_word"]) == {"acme", "other"}
     assert (rows["title_chars"] == rows["title"].str.len()).all()
-    assert 0.08 < (rows["split"] == "val").mean() < 0.35
-    twins = rows.set_index("id").loc[[1990, 1989]]  # the same photo
-    assert twins["split"].nunique() == 1
-    assert not {"masterCategory", "subCategory"} & set(rows.columns)  # they tell the class
+    classes = pd.read_csv(prepared / "classes.csv")
+    assert classes.values.tolist() == [[0, "Belts", 50], [1, "Caps", 45]]
 
 
 def test_an_article_keeps_its_photo_its_row_and_its_class(prepared):
     data = products.load(20, root=prepared)
     rows = pd.read_csv(prepared / "table.csv", keep_default_na=False).sort_values("id")
     assert data.columns == (*products.CONTINUOUS, *products.CATEGORICAL)
+    assert not {"masterCategory", "subCategory"} & set(data.columns)  # they tell the class
     assert data.classes == ("Belts", "Caps")
     assert [len(data.train) + len(data.validation), len(data.test)] == [
         (rows["split"] == name).sum() for name in ("train", "val")
@@ -165,10 +183,37 @@ def test_the_set_itself():
     nearest = torch.cdist(flat[1][:300], flat[0]).argmin(dim=1)
     right = (data.train.labels[nearest] == data.test.labels[:300]).float().mean()
     assert right > 0.5
+    folder = data_root() / "fashion_products"
+    assert {name: digest(folder / name) for name in products.RECORDED} == products.RECORDED
+
+
+def test_the_articles_of_the_records(monkeypatch):
+    monkeypatch.setattr(products, "_ARTICLES", THE_RECORDS)
+    parts = list(products._parts().values())
+    assert (parts.count("train"), parts.count("val")) == (8495, 2123)
+
+
+@pytest.mark.parametrize("damage", ["no row", "no photo", "cut"])
+def test_an_article_that_is_missing_stops_the_preparation(source, tmp_path, damage):
+    shutil.copytree(source, tmp_path / "published")
+    path = tmp_path / "published" / "images" / "1960.jpg"
+    message = "article 1960 has no readable photo"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:900])
+    elif damage == "no photo":
+        path.unlink()
+    else:
+        message = r"styles\.csv has not article 1960"
+        table = tmp_path / "published" / "styles.csv"
+        lines = table.read_text().splitlines(keepends=True)
+        table.write_text("".join(line for line in lines if not line.startswith("1960,")))
+    with pytest.raises(ValueError, match=message):
+        products.prepare(tmp_path / "published", tmp_path / "set")
 
 
 def test_bytes_of_the_zip_are_jpegs(prepared):
     with zipfile.ZipFile(prepared / "images.zip") as archive:
-        for name in archive.namelist()[:5]:
+        assert archive.namelist() == [f"{k}.jpg" for k in range(1906, 2001)]
+        for name in archive.namelist():
             with Image.open(io.BytesIO(archive.read(name))) as image:
                 assert (image.format, image.size) == ("JPEG", (60, 80))
