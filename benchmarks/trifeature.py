@@ -18,7 +18,7 @@ from mmlib.data import trifeature
 from mmlib.data._trifeature_render import TEXTURES, draw, render
 
 torch.set_num_threads(1)
-plain_image = run_path(str(Path(__file__).parents[1] / "tests/data/test_trifeature.py"))[
+plain_image = run_path(str(Path(__file__).parents[1] / "tests/data/test_trifeature_render.py"))[
     "plain_image"
 ]
 
