@@ -7,17 +7,16 @@ different captions of 5 to 15 words for each, all true of the layout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mmlib._checks import check_range
+from mmlib.data._scenes_captions import FORMS, Thing, caption
 
 CAPTIONS = 5
-FORMS = 7  # of sentences
 LONGEST = 15  # words
 MOST = 3  # shapes in a scene
 
@@ -38,22 +37,6 @@ BACKGROUNDS = {
     "grey": (0.50, 0.50, 0.50),
     "white": (0.96, 0.96, 0.96),
     "brown": (0.36, 0.22, 0.12),
-}
-_SYNONYMS = {  # what has more than one word for it, or another than its name
-    "circle": ("circle", "disc"),
-    "square": ("square", "box"),
-    "cross": ("cross", "plus"),
-    "ring": ("ring", "hoop"),
-    "bar": ("bar", "stripe"),
-    "red": ("red", "scarlet"),
-    "purple": ("purple", "violet"),
-    "cyan": ("cyan", "turquoise"),
-    "small": ("small", "little", "tiny"),
-    "large": ("large", "big", "huge"),
-    "left": ("left of", "to the left of"),
-    "right": ("right of", "to the right of"),
-    "above": ("above", "over"),
-    "below": ("below", "under", "beneath"),
 }
 
 
@@ -222,14 +205,6 @@ def _distance(u: Tensor, v: Tensor, shape: Tensor) -> Tensor:
     return distances[torch.arange(len(shape), device=shape.device), shape]
 
 
-class _Thing(NamedTuple):
-    shape: str
-    color: str
-    size: str
-    row: int
-    column: int
-
-
 def describe(layout: Layout, *, generator: torch.Generator) -> list[tuple[str, ...]]:
     """Five different captions of 5 to 15 words for each scene of a layout.
 
@@ -252,67 +227,19 @@ def describe(layout: Layout, *, generator: torch.Generator) -> list[tuple[str, .
     choices = torch.randint(2**31, (n, CAPTIONS, 32), generator=generator, device=device).tolist()
     grounds = [tuple(BACKGROUNDS)[ground] for ground in layout.background.tolist()]
     return [
-        tuple(_caption(form, things, ground, number) for form, number in zip(*drawn, strict=True))
+        tuple(
+            caption(form, things, ground, numbers, LONGEST)
+            for form, numbers in zip(*drawn, strict=True)
+        )
         for things, ground, *drawn in zip(_things(layout), grounds, forms, choices, strict=True)
     ]
 
 
-def _things(layout: Layout) -> Iterator[list[_Thing]]:
+def _things(layout: Layout) -> Iterator[list[Thing]]:
     columns = (layout.shape, layout.color, layout.large, layout.cell)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     for count, row in zip(layout.count.tolist(), rows, strict=True):
         yield [
-            _Thing(SHAPES[s], tuple(COLORS)[c], SIZES[big], cell // 3, cell % 3)
+            Thing(SHAPES[s], tuple(COLORS)[c], SIZES[big], cell // 3, cell % 3)
             for s, c, big, cell in list(zip(*row, strict=True))[:count]
         ]
-
-
-def _caption(form: int, things: list[_Thing], ground: str, numbers: list[int]) -> str:
-    """The caption that ``numbers``, the choices in turn, makes of a scene."""
-    left = iter(numbers)
-
-    def pick(options: Sequence) -> Any:
-        return options[next(left) % len(options)]
-
-    first = pick(range(len(things)))
-    things = (things[first:] + things[:first])[:: pick((1, -1))]
-    words = [[pick(_SYNONYMS.get(name, (name,))) for name in thing[:3]] for thing in things]
-    told = [pick((1, 2, 2, 3, 3, 3)) for _ in things]  # the shape; its colour too; its size too
-    ground = f"on a {ground} {pick(('background', 'backdrop'))}"
-    sentence = _sentences(things, pick)[form]
-    if "{ground}" not in sentence:
-        sentence += pick(("", " {ground}"))
-    while True:  # leave out details until the caption is short enough
-        nouns = [_noun(w[:k]) for w, k in zip(words, told, strict=True)]
-        caption = sentence.format(*nouns, ground=ground)
-        if len(caption.split()) <= LONGEST:
-            return caption
-        told[told.index(max(told))] -= 1
-
-
-def _sentences(things: list[_Thing], pick: Callable[[Sequence], Any]) -> tuple[str, ...]:
-    """True sentences of each form, with {0}, {1}, {2} for the nouns."""
-    a, b = things[:2]
-    where = ["left"] * (a.column < b.column) + ["right"] * (a.column > b.column)
-    where = pick(where + ["above"] * (a.row < b.row) + ["below"] * (a.row > b.row))
-    relation = f"{{0}} {pick(_SYNONYMS[where])} {{1}}"
-    beside = f"to its {where}" if where in ("left", "right") else f"{where} it"
-    return (
-        relation,
-        f"{pick(('there is', 'here is'))} {relation}",
-        f"{{1}} with {{0}} {beside}",
-        f"{{0}} {_place(a, pick)} and {{1}} {_place(b, pick)}",
-        f"one of {('two', 'three')[len(things) - 2]} {pick(('shapes', 'objects'))} is {{0}}",
-        "{ground} {0} and {1}",
-        "a picture of " + " and ".join(("{0}", "{1}", "{2}")[: len(things)]),
-    )
-
-
-def _place(thing: _Thing, pick: Callable[[Sequence], Any]) -> str:
-    rows, columns = ("at the top", "", "at the bottom"), ("on the left", "", "on the right")
-    return pick([p for p in (rows[thing.row], columns[thing.column]) if p] or ["in the middle"])
-
-
-def _noun(words: list[str]) -> str:
-    """``["circle", "orange"]`` -> ``"an orange circle"``."""
-    return " ".join(["an" if words[-1][0] in "aeiou" else "a", *reversed(words)])
