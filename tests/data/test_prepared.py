@@ -23,6 +23,8 @@ def test_the_same_photos_give_the_same_bytes(tmp_path):
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.namelist() == ["0.jpg", "1.jpg", "2.jpg"]
+        # The same day whenever it is written.
+        assert {member.date_time for member in archive.infolist()} == {(2024, 1, 1, 0, 0, 0)}
         with archive.open("0.jpg") as file, Image.open(file) as image:
             assert (image.format, image.size) == ("JPEG", (16, 16))
 
@@ -52,6 +54,8 @@ def test_a_digest_is_of_what_an_archive_holds(tmp_path):
     assert packed({**files, "2.jpg": files["2.jpg"] + b"x"}, zipfile.ZIP_STORED) != told
     moved = {"0.jpg": files["1.jpg"], "1.jpg": files["0.jpg"], "2.jpg": files["2.jpg"]}
     assert packed(moved, zipfile.ZIP_STORED) != told
+    renamed = {"0.jpg": files["0.jpg"], "1.jpg": files["1.jpg"], "3.jpg": files["2.jpg"]}
+    assert packed(renamed, zipfile.ZIP_STORED) != told
 
 
 def test_a_comparison_names_each_file(tmp_path):
