@@ -9,7 +9,7 @@ import nbformat
 import pytest
 import yaml
 
-from mmlib import evidence
+from mmlib.presets import grid
 from mmlib.presets.base import CHAPTERS, resolve
 from mmlib.records import RESULTS, ROOT
 
@@ -75,7 +75,7 @@ def test_projects_start_from_rows_of_the_grid_that_need_no_data_and_have_records
     assert len(rows) > 5
     drawn = {"scenes", "digits", "triples"}
     for chapter, experiment, change in rows:
-        asked = evidence.rows()[chapter, experiment, "desk"].get("parameters", {})
+        asked = grid.rows()[chapter, experiment, "desk"].get("parameters", {})
         settings = resolve(chapter, {"preset": "desk"} | asked)
         assert getattr(settings, "data", "scenes") in drawn, experiment
         runs = list((RESULTS / chapter / experiment / "desk").glob("*/record.json"))
@@ -93,7 +93,7 @@ def test_the_row_that_shows_how_a_project_runs_is_one():
     place = {"experiment": row["experiment"], "preset": row["preset"]}
     resolve(row["chapter"], place | row["parameters"])
     assert f"CHAPTER={row['chapter']} EXPERIMENT={row['experiment']}" in COURSE
-    assert (row["chapter"], row["experiment"], row["preset"]) not in evidence.rows()
+    assert (row["chapter"], row["experiment"], row["preset"]) not in grid.rows()
 
 
 def test_answers_to_other_numbers_can_be_computed(capsys):
