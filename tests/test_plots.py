@@ -205,3 +205,35 @@ def test_one_legend_below_the_panels_names_each_label_once():
     turned = figure.legends[1]
     assert [text.get_text() for text in turned.get_texts()] == ["right alone", "both"]
     assert turned.legend_handles[0].get_color() == axes[1].lines[1].get_color()
+
+
+@pytest.mark.parametrize("draw", ["curves", "bars"])
+def test_axes_and_the_texts_opening_say_what_is_drawn(draw, frame):
+    given = {"ylabel": "loss, nats", "title": "two runs"}
+    if draw == "curves":
+        given |= {"xlabel": "epoch", "logx": True, "logy": True}
+    figure, alt = getattr(plots, draw)(frame[frame["step"] > 0], "step", "value", "method", **given)
+    (ax,) = figure.axes
+    assert (ax.get_ylabel(), ax.get_title()) == ("loss, nats", "two runs")
+    if draw == "curves":
+        assert (ax.get_xlabel(), ax.get_xscale(), ax.get_yscale()) == ("epoch", "log", "log")
+        assert alt.startswith("Curves of loss, nats (two runs) over epoch, 10 to 10: one goes")
+    else:
+        assert alt.startswith("Bars of loss, nats (two runs). one: ")
+
+
+def test_lines_and_whiskers_are_where_the_text_and_the_rows_say():
+    rows = pd.DataFrame({"step": range(40), "value": 2.0, "method": "a"})
+    figure, alt = plots.curves(
+        rows, "step", "value", "method", xlabel="step", ylabel="loss", reference={"chance": 5.0}
+    )
+    curve, chance = figure.axes[0].lines
+    assert set(chance.get_ydata()) == {5.0}
+    assert curve.get_markevery() == 4  # about ten markers
+    assert "over step, 0 to 39: " in alt
+    rows = pd.DataFrame({"step": 0, "value": [1.0, 2.0, 6.0], "method": "a"})
+    figure, _ = plots.bars(rows, "step", "value", "method", ylabel="loss", reference={"two": 2.0})
+    (whisker,) = figure.axes[0].collections
+    assert whisker.get_segments()[0][:, 1].tolist() == [1.0, 6.0]  # of the mean of 3, not alike
+    assert set(figure.axes[0].lines[-1].get_ydata()) == {2.0}
+    plt.close("all")
