@@ -62,16 +62,23 @@ def test_labels_follow_what_is_picked(world, page, browser):
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     tab.set_content(page)
     partner = world.colors[world.mapping[1]]
-    tab.select_option("[name=shape]", "plus")
-    tab.select_option("[name=texture1]", "dots")
-    for color in world.colors:
+    first = tab.locator("output").inner_text()  # before anything is picked, a pair that follows M
+    assert "R: star; U1: grid; U2: dots; S: 1." in first
+    for name, value in {"shape": "plus", "texture1": "dots", "texture2": "grid"}.items():
+        tab.select_option(f"[name={name}]", value)
+    told = [{0: "for training", 1: "held out for the test"}[k] for k in known(page)["unseen"][1]]
+    assert len(set(told)) == 2
+    for color, where in zip(world.colors, told, strict=False):  # of plus, grid
         tab.select_option("[name=color2]", color)
         text = tab.locator("output").inner_text()
-        assert f"R: plus; U1: dots; U2: dots; S: {int(color == partner)}." in text
+        assert f"R: plus; U1: dots; U2: grid; S: {int(color == partner)}." in text
         assert f"M sends dots to {partner}, and image 2 is {color}." in text
+        assert f"Image 1: {told[3]}. Image 2: {where}." in text  # of plus, dots, red
         assert tab.locator("[role=img]").nth(1).get_attribute("aria-label") == (
-            f"Image 2: plus, dots, {color}"
+            f"Image 2: plus, grid, {color}"
         )
+    place = tab.locator("[role=img]").first.evaluate("image => image.style.backgroundPosition")
+    assert place == f"-{3 * SIZE}px -{SIZE}px"  # column, row of plus, dots, red
     tab.close()
     assert not complaints
 
