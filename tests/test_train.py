@@ -133,6 +133,18 @@ def test_parameters_that_are_not_finite_at_the_end_stop():
         )  # fmt: skip
 
 
+def test_parameters_that_are_not_finite_are_not_kept(tmp_path):
+    model, checkpoint = nn.Linear(1, 1, bias=False), tmp_path / "fit.safetensors"
+    nn.init.zeros_(model.weight)
+    with pytest.raises(FloatingPointError, match="parameter weight is not finite after step 1"):
+        fit(
+            model, lambda i, _: model.weight.abs().sqrt().sum(),
+            Optim(steps=9, learning_rate=0.1), EpochSampler(1, 1, seed=0), checkpoint=checkpoint,
+            checkpoint_every=1, generator=torch.Generator().manual_seed(0),
+        )  # fmt: skip
+    assert not checkpoint.exists()
+
+
 def test_bfloat16_is_the_precision_of_the_forward_pass_only():
     model, seen = nn.Linear(5, 1), []
 
