@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmlib.encoders.folded import folded
+from mmlib.encoders.folded import folded, frozen
 from mmlib.encoders.image import (
     AlexNetTrunk,
     AttentionPool,
@@ -105,3 +105,11 @@ def test_a_normalisation_that_follows_no_convolution_stays():
     network[3].running_var.fill_(4.0)
     images = torch.rand(2, 3, 4, 4)
     assert torch.equal(folded(network)(images), network.eval()(images))
+
+
+def test_what_was_frozen_before_a_frozen_while_stays_so_after_it():
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1).requires_grad_(False))
+    before = [p.requires_grad for p in network.parameters()]
+    with frozen(network):
+        assert not any(p.requires_grad for p in network.parameters())
+    assert [p.requires_grad for p in network.parameters()] == before == [True] * 2 + [False] * 2

@@ -48,6 +48,13 @@ def test_layers_of_the_transformer_start_different():
     assert not torch.equal(layers[0].linear1.weight, layers[1].linear1.weight)
 
 
+def test_a_tenth_is_dropped_in_training_alone():
+    encoder, steps = SequenceTransformer(6, 40, 1, 5, 64), torch.randn(3, 8, 6)
+    assert {m.p for m in encoder.modules() if isinstance(m, torch.nn.Dropout)} == {0.1}
+    assert not torch.equal(encoder(steps), encoder(steps))
+    assert torch.equal(encoder.eval()(steps), encoder(steps))
+
+
 def test_step_mean_is_the_mean_of_all_steps():
     torch.manual_seed(0)
     encoder = GRUEncoder(3, 5)

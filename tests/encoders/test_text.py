@@ -89,3 +89,15 @@ def test_captions_of_all_lengths_encoded_by_length_keep_their_order(encoder):
     lengths = torch.randint(1, 18, (100,), generator=g).tolist()
     ids = captions(*lengths)
     assert torch.allclose(encoder.by_length(ids), encoder(ids), atol=1e-5)
+
+
+def test_weights_start_with_clips_spread():
+    torch.manual_seed(0)
+    encoder = Encoder(500, width=64, depth=1, heads=2, length=60, out_features=32)
+    wanted = {
+        encoder.token_embedding.weight: 0.02,
+        encoder.position_embedding: 0.01,
+        encoder.projection.weight: 64**-0.5,
+    }
+    for weight, sd in wanted.items():
+        assert weight.std().item() == pytest.approx(sd, rel=0.06)

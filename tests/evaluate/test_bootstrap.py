@@ -98,6 +98,13 @@ def test_resamples_without_a_score_are_left_out_and_errors():
         bootstrap(mean_if_both, 2, repeats=5, generator=seeded(), units=[torch.arange(3)])
 
 
+def test_of_two_resamples_the_deviation_is_the_samples_and_the_ends_lie_between():
+    scores = iter((1.0, 3.0))
+    found = bootstrap(lambda rows: next(scores), 5, repeats=2, generator=seeded())
+    assert (found.low, found.high) == pytest.approx((1.05, 2.95))
+    assert found.deviation == pytest.approx(2**0.5)  # by n - 1
+
+
 def test_an_interval_is_on_a_side_of_what_it_does_not_hold():
     around = Interval(-1.0, 2.0, 0.7)
     assert [around.side(value) for value in (-1.5, -1.0, 0.0, 2.0, 2.5)] == [1, 0, 0, 0, -1]

@@ -206,6 +206,9 @@ def test_stratified_split_holds_the_share_of_every_class():
     assert [(labels[held] == k).sum().item() for k in (5, 1, 3)] == [20, 8, 2]
     _, other = stratified_split(labels, 0.4, generator=torch.Generator().manual_seed(1))
     assert not torch.equal(held, other)
+    few = torch.tensor([0] * 4 + [1] * 6)  # 1.6 and 2.4 of them
+    _, held = stratified_split(few, 0.4, generator=torch.Generator().manual_seed(0))
+    assert few[held].tolist() == [0, 0, 1, 1]
 
 
 def test_a_class_that_only_the_test_set_has_is_never_right():

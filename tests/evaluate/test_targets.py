@@ -4,6 +4,8 @@ import pytest
 import torch
 from sklearn.metrics import r2_score
 
+from mmlib.evaluate.labels import labels_probe
+from mmlib.evaluate.probe import linear_probe
 from mmlib.evaluate.targets import TARGETS, explained
 
 PARTS = ("train", "validation", "test")
@@ -60,6 +62,15 @@ def test_the_validation_score_is_that_of_the_fit_on_training_alone():
                                        dict(labels, test=labels["validation"]))]  # fmt: skip
     refitted = TARGETS["numbers"].score(fit.predictions, labels["validation"])
     assert refitted < fit.validation < 2 * refitted  # the final fit has seen these samples
+
+
+def test_the_validation_score_is_the_best_of_all_strengths():
+    for kind, probe in (("classes", linear_probe), ("labels", labels_probe)):
+        features, labels = made(kind)
+        sides = [x[part] for part in ("train", "test") for x in (features, labels)]
+        held = features["validation"], labels["validation"]
+        tried = probe(*sides, validation=held).validation.values()
+        assert TARGETS[kind].probe(features, labels).validation == max(tried) > min(tried)
 
 
 def test_empty_answers_are_what_they_are_called():
