@@ -154,3 +154,13 @@ def test_an_unpaired_difference_has_welchs_interval():
     assert (found.n, found.sign, evidence.unpaired(b, a).sign) == (3, 1, -1)
     with pytest.raises(ValueError, match="runs are 4 and 1; allowed: two or more"):
         evidence.unpaired(a, [1.0])
+
+
+def test_what_is_nothing_in_all_runs_or_ends_at_zero_has_no_sign():
+    assert evidence.estimate([0.0, 0.0, 0.0]).sign == 0
+    assert evidence.Estimate(1.0, 1.0, 3).sign == evidence.Estimate(-1.0, 1.0, 3).sign == 0
+
+
+def test_numbers_below_a_tenth_have_two_digits_and_others_two_decimals():
+    told = [evidence.digits(value) for value in (0.5, 0.1, 0.0996, 0.00123, 0.0, 12.345)]
+    assert told == ["0.50", "0.10", "0.1", "0.0012", "0.00", "12.35"]

@@ -108,3 +108,34 @@ def test_generators_differ_by_offset_and_seed(run, tmp_path):
     draws = {first(run.generator()), first(run.generator(1)), first(other.generator())}
     assert len(draws) == 3
     assert first(run.generator()) == first(run.generator())
+
+
+def test_a_figure_is_shown_with_its_text_in_one_line(run, monkeypatch):
+    import IPython.display
+
+    shown = []
+    monkeypatch.setattr(IPython.display, "display", lambda _, metadata: shown.append(metadata))
+    run.figure(plt.figure(), "x", alt="Two curves:\n  one falls.")
+    assert shown == [{"image/png": {"alt": "Two curves: one falls."}}]
+
+
+def test_a_curve_keeps_labels_that_some_of_its_points_have(run):
+    run.curve("loss", 1, 2.5, method="comm")
+    run.curve("loss", 2, 2.0)
+    run.curve("match", 1, 9.0, kind="free")
+    assert list(run.curves("loss")) == ["curve", "step", "value", "method"]
+    assert len(run.curves()) == 3
+
+
+def test_a_caption_and_a_record_say_of_what_code_and_digits_a_run_is(tmp_path, fill, monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    for clean, end in ((True, "012345678"), (False, "012345678+")):
+        state = {"commit": "0123456789abcdef", "clean": clean}
+        monkeypatch.setattr(run_module, "git_state", lambda state=state: state)
+        given = {"preset": "smoke", "precision": "bfloat16", "folder": str(tmp_path / end)}
+        run = fill(records.start("unlearnable", given))
+        assert run.describe().startswith("preset smoke, data toy, seed 0, ")
+        assert run.describe().endswith(f", commit {end}")
+        assert run.so_far()["kept"] is False
+        run.finish()
+        assert json.loads((run.folder / "record.json").read_text())["dtype"] == "bfloat16"

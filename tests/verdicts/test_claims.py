@@ -145,3 +145,8 @@ def test_what_was_found_is_filled_in_from_the_committed_records():
     found = {claim.id: claims.decide(claim, loaded)[1] for claim in claims.claims().values()}
     assert not [text for text in found.values() if "{" in text]
     assert not [text for text in found.values() if re.search(r"-0(\.0+)?\b(?!\.)", text)]
+
+
+def test_a_floor_that_is_reached_leaves_a_claim_undecided():
+    loaded = runs([(3, 1), (3.1, 1), (2.9, 1)])
+    assert decide(Claim(**RULE | {"below": {"b": 1.0}}), loaded)[0] == "not decided here"

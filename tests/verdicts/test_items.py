@@ -4,7 +4,7 @@ import pytest
 
 from mmlib.presets import grid
 from mmlib.verdicts import tables
-from mmlib.verdicts.items import Item, verdict
+from mmlib.verdicts.items import Item, of_claims, verdict
 
 from .made import ITEM, record, runs
 
@@ -66,3 +66,7 @@ def test_exact_items_need_one_run_and_their_claim():
     assert verdict(exact, runs([70], preset="quick")) == "reproduced"
     assert verdict(exact, runs([40], preset="quick")) == "not reproduced"
     assert verdict(exact, [record(0, "quick", other=1.0)]) == "not run here"
+
+
+def test_a_claim_that_no_run_can_tell_does_not_count_as_one_that_holds():
+    assert of_claims([True, None, False, True]) == "2 of 4 claims hold"

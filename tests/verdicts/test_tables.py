@@ -83,3 +83,19 @@ def test_scorecard_has_every_item_once():
     for item in items().values():
         assert text.count(f"| {item.title} |") == 1
     assert "reproduced**" not in text
+
+
+def test_beside_has_each_metric_in_its_row_and_says_margin_unit_and_source(tmp_path, monkeypatch):
+    item = Item(
+        **vars(ITEM) | {"claims": ("a.b > a.c + 0.5",), "unit": "points", "source": "a poster"}
+    )
+    monkeypatch.setattr(tables, "items", lambda: {"x": item})
+    monkeypatch.setattr(tables.records, "load", lambda: runs([70, 71, 72], preset="desk"))
+    run = tables.records.start("comm", {"preset": "quick", "folder": str(tmp_path / "r")})
+    for name, value in (("a.b", 61.0), ("a.c", 52.0)):
+        run.metric(name, value, "in points")
+    shown = tables.beside("x", run)
+    live = shown.data["this run (quick, seed 0)"]
+    assert live.to_dict() == {"a, b": "61.00", "a, c": "52.00"}
+    assert "“a, b” above “a, c” and 0.5: holds. Unit: points. " in shown.caption
+    assert "The paper's numbers: a poster." in shown.caption
