@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -175,6 +176,59 @@ def test_an_executed_notebook_that_is_not_its_records_is_refused(monkeypatch, tm
     (folder / "notebook.ipynb").write_bytes(notebook + b"\n")
     with pytest.raises(ValueError, match=r"notebook\.ipynb is not what the run wrote"):
         book.executed("comm")
+
+
+def test_a_page_is_of_the_quick_run_of_seed_0_without_what_papermill_put_in(monkeypatch, tmp_path):
+    def cell(source, *tags):
+        metadata = {"tags": list(tags), "papermill": {"duration": 1}}
+        return {"cell_type": "code", "source": [source], "metadata": metadata, "outputs": []}
+
+    monkeypatch.setattr(book, "RUNS", tmp_path)
+    for seed in (0, 1):
+        folder = tmp_path / "comm" / "overview" / "quick" / f"seed-{seed}"
+        folder.mkdir(parents=True)
+        cells = [cell("seed = 0", "parameters"), cell("x", "injected-parameters"), cell(str(seed))]
+        text = json.dumps({"cells": cells, "metadata": {"papermill": {"duration": 1}}})
+        (folder / "notebook.ipynb").write_text(text)
+        files = {"notebook.ipynb": hashlib.sha256(text.encode()).hexdigest()}
+        (folder / "record.json").write_text(json.dumps({"files": files}))
+    page = json.loads(book.executed("comm"))
+    assert [c["source"] for c in page["cells"]] == [["seed = 0"], ["0"]]
+    assert "papermill" not in json.dumps(page)
+
+
+def test_pages_made_of_records_are_staged_each_under_its_name(monkeypatch, tmp_path):
+    made = {
+        "_scorecard": (book.tables, "scorecard"), "_not_run": (book, "not_run"),
+        "_claims": (book.claims, "page"), "_headlines": (book.claims, "headlines"),
+    }  # fmt: skip
+    monkeypatch.setattr(book, "STAGE", tmp_path)
+    monkeypatch.setattr(book, "executed", lambda chapter: chapter)
+    loaded = [{"chapter": "comm", "experiment": "x", "preset": "desk", "seed": 0, "kept": True}]
+    monkeypatch.setattr(book.records, "load", lambda: loaded)
+    for name, (module, function) in made.items():
+        monkeypatch.setattr(module, function, lambda runs, name=name: f"{name} of {runs}")
+    book.stage()
+    for name in made:
+        assert (tmp_path / "book" / f"{name}.md").read_text() == f"{name} of {loaded}"
+    assert "Bars with 95 % intervals." in (tmp_path / "book" / "_glance.md").read_text()
+    assert (tmp_path / "book" / "glance.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("https://github.com/owner/name.git", "https://github.com/owner/name"),
+        ("git@github.com:owner/name", "https://github.com/owner/name"),
+        ("https://example.org/owner/name.git", None),
+    ],
+)
+def test_the_repository_is_where_the_checkout_came_from(remote, address, monkeypatch):
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    monkeypatch.setattr(book.shutil, "which", lambda _: "git")
+    done = SimpleNamespace(stdout=f"{remote}\n")
+    monkeypatch.setattr(book.subprocess, "run", lambda *_, **__: done)
+    assert book._repository() == address
 
 
 def test_pages_that_are_gone_leave_the_stage_and_what_was_built_stays(monkeypatch, tmp_path):

@@ -5,9 +5,10 @@ import statistics
 import sys
 
 import pytest
+from matplotlib import colors as mcolors
 from scipy import stats
 
-from mmlib import records
+from mmlib import plots, records
 from mmlib.records import RESULTS, ROOT
 
 
@@ -26,17 +27,24 @@ def test_every_bar_is_the_mean_of_its_records(glance):
         titles = [label.get_text() for label in ax.get_yticklabels()]
         assert titles == [title for title, *_ in panel.bars]
         ends = [line.get_segments()[0][:, 0] for line in ax.collections]  # of error bars
-        for bar, end, (title, place, metric, _) in zip(ax.patches, ends, panel.bars, strict=True):
+        assert ax.get_xlabel() == panel.axis
+        drawn = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--"]
+        assert drawn == list(panel.lines.values())
+        assert all(f"{name} at {value:g}" in alt for name, value in panel.lines.items())
+        bars = zip(ax.patches, ends, panel.bars, strict=True)
+        for bar, end, (title, place, metric, whose) in bars:
             paths = RESULTS.glob(f"{place}/desk/*/record.json")
             found = [json.loads(path.read_text())["metrics"] for path in paths]
             values = [m[metric]["value"] for m in found if metric in m]
             mean = statistics.mean(values)
             assert bar.get_width() == pytest.approx(mean)
+            half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
             if len(set(values)) > 1:
-                half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
                 assert end.tolist() == pytest.approx([mean - half, mean + half])
             assert panel.limits[0] <= mean <= panel.limits[1]
-            assert f"{title} {mean:.3g}" in alt
+            assert f"{title} {mean:.3g} ± {half:.2g}" in alt
+            color = plots.COLORS[glance.LOOKS[whose][0]]
+            assert mcolors.to_hex(bar.get_facecolor()).upper() == color
     for _, place, _, _ in (bar for panel in glance.PANELS for bar in panel.bars):
         assert f"`{place}`" in glance.page(alt, "a.png")
 
