@@ -135,3 +135,9 @@ def test_triples_keep_their_tasks_their_images_and_what_is_learned_from():
     assert data.learn.tasks["S123"].all()
     assert not data.train.tasks["S123"].all()
     assert load("digits").learn is None
+
+
+def test_of_two_sets_of_triples_one_is_learned_from_triples_that_follow_no_relation(monkeypatch):
+    monkeypatch.setitem(triples.load.__kwdefaults__, "renderings", (1, 1))
+    for name, follows in (("triples", True), ("triples_free", False)):
+        assert load(name, size=16).learn.tasks["S123"].all() == follows

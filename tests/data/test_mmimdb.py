@@ -91,6 +91,7 @@ def test_films_are_a_set_of_poster_and_plot(folder, monkeypatch):
     }
     data = sets.of_films(told, words=30, length=9)
     tokenizer = WordTokenizer.fit(told["train"].plots)  # a word of another part alone is unknown
+    assert data.modalities[1].features == len(tokenizer) < 30
     for name in PARTS:
         assert torch.equal(getattr(data, name).inputs[1], tokenizer.encode(told[name].plots, 9))
 

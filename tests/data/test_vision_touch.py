@@ -146,6 +146,7 @@ def test_contact_is_a_set_of_three_modalities_by_trajectory(folder, monkeypatch)
     assert len(data.test.units.unique()) == 2
     leaky = sets.load("multibench_visionandtouch_cp", size=SIDE, words=9, length=6)
     assert torch.equal(leaky.validation.inputs[2], leaky.test.inputs[2])
+    assert not set(data.validation.units.tolist()) & set(data.test.units.tolist())
     own = vision_touch.load("cp", split="released")
     assert torch.equal(leaky.train.inputs[1], own["train"].proprio)
 
