@@ -162,3 +162,19 @@ def test_a_constant_is_one_tensor_that_compiled_code_keeps(compiling):
     assert device.constant(*asked) is device.constant(*asked)
     with compiling:  # which warns of a cache that it looks into
         assert device.compiled(lambda x: x + device.constant(*asked))(torch.ones(2)).sum() == 5
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_products_in_bfloat16_are_refused_as_well():
+    torch.set_float32_matmul_precision("medium")
+    with pytest.raises(RuntimeError, match="on cpu are of bf16; allowed: ieee"):
+        device.check_products(torch.device("cpu"))
+
+
+def test_a_constant_that_was_first_asked_for_in_inference_mode_lets_gradients_through():
+    asked = (3.25, 1.5), torch.device("cpu"), torch.float32
+    with torch.inference_mode():
+        device.constant(*asked)
+    x = torch.ones(2, requires_grad=True)
+    (x * device.constant(*asked)).sum().backward()
+    assert x.grad.tolist() == [3.25, 1.5]

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mmlib.encoders.image import AlexNetTrunk
 from mmlib.fusion import (
@@ -80,6 +81,8 @@ def test_map_adapter_interpolates_positions_for_another_size():
     assert tokens.shape == (64, 8)
     means = sincos_2d(8, 4, 4).mean(dim=(1, 2))
     torch.testing.assert_close(tokens.mean(dim=0), means, atol=0.05, rtol=0)
+    finer = F.interpolate(sincos_2d(8, 4, 4)[None], (8, 8), mode="bicubic")[0]
+    torch.testing.assert_close(tokens, finer.flatten(1).mT)
     assert [name for name in adapter.state_dict() if "positions" in name] == []
 
 
