@@ -22,10 +22,17 @@ from mmlib.records import ROOT
 from mmlib.verdicts import claims, orderings
 from mmlib.verdicts.items import items
 
-from .again import comm, image_table, label_dp, label_dp_audit, mem
+from .again import comm, image_table, label_dp, label_dp_audit, mem, theory
 from .again.runs import PARAMETERS, SEED
 
-AGAIN = comm.AGAIN | label_dp.AGAIN | image_table.AGAIN | label_dp_audit.AGAIN | mem.AGAIN
+AGAIN = (
+    theory.AGAIN
+    | comm.AGAIN
+    | label_dp.AGAIN
+    | image_table.AGAIN
+    | label_dp_audit.AGAIN
+    | mem.AGAIN
+)
 
 every_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
 
@@ -66,6 +73,9 @@ def of_label_dp(m):
         yield m[f"somewhere.{name}.median"], 100 * median
     for name in ("prose", "own_in_pool"):
         yield m[f"fault.{name}.draws"] > 0, True  # caught by so few draws
+    yield m["knn.infinite_share"], 100
+    line = 2 * math.log(3)  # what two responses of two classes cost at one half
+    yield m["knn.k4.lower_bound"] < line < m["knn.k1.lower_bound"], True
     # Of two mechanisms that claim 1, one costs 2.
     yield m["audit.double_rr.lower_bound"] < 0.5 < m["audit.one_log.lower_bound"], True
 
@@ -143,14 +153,11 @@ def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path,
     metrics |= ends(tmp_path / "run")
     found = dict(AGAIN.get(chapter, dict)())
     assert {name: metrics[name] for name in found} == pytest.approx(found, rel=1e-4, abs=1e-9)
-    shown = [
-        output
-        for cell in nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
-        for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
-    ]
-    assert shown
-    for output in shown:
+    cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    figures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert figures
+    for output in figures:
         assert len(output.metadata["image/png"]["alt"]) > 20
     check_implied(record)
     check_curves(record, tmp_path / "run")
