@@ -1,5 +1,6 @@
 """Every chapter runs at `smoke`, has the parts a chapter has, and stops on a wrong parameter."""
 
+import html
 import json
 import math
 import re
@@ -23,6 +24,7 @@ from mmlib.verdicts import claims, orderings
 from mmlib.verdicts.items import items
 
 from .again import comm, image_table, label_dp, label_dp_audit, mem, theory
+from .again.recorded import RECORDED
 from .again.runs import PARAMETERS, SEED
 
 AGAIN = (
@@ -159,8 +161,17 @@ def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path,
     assert figures
     for output in figures:
         assert len(output.metadata["image/png"]["alt"]) > 20
+    text = " ".join(map(told, outputs))
+    assert [said for said in RECORDED.get(chapter, tuple)() if said not in text] == []
     check_implied(record)
     check_curves(record, tmp_path / "run")
+
+
+def told(output):
+    """The words of a cell's text or table, each one space from the next."""
+    data = output.get("data", {})
+    table = re.sub(r"(?s)<style.*?</style>|<[^>]+>", " ", data.get("text/html", ""))
+    return " ".join(html.unescape(table or data.get("text/markdown", "")).split())
 
 
 def ends(folder):

@@ -1,0 +1,177 @@
+"""What pages say of recorded runs, computed again from the records' files, beside its own words.
+
+Of each chapter some numbers in the words or the row around them: of another experiment, metric,
+order or level they would be others.
+"""
+
+import json
+from collections.abc import Iterator
+from statistics import fmean
+
+import yaml
+from scipy import stats
+
+from mmlib.records import RESULTS, ROOT
+
+Said = Iterator[str]
+
+
+class Runs:
+    """Records of a row of the grid at desk; looks at them have their share of 5 % each."""
+
+    def __init__(self, place: str):
+        chapter, experiment = place.split("/")
+        files = sorted((RESULTS / place / "desk").glob("*/record.json"))
+        found = [json.loads(path.read_text())["metrics"] for path in files]
+        self.runs = [{name: m["value"] for name, m in run.items()} for run in found]
+        grid = yaml.safe_load((ROOT / "workflow" / "grid.yml").read_text())
+        (self.looks,) = (
+            row.get("looks", 1) for row in grid
+            if (row["chapter"], row["experiment"], row["preset"]) == (chapter, experiment, "desk")
+        )  # fmt: skip
+
+    def told(self, metric: str, spec: str = ".1f") -> str:
+        """Mean of a metric and its 95 % interval."""
+        return in_words([run[metric] for run in self.runs], spec)
+
+    def less(self, a: str, b: str, spec: str = "+.1f", *, looks: int = 1) -> str:
+        """The same of one less another within a run."""
+        return in_words([run[a] - run[b] for run in self.runs], spec, looks)
+
+
+def in_words(values: list[float], spec: str, looks: int = 1) -> str:
+    half = stats.t.ppf(1 - 0.05 / looks / 2, len(values) - 1) * stats.sem(values)
+    return f"{fmean(values):{spec}} ± {half:{spec.removeprefix('+')}}"
+
+
+def of_contrastive() -> Said:
+    desk = Runs("contrastive/overview")
+    for name, title in (("clip_wide", "CLIP, width 32"), ("simclr", "SimCLR")):
+        row = [desk.told(f"r2.{name}.{kind}", "z.2f") for kind in ("shared", "private")]
+        yield f"{title} {' '.join(row)}"
+    row = [desk.told(f"sweep.{kind}.t0.1", "z.2f") for kind in ("ratio", "gap", "bound")]
+    yield f"0.1 {' '.join(row)}"
+
+
+def of_comm() -> Said:
+    desk = Runs("comm/overview")
+    gap = desk.less("synergy.comm", "synergy.full_only", looks=desk.looks)
+    yield f"L alone ({gap} points; the paper's +17.4)"
+    yield f"L₁ + L₂ alone scores {desk.told('synergy.masked_only')} %, in the paper 50"
+    cross, start = (desk.told(f"uniqueness.{name}") for name in ("cross", "untrained"))
+    yield f"it scores {cross} % in uniqueness, an untrained network {start}"
+    row = [
+        desk.less(f"{part}.comm", f"{part}.factorcl", looks=desk.looks)
+        for part in ("redundancy", "uniqueness", "synergy")
+    ]
+    yield "CoMM less FactorCL {} +0.1 {} +25.3 {} +25.4".format(*row)
+    sides = "synergy_auc.comm", "synergy_free_auc.comm"
+    gap = desk.less(*sides, looks=desk.looks)
+    follows, free = (fmean(run[name] for run in desk.runs) for name in sides)
+    yield f"{free:.1f} → {follows:.1f}: {gap}"
+    other = Runs("comm/reference")
+    sides = [[run["redundancy.comm"] for run in side.runs] for side in (other, desk)]
+    low, high = stats.ttest_ind(*sides, equal_var=False).confidence_interval()
+    yield f"differ in scoring: R {(low + high) / 2:+.1f} ± {(high - low) / 2:.1f}, U"
+    ends = [Runs(f"comm/{name}").told("synergy.masked_only") for name in ("longer", "overview")]
+    yield f"has a balanced accuracy of {ends[0]}, not {ends[1]}"
+
+
+def of_comm_audit() -> Said:
+    desk = Runs("comm_audit/overview")
+    for control in ("cross_self_product", "cross_self_fused"):
+        gap = desk.less(f"synergy_auc.{control}", "synergy_auc.comm")
+        yield f"recorded {gap} ({len(desk.runs)} runs, clear of zero)"
+    gap = desk.less("synergy.comm", "other_map.comm")
+    yield f"CoMM's score for M less that for M′ is {gap} in the recorded runs"
+    row = [desk.told(f"{kind}.comm_free") for kind in ("synergy", "synergy_auc")]
+    yield " ".join(row)
+
+
+def of_comm_ablation() -> Said:
+    price, desk = Runs("comm_ablation/matching-price"), Runs("comm_ablation/overview")
+    costs = [
+        price.less(f"{part}.term.1", f"{part}.term.none", looks=price.looks)
+        for part in ("redundancy", "uniqueness")
+    ]
+    yield "redundancy changes by {} points, uniqueness by {}".format(*costs)
+    falls = [
+        desk.less(f"{part}.views.none", f"{part}.views.full") for part in ("uniqueness", "synergy")
+    ]
+    yield "Without any, uniqueness changes by {} and synergy by {}".format(*falls)
+    yield f"it has {desk.told('synergy.fusion.linear')}, where chance is 50"
+    term = Runs("comm_ablation/matching")
+    gain = term.less("synergy.term.chosen", "synergy.term.none", looks=term.looks)
+    yield f"with the chosen weight, changes synergy by {gain}"
+    cross, alike = (term.told(f"synergy.term.{name}") for name in ("cross", "cross_similarity"))
+    yield f"two vectors score {cross}. A probe that is given how similar they are scores {alike}"
+
+
+def of_comm_real() -> Said:
+    told = []
+    for experiment in ("mosi", "products-table", "products-title"):
+        data = experiment.replace("-", "_")
+        gap = Runs(f"comm_real/{experiment}").less(f"{data}.comm", f"{data}.cross_self")
+        told.append(f"{gap} (`{experiment}`)")
+    yield f"CoMM less Cross+Self is {', '.join(told)}"
+
+
+def of_image_table() -> Said:
+    sets = {"digits": "overview", "products": "products", "cars": "cars"}
+    desk = {name: Runs(f"image_table/{row}") for name, row in sets.items()}
+    gains = [
+        f"{name}, {runs.less('matching.nearest.k1', 'matching.double_rr')}"
+        for name, runs in desk.items()
+    ]
+    yield "; ".join(gains)
+    falls = [runs.told("fall.double_rr", ".2f") for runs in desk.values()]
+    yield f"with released labels {' '.join(falls)}"
+
+
+def of_label_dp_audit() -> Said:
+    desk = Runs("label_dp_audit/overview")
+    for how, title in (("plain", "plain response"), ("known", "plain response, noise known")):
+        row = [desk.told(f"spent.{how}.eps{e:g}.score", ".2f") for e in (0.5, 1, 2, 3, 4, 5)]
+        yield f"{title} {' '.join(row)}"
+    for name in ("two_logs.known", "order_2.ceiling"):
+        yield f"({desk.told(f'cars.{name}')})"  # behind this run's
+
+
+def of_unlearnable() -> Said:
+    desk = Runs("unlearnable/overview")
+    left = [desk.told(f"left.{n}", ".2f") for n in ("noise", "random_tokens", "trigger", "mem")]
+    yield (
+        "Noise made without words leaves {}, random words {}, MEM's words alone {}, all of MEM {}."
+    ).format(*left)
+    yield f"all of MEM more than its words by {desk.less('left.mem', 'left.trigger', '.2f')}"
+
+
+def of_unlearnable_audit() -> Said:
+    scenes, photos = (Runs(f"unlearnable_audit/optimised-{name}") for name in ("scenes", "photos"))
+    for desk in (scenes, photos):
+        words, whole = (
+            desk.less(f"left.{name}", f"left.{other}", "+.2f", looks=desk.looks)
+            for name, other in (("mem_words", "random_tokens"), ("mem_3", "random_tokens_noise"))
+        )
+        yield f"{words}, decided {whole}, "
+    yield f"MEM-3 {scenes.told('left.mem_3', '.2f')} {photos.told('left.mem_3', '.2f')}"
+
+
+def of_unlearnable_sweeps() -> Said:
+    places = ("overview", "length-again", "flickr8k")
+    row = [Runs(f"unlearnable_sweeps/{name}").told("left.length_5.mem", ".2f") for name in places]
+    yield f"K = 5, MEM {' '.join(row)}"
+    first, again = (Runs(f"unlearnable_sweeps/{name}") for name in places[:2])
+    gaps = [
+        runs.less("left.length_5.mem", "left.length_1.mem", "+.2f", looks=runs.looks)
+        for runs in (first, again)
+    ]
+    yield f"K = 5 less K = 1, MEM {gaps[0]}, not decided {gaps[1]}, decided"
+
+
+RECORDED = {
+    "contrastive": of_contrastive, "comm": of_comm, "comm_audit": of_comm_audit,
+    "comm_ablation": of_comm_ablation, "comm_real": of_comm_real, "image_table": of_image_table,
+    "label_dp_audit": of_label_dp_audit, "unlearnable": of_unlearnable,
+    "unlearnable_audit": of_unlearnable_audit, "unlearnable_sweeps": of_unlearnable_sweeps,
+}  # fmt: skip
