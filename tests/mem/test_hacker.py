@@ -10,8 +10,9 @@ from mmlib.augment.image import Flip, Grayscale
 from mmlib.data.pieces import BytePairTokenizer
 from mmlib.data.text import SPECIAL
 from mmlib.evaluate.retrieval import random_retrieval
+from mmlib.mem import hacker
 from mmlib.mem.defence import Defence
-from mmlib.mem.defence_images import resaved, rounded
+from mmlib.mem.defence_images import attacked, resaved, rounded
 from mmlib.mem.defence_text import (
     drop_first,
     reread,
@@ -188,6 +189,19 @@ def test_views_are_of_attacked_images(seen):
         off = (batch[:, None].int() - images.int()).flatten(2).abs().amax(dim=2)
         assert (off.min(dim=1).values == 8).all()  # near some image, and not the image itself
     assert not any(batch.any() for batch, _ in batches)  # nothing comes after the views
+
+
+def test_an_attack_takes_two_steps_and_reaches_an_odd_bound(make_model, make_pairs, monkeypatch):
+    images, ids = make_pairs(6)
+    found = attacked(make_model().eval(), images, ids[:, 0], epsilon=5, steps=2)
+    assert (found.int() - images.int()).abs().max() == 5
+    asked = []
+    monkeypatch.setattr(hacker, "attacked", lambda *given, **how: asked.append(how) or given[1])
+    train_hacker(
+        make_model(), images, ids, OPTIM, batch_size=6, seed=0,
+        generator=torch.Generator().manual_seed(0), defence=Defence(adversarial=5),
+    )  # fmt: skip
+    assert asked == [{"epsilon": 5, "steps": 2}] * OPTIM.steps
 
 
 def test_clean_pairs_are_a_share_of_every_batch(seen, make_pairs):

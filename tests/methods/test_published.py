@@ -52,6 +52,15 @@ def test_tokens_are_the_papers(name):
     assert vector(batch(modality)).shape == (4, vector.out_features)
 
 
+def test_a_tables_numbers_may_be_negative_and_the_hands_end_as_leaky_relu_lets_them():
+    torch.manual_seed(0)
+    table, hand = (
+        published.encoder(MODALITIES[name], 64)(batch(MODALITIES[name], 50))
+        for name in ("perceptron", "proprio")
+    )
+    assert table.min() < -0.5 < -0.05 < hand.min() < 0
+
+
 def test_an_image_of_128_pixels_is_16_tokens():
     modality = Modality("image", "image", 128, network="resnet18")
     model = build("comm", [modality, MODALITIES["proprio"]], settings())
