@@ -1,17 +1,18 @@
 """A checkout with the real workflow around tiny chapters and a tiny library."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from mmlib.records import ROOT
 
+NUMBERS = count()
 PARAMETERS = """
 from typing import Optional
 preset: str = "quick"
@@ -30,6 +31,17 @@ LAST = """
 record = {"seed": seed, "attempt": os.environ.get("ATTEMPT"), "began": began, "ended": time.time()}
 pathlib.Path(folder, "record.json").write_text(json.dumps(record))
 """
+# In papermill's place: runs the cells itself.
+CELLS = """
+import json, shutil, sys
+_, notebook, executed, *_, given, _, _, folder = sys.argv
+scope = {}
+for number, cell in enumerate(json.load(open(notebook))["cells"]):
+    exec(cell["source"], scope)
+    if number == 0:
+        scope.update(json.loads(given), folder=folder)
+shutil.copy(notebook, executed)
+"""
 # As mmlib.records seals, without importing torch.
 RECORDS = """
 import os, shutil, sys
@@ -40,9 +52,26 @@ os.replace(scratch, final)
 """
 
 
+class Call:
+    """A call of Snakemake, in a session of its own."""
+
+    def __init__(self, snakemakes, folder, environment, arguments):
+        self._snakemakes = snakemakes
+        self._output = folder.with_name(f"{folder.name}.{next(NUMBERS)}.out")
+        self.pid = self._ask([str(folder), environment, str(self._output), arguments])
+
+    def _ask(self, what):
+        print(json.dumps(what), file=self._snakemakes.stdin, flush=True)
+        return int(self._snakemakes.stdout.readline())
+
+    def wait(self):
+        """When it has ended, its status and what it has printed."""
+        return self._ask(self.pid), self._output.read_text()
+
+
 class Checkout:
-    def __init__(self, root):
-        self.root = root
+    def __init__(self, root, snakemakes):
+        self.root, self.snakemakes = root, snakemakes
         shutil.copytree(ROOT / "workflow", root / "workflow")
         self.write("requirements.txt", "torch==2.15.0\n")
         self.write("book/coverage.yml", "[]\n")
@@ -56,6 +85,10 @@ class Checkout:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+    def without_kernels(self):
+        """Spare the tests a second for each run, where it does not matter who runs the cells."""
+        self.write("papermill.py", CELLS)
 
     def chapter(self, number, name, module, code=""):
         sources = [(PARAMETERS, ["parameters"]), (BODY.format(module=module, code=code), [])]
@@ -81,19 +114,15 @@ class Checkout:
         self.write("workflow/grid.yml", json.dumps(whole))  # JSON is YAML
 
     def start(self, *arguments, profile="local", **environment):
-        command = [sys.executable, "-m", "snakemake", "--nocolor"]
-        command += ["--profile", f"workflow/profiles/{profile}", *arguments]
-        return subprocess.Popen(
-            command, cwd=self.root, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment,
+        return Call(
+            self.snakemakes, self.root, environment,
+            ["--nocolor", "--profile", f"workflow/profiles/{profile}", *arguments],
         )  # fmt: skip
 
     def call(self, *arguments, fails=False, **options):
         """Everything that a call of the workflow prints."""
-        process = self.start(*arguments, **options)
-        output, _ = process.communicate()
-        assert bool(process.returncode) == fails, output
+        status, output = self.start(*arguments, **options).wait()
+        assert bool(status) == fails, output
         return output
 
     def run_folder(self, chapter, preset="quick", seed=0):
@@ -123,6 +152,14 @@ class Checkout:
         return sorted(self.root.glob("build/runs/**/*.running"))
 
 
+@pytest.fixture(scope="session")
+def snakemakes():
+    command = [sys.executable, "-P", Path(__file__).with_name("snakemakes.py")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as forking:
+        yield forking
+
+
 @pytest.fixture
-def checkout(tmp_path):
-    return Checkout(tmp_path)
+def checkout(tmp_path, snakemakes):
+    return Checkout(tmp_path, snakemakes)

@@ -63,6 +63,7 @@ def test_one_that_fails_does_not_stop_the_others(checkout):
     checkout.chapter(1, "alpha", "alone", "raise RuntimeError('no such data')")
     checkout.chapter(2, "beta", "near")
     checkout.grid({"chapter": "alpha"}, {"chapter": "beta"})
+    checkout.without_kernels()
     done = run(checkout, "quick", "--minutes", "5", "alpha/overview", "beta/overview")
     assert done.returncode == 1
     assert "missing: 2\nalpha/overview/quick/seed-0: failed" in done.stdout
