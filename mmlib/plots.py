@@ -38,6 +38,7 @@ CYCLE = [COLORS[name] for name in ("blue", "orange", "green", "pink", "sky", "am
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 DASHES = ["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1))]
 HATCHES = ["", "//", "..", "\\\\", "xx", "--", "++"]
+DPI = 200  # of saved figures
 _UNSEEN = 2  # of 255: root mean square of a change of colours
 
 
@@ -48,7 +49,7 @@ def style() -> None:
             "figure.figsize": (6.4, 3.6),
             "figure.facecolor": "white",
             "savefig.facecolor": "white",
-            "savefig.dpi": 200,
+            "savefig.dpi": DPI,
             "font.size": 10,
             "axes.spines.top": False,
             "axes.spines.right": False,

@@ -21,6 +21,10 @@ if __name__ == "__main__":
         import_module(name)
     from ipykernel.kernelapp import IPKernelApp
 
+    from mmlib import plots
+
+    plots.DPI = 50  # nobody looks at these figures
+
     signal.signal(signal.SIGCHLD, lambda *_: os.waitpid(-1, os.WNOHANG))
     for line in sys.stdin:
         folder, arguments = json.loads(line)
