@@ -44,7 +44,7 @@ def test_covers_the_truth_where_pairs_share_images_and_pairs_alone_do_not():
         value = a[first] + a[second]
         for name, units in (("image", [first, second]), ("pair", [])):
             found = bootstrap(
-                lambda rows, v=value: v[rows].mean().item(), 400, repeats=200,
+                lambda rows, v=value: v[rows].mean().item(), 400, repeats=100,
                 generator=seeded(100 + world), units=units,
             )  # fmt: skip
             covered[name] += found.low <= 0 <= found.high
