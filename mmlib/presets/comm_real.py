@@ -72,7 +72,7 @@ PRESETS = {
         "width": 16, "heads": 2, "head_hidden": 16, "head_features": 8, "temperature": 0.1,
         "crop_low": 0.6, "epochs": 1, "patience": 1, "batch_size": 360, "learning_rate": 1e-3,
         "warmup_epochs": 1, "schedule": "cosine", "weight_decay": 1e-2, "precision": "float32",
-        "probe_penalty": "l2", "components": 10, "resamples": 20, "most_modalities": 3,
+        "probe_penalty": "l2", "components": 10, "resamples": 10, "most_modalities": 3,
         "timed_steps": 1,
     },
     "quick": {

@@ -266,10 +266,11 @@ def test_what_was_cut_short_ends_as_if_it_had_not_been(tmp_path, execute):
     nbformat.write(notebook, tmp_path / "in.ipynb")
     few = {"fusions": ["transformer", "mlp"], "views": ["full", "none"], "matchings": [0.3]}
     with pytest.raises(papermill.PapermillExecutionError, match="ZeroDivisionError"):
-        execute(tmp_path / "in.ipynb", tmp_path, run="run.1.running", **few)
+        execute(tmp_path / "in.ipynb", tmp_path, run="run.1.running", recorded=False, **few)
     parts = list(tmp_path.glob("run.parts/*/*"))
     assert len(parts) == 7  # CoMM, each of these and another crop, and Cross on two kinds of pairs
-    record = execute(path_of("comm_ablation"), tmp_path, run="run.2.running", **few)
+    again = {"run": "run.2.running", "recorded": False, **few}
+    record = execute(path_of("comm_ablation"), tmp_path, **again)
     told = (tmp_path / "out.ipynb").read_text().count("taken up from an earlier attempt")
     assert told == len(parts)
     before = json.loads((tmp_path / "metrics.json").read_text())
@@ -278,7 +279,7 @@ def test_what_was_cut_short_ends_as_if_it_had_not_been(tmp_path, execute):
 
 def test_the_audit_runs_without_mem_3_and_trains_no_more_than_it_is_asked(tmp_path, execute):
     few = {"rows": ["em_mem_budget"], "switches": [], "defences": [], "clean_controls": False}
-    record = execute(path_of("unlearnable_audit"), tmp_path, **few)
+    record = execute(path_of("unlearnable_audit"), tmp_path, recorded=False, **few)
     trained = {name.removeprefix("left.") for name in record["metrics"] if name[:5] == "left."}
     assert trained == {"clean", "em_mem_budget"}
 
@@ -287,18 +288,21 @@ def test_the_chapter_on_real_data_says_of_triples_what_the_library_does(
     tmp_path, execute, monkeypatch
 ):
     """Three modalities have rows, labels and differences that the chapter's own set has not."""
-    few = {"learn": 720, "train": 512, "validation": 256, "test": 512}  # of two images each
+    few = {"learn": 384, "train": 512, "validation": 256, "test": 256}  # of two images each
+    two = triples.SHAPES[:2]
     less = "from mmlib.data import triples\ntriples.load.__kwdefaults__['renderings'] = (1, 1)\n"
+    less += f"triples.SHAPES = {two}\n"
     notebook = read("comm_real")
     (start,) = (i for i, cell in enumerate(notebook.cells) if "records.start(" in cell.source)
     cell = nbformat.v4.new_code_cell(f"{less}triples._SIZES.update({few})")
     notebook.cells.insert(start + 1, cell)
     nbformat.write(notebook, tmp_path / "in.ipynb")
     changes = {"data": "triples", "image_size": 16}
-    record = execute(tmp_path / "in.ipynb", tmp_path, seed=SEED, **changes)
+    record = execute(tmp_path / "in.ipynb", tmp_path, recorded=False, seed=SEED, **changes)
     check_implied(record)
     monkeypatch.setitem(triples.load.__kwdefaults__, "renderings", (1, 1))
     monkeypatch.setattr(triples, "_SIZES", few)
+    monkeypatch.setattr(triples, "SHAPES", two)
     metrics = {name: metric["value"] for name, metric in record["metrics"].items()}
     found = dict(comm.of_triples(**changes))
     assert {name: metrics[name] for name in found} == pytest.approx(found, rel=1e-4, abs=1e-9)

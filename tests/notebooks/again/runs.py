@@ -19,11 +19,11 @@ PARAMETERS = {
     "comm": {"steps": 3},
     "comm_ablation": {"steps": 3},
     "unlearnable_audit": {
-        "steps": 40, "learning_rate": 5e-3, "pixel_noise": 0.1, "n_train": 64, "n_test": 60,
+        "steps": 20, "learning_rate": 5e-3, "pixel_noise": 0.1, "n_train": 64, "n_test": 60,
     },
     # Every answer meets every defence: so some of these alone.
     "unlearnable_sweeps": {
-        "steps": 20, "defences": ["first", "shared", "views", "unspelled", "both"],
+        "steps": 12, "defences": ["first", "shared", "views", "unspelled", "both"],
     },
 }  # fmt: skip
 Values = Iterator[tuple[str, float]]  # name of a metric, and what it has to be
