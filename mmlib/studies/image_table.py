@@ -1,4 +1,4 @@
-"""What chapter 5 releases, trains and scores: private pairs, encoders, probes, tuning, heads.
+"""What chapter 5 releases, trains and scores: private pairs, encoders, probes, tuning.
 
 Whoever learns here sees private records by a :class:`mmlib.label_dp.release.Release`, or, where
 that is None, as they are, which is not private. The test part is for scores alone.
@@ -24,9 +24,8 @@ from mmlib.data.table import TableSchema
 from mmlib.device import to_device
 from mmlib.encoders.image import ResNetTrunk, SmallConvNet
 from mmlib.evaluate import fine_tune
-from mmlib.evaluate.metrics import accuracy, balanced_accuracy
-from mmlib.evaluate.noised import noised_probe
-from mmlib.evaluate.probe import LinearClassifier, linear_probe, logistic_path
+from mmlib.evaluate.metrics import balanced_accuracy
+from mmlib.evaluate.probe import linear_probe, logistic_path
 from mmlib.label_dp.conditions import Condition
 from mmlib.label_dp.learning import forward_loss
 from mmlib.label_dp.ledger import Ledger
@@ -88,6 +87,12 @@ class ImageTableStudy:
             return own
         table = release.shown(own.table) if release.terms.table == "moves" else own.table
         return Part(release.shown(own.images), table, release.labels)
+
+    def seen_features(self, own: Tensor, release: Release | None) -> tuple[Tensor, Tensor]:
+        """What is shown of private images or their features, and the labels beside it."""
+        if release is None:
+            return own, self.private.labels
+        return release.shown(own), release.labels
 
     def untrained(self, rows: Tensor | None = None) -> DualEncoder:
         """A pair of encoders with the first weights.
@@ -176,7 +181,7 @@ class ImageTableStudy:
         Validation records, seen as the training records are, choose its strength.
         """
         n, x_test = self.n, embedded[1]
-        x, labels = self._seen(embedded[0], release)
+        x, labels = self.seen_features(embedded[0], release)
         result = linear_probe(
             x[:n],
             labels[:n],
@@ -259,67 +264,6 @@ class ImageTableStudy:
             name=name,
         )
 
-    def head(
-        self,
-        embedded: tuple[Tensor, Tensor],
-        release: Release | None,
-        name: str,
-        note: Callable[[int, float], None],
-    ) -> None:
-        """A linear layer on standardised features; ``note`` gets epochs and test accuracy (%)."""
-        x, labels = (seen[: self.n] for seen in self._seen(embedded[0], release))
-        epoch, (sd, mean) = self.sampler.steps_per_epoch, torch.std_mean(x, dim=0)
-        x, x_test = (x - mean) / (sd + 1e-6), (embedded[1] - mean) / (sd + 1e-6)
-        torch.manual_seed(self.cfg.seed)
-        layer = nn.Linear(x.shape[1], self.classes).to(self.device)
-
-        def watch(step: int) -> None:
-            if step % epoch == 0:
-                with torch.no_grad():
-                    note(step // epoch, accuracy(layer(x_test).argmax(dim=1), self.test.labels))
-
-        fit(
-            layer,
-            lambda batch, g: cross_entropy(layer(x[batch]), labels[batch]),
-            Optim(
-                steps=self.cfg.head_epochs * epoch,
-                learning_rate=self.cfg.head_learning_rate,
-                weight_decay=0.0,
-                optimizer="adam",
-            ),
-            self.sampler,
-            generator=self.generator(2),
-            name=name,
-            on_step=watch,
-            progress=False,
-        )
-
-    def first_stage(self) -> Tensor:
-        """Who responds first in two stages (N,): validation, and half of the training records."""
-        first = torch.ones(len(self.private), dtype=torch.bool, device=self.device)
-        order = torch.randperm(self.n, generator=self.generator(300), device=self.device)
-        first[order[: self.n // 2]] = False
-        return first
-
-    def informed(self, x: Tensor, likelihood: Tensor) -> LinearClassifier:
-        """A linear head for the true class from likelihoods (M, K) of what was released.
-
-        Of the M records the last ones are for validation, as many as there are of the private.
-        """
-        m = len(x) - (len(self.private) - self.n)
-        strengths = [C for C in self.cfg.probe_strengths if 1e-3 <= C <= 1]
-        return noised_probe(
-            x[:m],
-            likelihood[:m],
-            validation=(x[m:], likelihood[m:]),
-            strengths=strengths or self.cfg.probe_strengths,
-        )
-
-    def learn(self, x: Tensor, likelihood: Tensor, x_test: Tensor) -> tuple[float, float]:
-        """Micro and macro accuracy (%) on test images of such a head."""
-        guess = self.informed(x, likelihood).logits(x_test).argmax(dim=1)
-        return accuracy(guess, self.test.labels), balanced_accuracy(guess, self.test.labels)
-
     def of_others(self) -> ImageTableStudy:
         """The same by an attacker, who learns from the test part; private records are for scores.
 
@@ -332,12 +276,6 @@ class ImageTableStudy:
         size = min(self.cfg.batch_size, other.n)
         other.sampler = EpochSampler(other.n, size, seed=self.cfg.seed, device=self.device)
         return other
-
-    def _seen(self, own: Tensor, release: Release | None) -> tuple[Tensor, Tensor]:
-        """What is shown of private images or their features, and the labels beside it."""
-        if release is None:
-            return own, self.private.labels
-        return release.shown(own), release.labels
 
     def _fit(self, model: nn.Module, loss: Callable, name: str, on_step: Callable | None = None):
         cfg = self.cfg

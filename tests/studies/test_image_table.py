@@ -19,7 +19,9 @@ from mmlib.label_dp.mechanisms.randomized_response import LabelRR
 from mmlib.label_dp.release import Release
 from mmlib.methods import mmcl
 from mmlib.presets.base import resolve
+from mmlib.studies import heads
 from mmlib.studies import image_table as study_module
+from mmlib.studies.heads import first_stage, fit_informed, score_informed, train_head
 from mmlib.studies.image_table import ImageTableStudy, _load, _views
 from mmlib.train import Optim
 
@@ -97,15 +99,16 @@ def test_trainings_are_optimised_as_the_settings_say_and_share_no_stream_with_co
     changed |= {"tune_epochs": 4, "tune_learning_rate": 4e-3}
     study, seen, asked = with_settings(study, **changed), [], []
     study.generator = lambda k: asked.append(k) or torch.Generator().manual_seed(k)
-    monkeypatch.setattr(study_module, "fit", lambda model, loss, *how, **_: seen.append(how[0]))
+    for module in (study_module, heads):
+        monkeypatch.setattr(module, "fit", lambda model, loss, *how, **_: seen.append(how[0]))
     monkeypatch.setattr(fine_tune, "fine_tune", lambda *_, **given: seen.append(given["optim"]))
     features = torch.zeros(len(study.private), 2), torch.zeros(len(study.test), 2)
     study.pretrain(study.seen(), "x")
     study.tune(torch.nn.Identity(), None, "x")
-    study.head(features, None, "x", None)
+    train_head(study, features, None, "x", None)
     for draw in range(3):
         study.release(conditions(10, 3.0)["double_rr"], draw)
-    study.first_stage()
+    first_stage(study)
     assert len(set(asked)) == len(asked) == 7
     study.pretrain_alone("simclr", "x")
     cosine = {"optimizer": "adam", "schedule": "cosine", "precision": "bfloat16"}
@@ -259,12 +262,12 @@ def test_heads_are_scored_after_every_epoch_and_learn(study):
     points = []
     x = F.one_hot(study.private.labels, 10).float()
     x_test = F.one_hot(study.test.labels, 10).float()
-    study.head((x, x_test), None, "x", lambda *point: points.append(point))
+    train_head(study, (x, x_test), None, "x", lambda *point: points.append(point))
     assert [epoch for epoch, _ in points] == [1, 2]
     assert points[-1][1] > 50  # one in ten by chance
     moved = []  # test images of another scale are seen as such: training's mean is taken off
     ramp = 5 * torch.arange(10.0)
-    study.head((x, x_test + ramp), None, "x", lambda *point: moved.append(point))
+    train_head(study, (x, x_test + ramp), None, "x", lambda *point: moved.append(point))
     assert moved[-1][1] < 20
 
 
@@ -325,7 +328,7 @@ def test_probes_tunings_and_heads_learn_from_what_is_released(study):
     assert study.probe((x, x_test), turned)[0] < 1
     for release, low, high in ((right, 50, 101), (turned, -1, 10)):
         points = []
-        study.head((x, x_test), release, "x", lambda *point, to=points: to.append(point))
+        train_head(study, (x, x_test), release, "x", lambda *point, to=points: to.append(point))
         assert low < points[-1][1] < high
     seen = []
     with pytest.MonkeyPatch.context() as patch:
@@ -378,10 +381,10 @@ def test_a_model_is_scored_by_each_release_and_by_the_truth(study):
 
 
 def test_half_of_the_training_records_and_all_of_validation_respond_first(study):
-    first = study.first_stage()
+    first = first_stage(study)
     assert first[study.n :].all()
     assert first[: study.n].sum() == study.n - study.n // 2
-    assert torch.equal(first, study.first_stage())
+    assert torch.equal(first, first_stage(study))
 
 
 def test_an_informed_head_undoes_the_noise_and_validates_on_the_last(study):
@@ -389,14 +392,14 @@ def test_an_informed_head_undoes_the_noise_and_validates_on_the_last(study):
     x, x_test = (F.one_hot(y, 10).float() for y in (own.labels, study.test.labels))
     turned = F.one_hot(9 - own.labels, 10).double()
     law = torch.eye(10).flip(0).double()  # that 9 - y is released is known
-    assert study.learn(x, turned, x_test)[0] < 1
+    assert score_informed(study, x, turned, x_test)[0] < 1
     told = law_likelihood(9 - own.labels, law)
-    assert study.learn(x, told, x_test) == (100, pytest.approx(100))
+    assert score_informed(study, x, told, x_test) == (100, pytest.approx(100))
     seen, strengths = {}, []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study_module, "noised_probe", lambda *a, **k: seen.update(k, given=a))
+        patch.setattr(heads, "noised_probe", lambda *a, **k: seen.update(k, given=a))
         for choice in ((1e-5, 1e-3, 0.1, 1.0, 10.0), (10.0,)):
-            with_settings(study, probe_strengths=choice).informed(x[100:], told[100:])
+            fit_informed(with_settings(study, probe_strengths=choice), x[100:], told[100:])
             strengths.append(tuple(seen["strengths"]))
     assert strengths == [(1e-3, 0.1, 1.0), (10.0,)]  # of the middle ones, where there are any
     assert torch.equal(seen["given"][0], x[100 : study.n])

@@ -11,6 +11,7 @@ from mmlib.evaluate.metrics import accuracy
 from mmlib.label_dp import canaries, conditions, learning, spending
 from mmlib.label_dp.ledger import Ledger
 from mmlib.label_dp.mechanisms.swap_images import swap_images
+from mmlib.studies.heads import first_stage, fit_informed, score_informed, train_head
 from mmlib.studies.image_table import ImageTableStudy
 
 from .runs import SEED, Values, started
@@ -95,13 +96,13 @@ def of_image_table() -> Values:
     yield from of_asked(run, study, made, encoders["none"], asked, responses)
     for name in ("none", "label_rr", "double_rr"):
         points = []
-        study.head(x[name][-1], last[name], "", lambda *point, to=points: to.append(point))
+        train_head(study, x[name][-1], last[name], "", lambda *point, to=points: to.append(point))
         yield f"downstream: {made[name].title}", points[-1][1]  # where the curve ends
 
-    (own, tested), first = x["none"][0], study.first_stage()
+    (own, tested), first = x["none"][0], first_stage(study)
 
     def likely(seen):
-        return study.informed(own[first], seen).logits(own[~first]).double().softmax(dim=1)
+        return fit_informed(study, own[first], seen).logits(own[~first]).double().softmax(dim=1)
 
     def learned(draw: int) -> Iterator[tuple[str, Tensor, Tensor, Tensor, Tensor]]:
         """What is called so, images' features, labels beside them, likelihoods, tests' features."""
@@ -122,12 +123,15 @@ def of_image_table() -> Values:
     for draw in draws:
         for name, features, answers, likelihood, at in learned(draw):
             for how, seen in (("as_is", one_hot(answers, classes).double()), ("known", likelihood)):
-                score = study.learn(features, seen, at)[0]
+                score = score_informed(study, features, seen, at)[0]
                 what, *at_epsilon = name.partition(".eps")
                 metric = "".join([f"learned.{what}.{how}", *at_epsilon])
                 found.setdefault(metric, []).append(score)
     yield from ((name, mean(scores)) for name, scores in found.items())
-    yield "learned.true", study.learn(own, one_hot(labels, classes).double(), tested)[0]
+    yield (
+        "learned.true",
+        score_informed(study, own, one_hot(labels, classes).double(), tested)[0],
+    )
 
     schema, (own, tested) = study.dataset.schema, start
     three = attackers.Attackers(
