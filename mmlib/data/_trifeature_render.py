@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.random import Generator
+from numpy.random import PCG64, Generator
 
 SHAPES = tuple("triangle square plus circle tee rhombus pentagon star fivesquare trapezoid".split())
 TEXTURES = tuple("solid stripes grid hexgrid dots noise triangles zigzags rain pluses".split())
@@ -43,7 +43,7 @@ class Draw(NamedTuple):
     left: int
     texture_x: int
     texture_y: int
-    field: np.ndarray | None  # bool (448, 448): the pixels that are on, or where drops start
+    field: dict | None  # the generator's state before the noise's pixels, or the rain's
     texture_angle: int
 
 
@@ -54,21 +54,34 @@ def draw(rng: Generator, texture: str) -> Draw:
     top, left = int(rng.integers(0, room)), int(rng.integers(0, room))
     texture_x, texture_y = int(rng.integers(0, _PERIOD)), int(rng.integers(0, _PERIOD))
     field = None
-    if texture == "noise":
-        field = _bernoulli(rng, 0.5)
-    elif texture == "rain":
+    if texture == "rain":
         rng.integers(0, _PERIOD)  # the released generator draws a number that it does not use
-        field = _bernoulli(rng, 0.05)
+    if texture in ("noise", "rain"):
+        field = _pass_over(rng, _FIELD**2)
     texture_angle = int(rng.integers(-45, 45))
     return Draw(shape_angle, top, left, texture_x, texture_y, field, texture_angle)
 
 
-def _bernoulli(rng: Generator, p: float) -> np.ndarray:
-    """What ``rng.binomial(1, p)`` gives for one pixel after the other: bool (448, 448).
+def _pass_over(rng: Generator, count: int) -> dict:
+    """Leave out ``count`` uniform numbers; returns the state from which they are drawn.
+
+    Small integers come two from a word; the half that waits for the next one stays.
+    """
+    bits = rng.bit_generator
+    start = bits.state
+    bits.advance(count)
+    bits.state = start | {"state": bits.state["state"]}
+    return start
+
+
+def _bernoulli(start: dict, p: float) -> np.ndarray:
+    """What ``binomial(1, p)`` gives from ``start`` for one pixel after the other: bool (448, 448).
 
     Each such call takes one uniform number and gives 1 where it exceeds 1 - p.
     """
-    return rng.random((_FIELD, _FIELD)) > 1 - p
+    bits = PCG64(0)
+    bits.state = start
+    return Generator(bits).random((_FIELD, _FIELD)) > 1 - p
 
 
 def render(shape: str, texture: str, color: str, chance: Draw, texture_zoom: int = 1) -> np.ndarray:
@@ -78,10 +91,10 @@ def render(shape: str, texture: str, color: str, chance: Draw, texture_zoom: int
     inside = np.s_[chance.top : below, chance.left : right]
     on = _texture(texture, chance).ravel()[_source(chance.texture_angle, texture_zoom)[inside]]
     alpha = template * on
-    image = np.full((3, CANVAS, CANVAS), _GREY)
     paint = np.array(COLORS[color], dtype=float)[:, None, None]
-    image[:, *inside] = alpha * paint + (1 - alpha) * _GREY
-    return (image * 255).astype(np.uint8)
+    image = np.full((3, CANVAS, CANVAS), int(_GREY * 255), dtype=np.uint8)
+    image[:, *inside] = (alpha * paint + (1 - alpha) * _GREY) * 255
+    return image
 
 
 def shape_mask(shape: str) -> np.ndarray:
@@ -157,11 +170,12 @@ def texture_mask(texture: str) -> np.ndarray:
 def _texture(texture: str, chance: Draw) -> np.ndarray:
     """The texture before it is turned: bool (448, 448)."""
     if texture == "noise":
-        return chance.field
+        return _bernoulli(chance.field, 0.5)
     if texture == "rain":
-        on = chance.field.copy()
+        starts = _bernoulli(chance.field, 0.05)
+        on = starts.copy()
         for below in range(1, _DROP):
-            on[below:] |= chance.field[:-below]
+            on[below:] |= starts[:-below]
         return on
     y, x = chance.texture_y, chance.texture_x
     return np.ascontiguousarray(texture_mask(texture)[y : y + _FIELD, x : x + _FIELD])
