@@ -1,6 +1,7 @@
 """The study that the Trifeature chapters share."""
 
 import copy
+import functools
 import itertools
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from mmlib.data import trifeature
 from mmlib.evaluate.probe import PROBES
 from mmlib.fusion import PooledFusion
 from mmlib.presets.base import resolve
@@ -18,6 +20,14 @@ from mmlib.train import EpochSampler, Optim
 
 def study(**changes):
     return PairStudy(resolve("comm", {"preset": "smoke", **changes}), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def each_world_is_rendered_once():
+    """To render worlds takes longest, and nothing here changes one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trifeature, "load", functools.cache(trifeature.load))
+        yield
 
 
 @pytest.fixture(scope="module")
