@@ -44,8 +44,9 @@ _SAME = {
 
 PRESETS = {
     "smoke": {
-        **_SAME, "draws": 1_000, "people": 400, "many_classes": 5, "learners": 400, "releases": 1,
-        "learner_steps": 5, "rows": 2_860, "rows_steps": 3, "rows_epsilons": (),
+        **_SAME, "n_classes": 160, "draws": 1_000, "people": 400, "many_classes": 5,
+        "learners": 400, "releases": 1, "learner_steps": 5, "rows": 2_860, "rows_steps": 3,
+        "rows_epsilons": (),
     },
     "quick": {
         **_SAME, "draws": 1_000_000, "people": 10_000, "many_classes": 50, "learners": 10_000,
