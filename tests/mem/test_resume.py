@@ -1,5 +1,6 @@
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,20 +83,25 @@ class Killed(BaseException):
     """Nothing catches it."""
 
 
+def nothing(*_):
+    pass
+
+
 @pytest.mark.parametrize(
     ("change", "every"), [({}, 1), ({"unit": "group", "groups": 4, "drop_last": True}, 4)]
 )
 def test_stopped_at_any_point_and_called_again_it_is_the_same(
     run, tmp_path, monkeypatch, change, every
 ):
-    """Stopped once at each of the points where something is computed or written."""
+    """Stopped at each of the points where something is computed or written.
+
+    What a killed process leaves is its folder: of one run a copy at every point.
+    """
     short = {"noise_steps": 1, "trigger_length": 1, "candidates": 2}  # points are as many
-    settings, left = replace(SMALL, **short, **change), [0]
+    settings, at_point = replace(SMALL, **short, **change), [nothing]
 
     def tick(*_):
-        left[0] -= 1
-        if left[0] == 0:
-            raise Killed
+        at_point[0]()
 
     def watched(before, after, of):
         def call(*arguments, **named):
@@ -106,9 +112,6 @@ def test_stopped_at_any_point_and_called_again_it_is_the_same(
 
         return call
 
-    def nothing(*_):
-        pass
-
     for owner, name, before, after in (
         (Alternation, "loss", tick, nothing),  # in a step of the surrogate
         (Alternation, "improve_triggers", nothing, tick),
@@ -117,20 +120,22 @@ def test_stopped_at_any_point_and_called_again_it_is_the_same(
         (os, "replace", tick, tick),  # before and after a file is in its place
     ):
         monkeypatch.setattr(owner, name, watched(before, after, getattr(owner, name)))
-    expected = run(settings)
-    left[0] = 0
-    run(settings, tmp_path / "whole")
-    points = -left[0]
-    assert points > 25
-    for point in range(1, points + 1, every):
-        folder = tmp_path / str(point)
-        left[0] = point
-        with pytest.raises(Killed):
-            run(settings, folder)
+    expected, whole, left = run(settings), tmp_path / "whole", []
+    at_point[0] = lambda: left.append(shutil.copytree(whole, tmp_path / str(len(left))))
+    run(settings, whole)
+    at_point[0] = nothing
+    assert len(left) > 25
+    for folder in left[::every]:
         assert_same(run(settings, folder), expected)
-    folder, calls = tmp_path / "often", 0  # stopped again and again, all in one folder
-    while True:
-        left[0] = 8
+
+    def killed_at_the_eighth():
+        passed.append(1)
+        if len(passed) == 8:
+            raise Killed
+
+    folder, calls, at_point[0] = tmp_path / "often", 0, killed_at_the_eighth
+    while True:  # stopped again and again, all in one folder
+        passed = []
         try:
             made = run(settings, folder)
         except Killed:
