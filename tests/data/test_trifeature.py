@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,10 +157,17 @@ def test_seed_changes_the_pairs_and_not_the_map(world):
 # --- combinations that are held out ---------------------------------------------------------------
 
 
-def test_a_part_of_each_shapes_combinations_is_held_out_with_all_their_images(world):
-    held = world.hold_out(0.25, seed=1)
+@pytest.fixture(scope="module")
+def middles(world):
+    """The same world, of each image the middle: it is copied faster."""
+    train = replace(world.train, images=world.train.images[..., 96:128, 96:128].clone())
+    return replace(world, train=train)
+
+
+def test_a_part_of_each_shapes_combinations_is_held_out_with_all_their_images(middles):
+    held = middles.hold_out(0.25, seed=1)
     counts = [
-        Counter(map(tuple, part.labels.tolist())) for part in (held.train, held.val, world.train)
+        Counter(map(tuple, part.labels.tolist())) for part in (held.train, held.val, middles.train)
     ]
     assert not counts[0].keys() & counts[1].keys()
     assert counts[0] + counts[1] == counts[2]  # nothing is lost, and nothing of a kind is split
@@ -167,17 +175,17 @@ def test_a_part_of_each_shapes_combinations_is_held_out_with_all_their_images(wo
     assert shapes[1] == {k: round(0.25 * n) for k, n in shapes[2].items()}
     for part in (held.train, held.val):
         for k in (0, len(part) // 2, len(part) - 1):
-            place = world.train.names.index(part.names[k])
-            assert torch.equal(part.images[k], world.train.images[place])
-            assert torch.equal(part.labels[k], world.train.labels[place])
-    assert held.test is world.test
-    assert torch.equal(held.mapping, world.mapping)
-    again, other = world.hold_out(0.25, seed=1), world.hold_out(0.25, seed=2)
+            place = middles.train.names.index(part.names[k])
+            assert torch.equal(part.images[k], middles.train.images[place])
+            assert torch.equal(part.labels[k], middles.train.labels[place])
+    assert held.test is middles.test
+    assert torch.equal(held.mapping, middles.mapping)
+    again, other = middles.hold_out(0.25, seed=1), middles.hold_out(0.25, seed=2)
     assert again.val.names == held.val.names != other.val.names
 
 
-def test_pairs_of_what_is_held_out_are_pairs_of_its_images(world):
-    held = world.hold_out(0.25, seed=1)
+def test_pairs_of_what_is_held_out_are_pairs_of_its_images(middles):
+    held = middles.hold_out(0.25, seed=1)
     assert list(held.parts) == ["train", "test", "val"]
     for biased in (False, True):
         pairs = held.pairs("val", None, biased=biased, seed=1)
@@ -186,9 +194,9 @@ def test_pairs_of_what_is_held_out_are_pairs_of_its_images(world):
             held.val.labels[side].T for side in (pairs.first, pairs.second)
         )
         assert torch.equal(shape1, shape2)
-        assert torch.equal(pairs.labels["S"] == 1, world.mapping[texture1] == color2)
+        assert torch.equal(pairs.labels["S"] == 1, middles.mapping[texture1] == color2)
     with pytest.raises(ValueError, match="split is 'val'; allowed: 'train', 'test'"):
-        world.pairs("val", biased=False, seed=1)
+        middles.pairs("val", biased=False, seed=1)
 
 
 def test_holding_out_leaves_every_value_for_training():
