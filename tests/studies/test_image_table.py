@@ -13,30 +13,15 @@ from mmlib.data import dvm
 from mmlib.evaluate import fine_tune
 from mmlib.evaluate.metrics import balanced_accuracy
 from mmlib.label_dp.conditions import conditions
-from mmlib.label_dp.learning import forward_loss, law_likelihood
-from mmlib.label_dp.mechanisms.double_rr import DoubleRR
-from mmlib.label_dp.mechanisms.randomized_response import LabelRR
-from mmlib.label_dp.release import Release
 from mmlib.methods import mmcl
 from mmlib.presets.base import resolve
 from mmlib.studies import heads
 from mmlib.studies import image_table as study_module
-from mmlib.studies.heads import first_stage, fit_informed, score_informed, train_head
+from mmlib.studies.heads import first_stage, train_head
 from mmlib.studies.image_table import ImageTableStudy, _load, _views
 from mmlib.train import Optim
 
-
-@pytest.fixture(scope="module")
-def study():
-    cfg = resolve("image_table", {"preset": "smoke"})
-    return ImageTableStudy(cfg, lambda k: torch.Generator().manual_seed(k))
-
-
-def with_settings(study, **changes):
-    """The same records by other settings: to load them takes longest."""
-    other = copy.copy(study)
-    other.cfg = resolve("image_table", {"preset": "smoke", **changes})
-    return other
+from .image_table_world import released, with_settings
 
 
 def test_private_records_are_those_for_training_and_then_those_that_choose(study):
@@ -256,156 +241,6 @@ def test_a_probe_learns_nothing_from_the_records_that_it_is_tested_on(study):
     x_test = F.one_hot(study.test.labels, 10).float()
     nothing = torch.zeros(len(study.private), 10)  # of private records, to learn from or to choose
     assert study.probe((nothing, x_test))[0] < 20
-
-
-def test_heads_are_scored_after_every_epoch_and_learn(study):
-    points = []
-    x = F.one_hot(study.private.labels, 10).float()
-    x_test = F.one_hot(study.test.labels, 10).float()
-    train_head(study, (x, x_test), None, "x", lambda *point: points.append(point))
-    assert [epoch for epoch, _ in points] == [1, 2]
-    assert points[-1][1] > 50  # one in ten by chance
-    moved = []  # test images of another scale are seen as such: training's mean is taken off
-    ramp = 5 * torch.arange(10.0)
-    train_head(study, (x, x_test + ramp), None, "x", lambda *point: moved.append(point))
-    assert moved[-1][1] < 20
-
-
-# --- by a release ---------------------------------------------------------------------------------
-
-
-def released(study, labels=None, source=None, **terms):
-    """Private records with these labels, showing these records' images."""
-    labels = study.private.labels if labels is None else labels
-    if source is None:
-        given = LabelRR(n_classes=10, noise=0.5)
-    else:
-        terms = {"table": "stays", "noise_label": 0.5, "noise_image": 0.5, **terms}
-        given = DoubleRR(n_classes=10, pools="records", **terms)
-    return Release(labels, source, given, (), teaching=True)
-
-
-@pytest.mark.parametrize("moves", [False, True])
-def test_a_release_shows_others_images_and_their_rows_only_if_these_move(study, moves):
-    own, back = study.private, torch.arange(len(study.private)).flip(0)
-    release = released(study, 9 - own.labels, back, table="moves" if moves else "stays")
-    seen = study.seen(release)
-    assert torch.equal(seen.images, own.images[back])
-    assert torch.equal(seen.table, own.table[back] if moves else own.table)
-    assert torch.equal(seen.labels, 9 - own.labels)
-    assert study.seen() is own
-
-
-def test_what_replaces_values_in_a_view_is_of_the_rows_that_are_seen(study):
-    study, one = with_settings(study, steps=1), torch.zeros(len(study.private), dtype=torch.long)
-    seen = study.seen(released(study, source=one, table="moves"))  # one record's row, many times
-    corrupt = study.pretrain(seen, "x").augment[1]
-    assert (corrupt.marginals == study.private.table[0]).all()
-
-
-def test_a_draw_throws_the_same_coins_in_every_condition_and_another_draw_others(study):
-    rows = conditions(10, 3.0, grid=True)
-    first, again, other = (study.release(rows["double_rr"], draw) for draw in (0, 0, 1))
-    assert torch.equal(first.labels, again.labels)
-    assert torch.equal(first.source, study.release(rows["with_table"], 0).source)
-    assert torch.equal(first.labels, study.release(rows["nearest"], 0).labels)
-    assert not torch.equal(first.labels, other.labels)
-    source = study.release(rows["nearest"], 0).source  # and near is by pixels
-    pixels = study.private.images.flatten(1).float()
-    far, near = ((pixels - pixels[s]).norm(dim=1).mean() for s in (first.source, source))
-    assert near < 0.9 * far
-
-
-def test_probes_tunings_and_heads_learn_from_what_is_released(study):
-    """Labels are turned round and images come in reverse: who mixes the two learns nothing."""
-    own, back = study.private, torch.arange(len(study.private)).flip(0)
-    x = F.one_hot(own.labels, 10).float()
-    x_test = F.one_hot(study.test.labels, 10).float()
-    right = released(study, own.labels[back], back)  # the labels of the images that are shown
-    assert study.probe((x, x_test), right)[0] == 100
-    assert study.probe((x, x_test), released(study, own.labels, back))[0] < 60
-    turned = released(study, 9 - own.labels)  # true of no test image
-    assert study.probe((x, x_test), turned)[0] < 1
-    for release, low, high in ((right, 50, 101), (turned, -1, 10)):
-        points = []
-        train_head(study, (x, x_test), release, "x", lambda *point, to=points: to.append(point))
-        assert low < points[-1][1] < high
-    seen = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fine_tune, "fine_tune", lambda *a, **k: seen.append((a, k)))
-        told = torch.rand(len(own), 10, dtype=torch.float64)
-        study.tune(torch.nn.Identity(), right, "x")
-        study.tune(torch.nn.Identity(), right, "x", likelihood=told, trainable=False)
-        study.tune(torch.nn.Identity(), None, "x", rows=study.resize)
-        study.tune(torch.nn.Identity(), right, "x", rows=study.resize)  # whose rows stay
-    n = study.n
-    for (_, images, _, test_x, test_y), settings in seen[:2]:
-        assert torch.equal(images, own.images[back][:n])
-        assert torch.equal(settings["validation"][0], own.images[back][n:])
-        assert torch.equal(settings["validation"][1], own.labels[back][n:])  # released ones
-        assert test_x is study.test.images
-        assert test_y is study.test.labels
-    assert torch.equal(seen[0][0][2], own.labels[back][:n])
-    assert torch.equal(seen[1][0][2], told[:n].float())
-    assert [s["trainable"] for _, s in seen[:3]] == [True, False, True]
-    assert [s["loss"] for _, s in seen[:3]] == [F.cross_entropy, forward_loss, F.cross_entropy]
-    for ((_, rows, labels, test_x, _), _), told in zip(
-        seen[2:], (own.labels, right.labels), strict=True
-    ):
-        assert torch.equal(rows, own.table[:n])
-        assert torch.equal(labels, told[:n])
-        assert test_x is study.test.table
-
-
-def test_a_model_is_scored_by_each_release_and_by_the_truth(study):
-    own, asked = study.private, []
-    x, x_test = (F.one_hot(y, 10).float() for y in (own.labels, study.test.labels))
-    study = copy.copy(study)
-    study.embedded = lambda model: (x, x_test)
-    study.matching = lambda model, images, table: 7.0 * (images is study.test.images)
-    probe = study.probe
-    study.probe = lambda *given: asked.append(given[1:]) or probe(*given)
-    turned, back = 9 - own.labels, torch.arange(len(own)).flip(0)
-    wrong, right = released(study, turned), released(study, own.labels[back], back)
-    own_images = released(study, own.labels[back])  # labels as in `right`, images not
-    found = study.scores(None, [wrong, right, released(study, turned), own_images])
-    assert [s["downstream"] < 1 for s in found] == [True, False, True, False]
-    assert found[1]["downstream"] == 100
-    assert [s["downstream_macro"] for s in found[:3]] == pytest.approx([0, 100, 0], abs=1)
-    assert found[3]["downstream"] < 60
-    for scores in found:
-        clean = [scores[name] for name in ("downstream_clean", "downstream_clean_macro")]
-        assert clean == pytest.approx([100, 100])
-        assert scores["matching"] == 7
-    assert asked == [(), (wrong,), (right,), (own_images,)]  # like releases once
-
-
-def test_half_of_the_training_records_and_all_of_validation_respond_first(study):
-    first = first_stage(study)
-    assert first[study.n :].all()
-    assert first[: study.n].sum() == study.n - study.n // 2
-    assert torch.equal(first, first_stage(study))
-
-
-def test_an_informed_head_undoes_the_noise_and_validates_on_the_last(study):
-    own = study.private
-    x, x_test = (F.one_hot(y, 10).float() for y in (own.labels, study.test.labels))
-    turned = F.one_hot(9 - own.labels, 10).double()
-    law = torch.eye(10).flip(0).double()  # that 9 - y is released is known
-    assert score_informed(study, x, turned, x_test)[0] < 1
-    told = law_likelihood(9 - own.labels, law)
-    assert score_informed(study, x, told, x_test) == (100, pytest.approx(100))
-    seen, strengths = {}, []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(heads, "noised_probe", lambda *a, **k: seen.update(k, given=a))
-        for choice in ((1e-5, 1e-3, 0.1, 1.0, 10.0), (10.0,)):
-            fit_informed(with_settings(study, probe_strengths=choice), x[100:], told[100:])
-            strengths.append(tuple(seen["strengths"]))
-    assert strengths == [(1e-3, 0.1, 1.0), (10.0,)]  # of the middle ones, where there are any
-    assert torch.equal(seen["given"][0], x[100 : study.n])
-    assert torch.equal(seen["given"][1], told[100 : study.n])
-    assert torch.equal(seen["validation"][0], x[study.n :])
-    assert torch.equal(seen["validation"][1], told[study.n :])
 
 
 def test_views_of_digits_have_turns_and_of_photos_the_released_recipe(study):

@@ -1,0 +1,13 @@
+"""Chapter 5's study at smoke, whose records take longest to load."""
+
+import pytest
+import torch
+
+from mmlib.presets.base import resolve
+from mmlib.studies.image_table import ImageTableStudy
+
+
+@pytest.fixture(scope="module")
+def study():
+    cfg = resolve("image_table", {"preset": "smoke"})
+    return ImageTableStudy(cfg, lambda k: torch.Generator().manual_seed(k))
