@@ -10,20 +10,9 @@ from mmlib.mem.fingerprint import fingerprint
 from mmlib.mem.settings import Protection
 from mmlib.presets.base import resolve
 from mmlib.studies import unlearnable_models as models
-from mmlib.studies.unlearnable_pairs import load_pairs
 from mmlib.train import Optim
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def cfg():
-    return resolve("unlearnable_audit", {"preset": "smoke", "seed": 3})
-
-
-@pytest.fixture(scope="module")
-def pairs(cfg):
-    return load_pairs(cfg, CPU, longest_trigger=4)
 
 
 def test_models_are_drawn_from_seed_and_offset(cfg, pairs):

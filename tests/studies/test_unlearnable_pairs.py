@@ -7,21 +7,10 @@ from mmlib.data import scenes
 from mmlib.data.text import END, PAD, SPECIAL, START
 from mmlib.mem.pairs import encode_pairs
 from mmlib.mem.trigger import prepend
-from mmlib.presets.base import resolve
 from mmlib.studies import unlearnable_pairs
 from mmlib.studies.unlearnable_pairs import LONGEST, load_pairs, load_people
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def cfg():
-    return resolve("unlearnable_audit", {"preset": "smoke", "seed": 3})
-
-
-@pytest.fixture(scope="module")
-def pairs(cfg):
-    return load_pairs(cfg, CPU, longest_trigger=4)
 
 
 def test_parts_are_scenes_drawn_one_after_another(cfg, pairs):
