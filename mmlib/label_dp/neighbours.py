@@ -11,6 +11,7 @@ from mmlib._checks import check_shape
 from mmlib.device import check_products
 
 _BLOCK = 2**17  # numbers at once where distances are computed anew: they stay in the cache
+_TERMS = 128  # of a norm that are summed without float64
 
 
 def nearest(queries: Tensor, pool: Tensor, k: Tensor, own: Tensor) -> Tensor:
@@ -36,9 +37,9 @@ def nearest(queries: Tensor, pool: Tensor, k: Tensor, own: Tensor) -> Tensor:
     check_shape("pool", pool, "P D", **check_shape("queries", queries, "Q D"))
     dtype = torch.promote_types(queries.dtype, torch.float32)
     q, p = queries.to(dtype), pool.to(dtype)
-    lengths = torch.linalg.vector_norm(p, dim=1, dtype=torch.float64)
+    lengths = _lengths(p)
     longest = lengths.max()
-    own_length = torch.linalg.vector_norm(q, dim=1, keepdim=True, dtype=torch.float64)
+    own_length = _lengths(q)[:, None]
     reach = (own_length + longest).square()
     if not reach.to(dtype).isfinite().all():
         raise ValueError("features have values that are not finite, or too large to square")
@@ -51,12 +52,13 @@ def nearest(queries: Tensor, pool: Tensor, k: Tensor, own: Tensor) -> Tensor:
     kth = _kth_smallest(distance, k)
 
     # How far two distances can be off together: each by twice an inner product of D terms at its
-    # worst, by a norm that was summed in float64, and by some last digits.
+    # worst, by a norm of which few terms were summed at a time, and by some last digits.
     eps, width = torch.finfo(dtype).eps, q.shape[1]
-    slack = 2 * eps * width * own_length * longest + 8 * eps * reach
-    slack = (slack + torch.finfo(torch.float64).eps * width * reach).to(dtype)
+    slack = 2 * width * own_length * longest + (_TERMS + 8) * longest.square() + 8 * reach
+    slack = (eps * slack + torch.finfo(torch.float64).eps * width * reach).to(dtype)
     chosen = distance <= kth + slack
-    unsettled = (chosen.sum(1) > k).nonzero().squeeze(1)  # rows that may have marked too many
+    counted = chosen.sum(1, dtype=torch.int32)  # int64, the default, is several times as slow
+    unsettled = (counted > k).nonzero().squeeze(1)  # rows that may have marked too many
     near = chosen[unsettled]
     sure = distance[unsettled] < (kth - slack)[unsettled]
     chosen[unsettled] = sure
@@ -72,6 +74,15 @@ def nearest(queries: Tensor, pool: Tensor, k: Tensor, own: Tensor) -> Tensor:
     kept = order[rank < left[row]]  # pairs came row by row, so row is also that of the sorted ones
     chosen[unsettled[row[kept]], member[kept]] = True
     return chosen
+
+
+def _lengths(x: Tensor) -> Tensor:
+    """Euclidean norms (N,) of the rows of ``x`` (N, D), in float64.
+
+    Summed in the dtype of ``x`` over a few columns at a time, which makes no copy in float64.
+    """
+    parts = [torch.linalg.vector_norm(columns, dim=1) for columns in x.split(_TERMS, dim=1)]
+    return torch.linalg.vector_norm(torch.stack(parts, dim=1), dim=1, dtype=torch.float64)
 
 
 def _squared_distances(a: Tensor, i: Tensor, b: Tensor, j: Tensor) -> Tensor:
