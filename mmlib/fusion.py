@@ -90,6 +90,7 @@ class FusionTransformer(nn.Module):
     the sequence, and its entry in ``tokens`` is never looked at. The order of the tokens does not
     matter. Which modality a token belongs to can only be told from its content, unless ``marked``
     gives the number of modalities: then a learned vector of its modality is added to each token.
+    If it is ``padded``, which takes one layer, tokens of -inf are padding and never seen.
     Raises ``ValueError`` if nothing is seen, or if ``mask`` has not one entry per modality.
     Source: CoMM, released code (one layer, eight heads, not marked).
 
@@ -99,15 +100,27 @@ class FusionTransformer(nn.Module):
     torch.Size([2, 16])
     """
 
-    def __init__(self, width: int, depth: int = 1, heads: int = 8, *, marked: int = 0):
+    def __init__(
+        self,
+        width: int,
+        depth: int = 1,
+        heads: int = 8,
+        *,
+        marked: int = 0,
+        padded: bool = False,
+    ):
         super().__init__()
         self.width = width
+        self.padded = padded
         self.class_token = nn.Parameter(torch.randn(1, 1, width))
         self.transformer = Transformer(width, depth, heads)
         self.marks = nn.Parameter(torch.randn(marked, width)) if marked else None
 
     def forward(self, tokens: Sequence[Tensor], mask: Sequence[bool] | None = None) -> Tensor:
         sequence = self._sequence(tokens, [True] * len(tokens) if mask is None else mask)
+        if self.padded:
+            sequence, there = _without_padding(sequence)
+            return self.transformer.row_seeing(sequence, 0, there)[:, 0]
         first = torch.zeros(len(sequence), dtype=torch.long, device=sequence.device)
         return self.transformer(sequence, rows=first)
 
@@ -134,6 +147,9 @@ class FusionTransformer(nn.Module):
             for mask in masks
         )
         visible = constant(visible, sequence.device, torch.bool)
+        if self.padded:
+            sequence, there = _without_padding(sequence)
+            visible = visible & there
         return list(self.transformer.row_seeing(sequence, 0, visible).unbind(1))
 
     def _sequence(self, tokens: Sequence[Tensor], mask: Sequence[bool]) -> Tensor:
@@ -152,13 +168,19 @@ class FusionTransformer(nn.Module):
             raise ValueError(f"{len(tokens)} modalities; allowed: {len(self.marks)}, as marked")
 
 
+def _without_padding(sequence: Tensor) -> tuple[Tensor, Tensor]:
+    """The sequence (B, T, D) with zeros for tokens of -inf, and which are none: (B, 1, 1, T)."""
+    there = sequence[..., 0] != -torch.inf
+    return sequence.masked_fill(~there[..., None], 0), there[:, None, None]
+
+
 class PooledFusion(nn.Module):
     """Tokens of M modalities to one embedding (B, D): their means side by side, then layers.
 
     A modality that is not seen enters as zeros. Without ``hidden`` the one layer is linear: the
     embedding is a sum of one term for each modality, whatever their tokens are. With it there is a
     hidden layer of that width. Raises ``ValueError`` as :class:`FusionTransformer` does.
-    Source: the ablation of CoMM's fusion.
+    It knows no padding. Source: the ablation of CoMM's fusion.
 
     >>> fusion = PooledFusion(width=16, n_modalities=2)
     >>> x, y = torch.randn(2, 5, 16), torch.randn(2, 3, 16)
@@ -166,6 +188,8 @@ class PooledFusion(nn.Module):
     >>> torch.allclose(fusion([x, y]), parts - fusion.layers[0].bias, atol=1e-6)
     True
     """
+
+    padded = False
 
     def __init__(self, width: int, n_modalities: int, hidden: int = 0):
         super().__init__()

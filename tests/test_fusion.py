@@ -197,6 +197,29 @@ def test_a_modality_that_all_masks_hide_is_not_looked_at():
             fusion.under_masks(tokens, wrong)
 
 
+@pytest.mark.parametrize("marked", [0, 3])
+def test_padding_is_as_if_it_were_not_there(marked):
+    torch.manual_seed(0)
+    fusion = FusionTransformer(16, heads=4, marked=marked, padded=True).double()
+    lengths = (3, 1, 4)  # of the second modality's four tokens
+    tokens = [torch.randn(3, t, 16, dtype=torch.float64) for t in (2, 4, 1)]
+    masks = [[True, False, False], [False, True, False], [True, True, True]]
+    padded = tokens[1].clone().requires_grad_()
+    real = torch.arange(4) < torch.tensor(lengths)[:, None]
+    given = [tokens[0], padded.masked_fill(~real[..., None], -torch.inf), tokens[2]]
+    found = fusion.under_masks(given, masks)
+    torch.testing.assert_close(found, [fusion(given, mask) for mask in masks])
+    for row, length in enumerate(lengths):
+        alone = [tokens[0][[row]], tokens[1][[row], :length], tokens[2][[row]]]
+        expected = fusion.under_masks(alone, masks)
+        torch.testing.assert_close([z[[row]] for z in found], expected)
+    sum(z.square().sum() for z in found).backward()
+    assert torch.equal(padded.grad.abs().sum(dim=2) > 0, real)
+    assert all(p.grad.isfinite().all() for p in fusion.parameters() if p.grad is not None)
+    with pytest.raises(ValueError, match="has 2 blocks; allowed: 1"):
+        FusionTransformer(16, 2, heads=4, padded=True)(tokens)
+
+
 def test_marks_tell_modalities_apart_and_nothing_else_does():
     torch.manual_seed(0)
     x, y = torch.randn(2, 3, 5, 16).unbind(0)

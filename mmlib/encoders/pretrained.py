@@ -66,8 +66,8 @@ class ImageTokens(Frozen):
 class TextTokens(Frozen):
     """Ids (B, T) of :func:`piece_ids` to tokens (B, T, D).
 
-    Pieces do not see padding. What stands at the place of padding is a token nevertheless, and a
-    fusion sees it, as in all of CoMM's training by the released code (whose probes do not).
+    Pieces do not see padding. What stands at the place of padding is a token nevertheless; whether
+    a fusion sees it is CoMM's choice.
     """
 
     def __init__(self, model: nn.Module, ids: Tensor):

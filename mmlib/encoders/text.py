@@ -1,4 +1,4 @@
-"""Captions' ids to one vector."""
+"""Captions' ids to one vector, or to one for each place."""
 
 from __future__ import annotations
 
@@ -85,3 +85,23 @@ class TextTransformer(nn.Module):
         if last == length:
             raise ValueError(f"ids has a row without the end token {END}")
         return end, last + 1
+
+
+class TextStates(nn.Module):
+    """A text transformer's outputs at all places, those of padding too: (B, T) -> (B, T, D).
+
+    >>> ids = torch.tensor([[1, 5, 6, 2, 0, 0]])
+    >>> encoder = TextTransformer(10, width=8, depth=1, heads=2, length=6, out_features=4)
+    >>> torch.allclose(TextStates(encoder)(ids)[:, 3], encoder(ids), atol=1e-6)
+    True
+    """
+
+    def __init__(self, encoder: TextTransformer):
+        super().__init__()
+        self.encoder = encoder
+        self.out_features: int = encoder.out_features
+
+    def forward(self, ids: Tensor) -> Tensor:
+        places = self.encoder.position_embedding[: check_shape("ids", ids, "B T")["T"]]
+        x = self.encoder.token_embedding(ids) + places
+        return self.encoder.projection(self.encoder.transformer(x, causal=True))

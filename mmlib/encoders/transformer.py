@@ -60,9 +60,9 @@ class Block(nn.Module):
     ) -> Tensor:
         """(B, T, D) -> (B, T, D); or (B, 1, D), only row ``rows[b]`` of sample b.
 
-        ``visible`` (V, T) asks for that row V times, each time as if only some rows were there:
-        (B, V, D). With ``of`` (B, T), x (U, D) has every different row once, and ``of`` says which
-        is where.
+        ``visible`` (V, T), or (B, 1, V, T) where samples differ, asks for that row V times, each
+        time as if only some rows were there: (B, V, D). With ``of`` (B, T), x (U, D) has every
+        different row once, and ``of`` says which is where.
         """
         normed = self.attention_norm(x)
         if rows is None:
@@ -139,8 +139,9 @@ class Transformer(nn.Module):
     def row_seeing(self, x: Tensor, row: int, visible: Tensor) -> Tensor:
         """State of one row of x (B, T, D) for each of V choices of the rows it sees: (B, V, D).
 
-        ``visible`` (V, T) is boolean. Keys and values are computed once for all choices, which
-        only a transformer of one block allows: raises ``ValueError`` for a deeper one.
+        ``visible`` (V, T), or (B, 1, V, T) where samples differ, is boolean. Keys and values are
+        computed once for all choices, which only a transformer of one block allows: raises
+        ``ValueError`` for a deeper one.
 
         >>> transformer, x = Transformer(width=8, depth=1, heads=2), torch.randn(3, 5, 8)
         >>> visible = torch.tensor([[True] * 5, [True, True, False, False, True]])
@@ -150,6 +151,7 @@ class Transformer(nn.Module):
         """
         if len(self.blocks) > 1:
             raise ValueError(f"the transformer has {len(self.blocks)} blocks; allowed: 1")
-        check_shape("visible", visible, "V T", T=x.shape[1])
+        shape = "V T" if visible.ndim < 4 else "B 1 V T"
+        check_shape("visible", visible, shape, B=len(x), T=x.shape[1])
         rows = torch.full((len(x),), row, device=x.device)
         return self.norm(self.blocks[0](x, rows=rows, visible=visible))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
+from mmlib.data.text import PAD
 from mmlib.fusion import FusionTransformer, PooledFusion
 from mmlib.methods import Transform, check_lengths
 
@@ -22,7 +24,9 @@ class FusedEncoder(nn.Module):
         augment: one random transform per modality, which makes a view.
         prepare: one transform per modality that makes the encoder's input without chance.
         temperature: of the loss.
+        trains_on_padding: whether a fusion that is padded sees padding in training nevertheless.
 
+    Where a text has a token for each of its ids, a padded fusion sees none of padding.
     The head runs once for each view and mask, so each has its own batch statistics.
     """
 
@@ -36,6 +40,7 @@ class FusedEncoder(nn.Module):
         augment: Sequence[Transform],
         prepare: Sequence[Transform],
         temperature: float = 0.1,
+        trains_on_padding: bool = False,
     ):
         super().__init__()
         check_lengths(len(encoders), adapters=adapters, augment=augment, prepare=prepare)
@@ -46,6 +51,7 @@ class FusedEncoder(nn.Module):
         self.augment = augment
         self.prepare = prepare
         self.temperature = temperature
+        self.trains_on_padding = trains_on_padding
 
     def embed(self, batch: Sequence[Tensor], mask: Mask | None = None) -> Tensor:
         """The fused embedding (B, D) of the samples as they are; neither projected nor normalised.
@@ -58,7 +64,8 @@ class FusedEncoder(nn.Module):
 
     def encode(self, modality: int, batch: Tensor) -> Tensor:
         """Tokens (B, T, D) of one modality of the samples as they are."""
-        return self._tokens(modality, self.prepare[modality](batch, None))
+        x = self.prepare[modality](batch, None)
+        return self._tokens(modality, x, hide=self.fusion.padded)
 
     def combine(self, parts: Sequence[Tensor]) -> Tensor:
         """The embedding (B, D) of all modalities' tokens."""
@@ -75,7 +82,8 @@ class FusedEncoder(nn.Module):
         """
         seen = [any(entries) for entries in zip(*masks, strict=True)]
         parts = enumerate(zip(view, seen, strict=True))
-        tokens = [self._tokens(k, x) if used else None for k, (x, used) in parts]
+        hide = self.fusion.padded and not self.trains_on_padding
+        tokens = [self._tokens(k, x, hide=hide) if used else None for k, (x, used) in parts]
         return self.fusion.under_masks(tokens, masks)
 
     def with_labels(self, batch: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
@@ -86,5 +94,8 @@ class FusedEncoder(nn.Module):
         *modalities, labels = batch
         return modalities, labels
 
-    def _tokens(self, modality: int, x: Tensor) -> Tensor:
-        return self.adapters[modality](self.encoders[modality](x))
+    def _tokens(self, modality: int, x: Tensor, *, hide: bool) -> Tensor:
+        tokens = self.adapters[modality](self.encoders[modality](x))
+        if hide and x.dtype == torch.long and x.shape == tokens.shape[:2]:  # a token for each id
+            tokens = tokens.masked_fill((x == PAD).unsqueeze(2), -torch.inf)
+        return tokens

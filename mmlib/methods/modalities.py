@@ -19,7 +19,7 @@ from mmlib.data.table import TableSchema
 from mmlib.encoders.image import GlobalPool, SmallConvNet
 from mmlib.encoders.sequence import SequenceTransformer, StepMean
 from mmlib.encoders.table import TableMLP
-from mmlib.encoders.text import TextTransformer
+from mmlib.encoders.text import TextStates, TextTransformer
 from mmlib.fusion import (
     FusionTransformer,
     IdentityAdapter,
@@ -65,6 +65,10 @@ def build(
     Cross+Self align across modalities is only cropped, as in CoMM's released code, or
     (``cfg.align``) changed as strongly. FactorCL's views are CoMM's, for both modalities.
 
+    With ``cfg.texts`` ``"words"`` a fusion sees a token for each place of a text. Whether it sees
+    those of padding is ``cfg.padding``: ``"released"`` is for CoMM, whose training then sees them,
+    and the same as ``"hidden"`` for others.
+
     Raises ``ValueError`` for another ``method``, where ``"alone"`` sees more than one modality and
     where ``"factorcl"`` does not see two.
     """
@@ -95,7 +99,7 @@ def build(
         return CrossSelf(pooled, heads, align=aligned, **options)
 
     adapters = [_adapter(m, e, cfg) for m, e in zip(modalities, encoders, strict=True)]
-    fusion = FusionTransformer(cfg.width, heads=cfg.heads)
+    fusion = FusionTransformer(cfg.width, heads=cfg.heads, padded=cfg.padding != "seen")
     head = ProjectionHead(cfg.width, cfg.head_hidden, cfg.head_features)
     if method == "supcon":
         options |= {"temperature": TEMPERATURE}
@@ -105,6 +109,7 @@ def build(
         options |= {"convention": "released", "masks": [[True]]}  # NT-Xent of two views
     else:
         options |= {"convention": cfg.convention, "masks": MASKS[cfg.masks](len(modalities))}
+        options["trains_on_padding"] = cfg.padding == "released"
     return CoMM(encoders, adapters, fusion, head, **options)
 
 
@@ -147,7 +152,7 @@ def _encoder(modality: Modality, cfg: CommRealSettings) -> nn.Module:
             modality.features, cfg.width, cfg.encoder_depth, cfg.encoder_heads, cfg.encoder_hidden
         )
     if modality.kind == "text":
-        return TextTransformer(
+        text = TextTransformer(
             modality.features,
             cfg.width,
             cfg.encoder_depth,
@@ -155,6 +160,7 @@ def _encoder(modality: Modality, cfg: CommRealSettings) -> nn.Module:
             modality.length,
             out_features=cfg.width,
         )
+        return TextStates(text) if cfg.texts == "words" else text
     return TableMLP(modality.schema or TableSchema(modality.features), cfg.width)
 
 
@@ -172,11 +178,14 @@ def _adapter(modality: Modality, encoder: nn.Module, cfg: CommRealSettings) -> n
         return MapAdapter(encoder.out_features, cfg.width, tuple(grid))
     if _has_its_own(modality, cfg):
         return published.adapter(modality, encoder, cfg.width)
-    return IdentityAdapter() if modality.kind == "sequence" else TokenAdapter(cfg.width)
+    tokens = modality.kind == "sequence" or isinstance(encoder, TextStates)
+    return IdentityAdapter() if tokens else TokenAdapter(cfg.width)
 
 
 def _pooled(modality: Modality, encoder: nn.Module, cfg: CommRealSettings) -> nn.Module:
     if _has_its_own(modality, cfg):
         return published.pooled(modality, encoder)
+    if isinstance(encoder, TextStates):
+        return encoder.encoder
     wrap = {"image": GlobalPool, "sequence": StepMean}.get(modality.kind)
     return wrap(encoder) if wrap else encoder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from mmlib.presets.base import Field, Settings
 
@@ -14,6 +14,7 @@ Data = Literal[
     "mmimdb", "mmimdb_clip", "mmimdb_tokens",
     "triples", "triples_free",
 ]  # fmt: skip
+Other = Literal["cross", "cross_self", "factorcl", "alone", "comm_tuned", "supcon"]
 
 
 class CommRealSettings(Settings):
@@ -24,9 +25,18 @@ class CommRealSettings(Settings):
     words: int = Field(ge=6, description="entries of a text's vocabulary, special tokens included")
     length: int = Field(ge=3, description="tokens of a text")
 
+    methods: tuple[Other, ...] = Field(description="what is trained beside CoMM")
     convention: Literal["paper", "released"] = Field(description="form of CoMM's loss")
     masks: Literal["single", "subsets"] = Field(
         description="CoMM's masks: each modality alone and all, or every choice of modalities"
+    )
+    texts: Literal["whole", "words"] = Field(
+        description="what the fusion sees of a text that no pre-trained encoder reads: one token, "
+        "read at its end, or one for each place"
+    )
+    padding: Literal["seen", "hidden", "released"] = Field(
+        description="whether the fusion sees tokens of a text's padding; released: CoMM does in "
+        "training and not afterwards, as in the released code"
     )
     align: Literal["light", "strong"] = Field(
         description="views that Cross and Cross+Self align across modalities"
@@ -67,7 +77,7 @@ PRESETS = {
     "smoke": {
         "data": "digits", "image_size": 8, "words": 50, "length": 8,
         "convention": "released", "masks": "single", "align": "light",
-        "encoders": "small",
+        "encoders": "small", "methods": get_args(Other), "texts": "whole", "padding": "seen",
         "trunk_width": 4, "encoder_depth": 1, "encoder_heads": 2, "encoder_hidden": 16,
         "width": 16, "heads": 2, "head_hidden": 16, "head_features": 8, "temperature": 0.1,
         "crop_low": 0.6, "epochs": 1, "patience": 1, "batch_size": 360, "learning_rate": 1e-3,
@@ -78,7 +88,7 @@ PRESETS = {
     "quick": {
         "data": "digits", "image_size": 16, "words": 2000, "length": 16,
         "convention": "released", "masks": "single", "align": "light",
-        "encoders": "small",
+        "encoders": "small", "methods": get_args(Other), "texts": "whole", "padding": "seen",
         "trunk_width": 16, "encoder_depth": 1, "encoder_heads": 4, "encoder_hidden": 128,
         "width": 64, "heads": 4, "head_hidden": 64, "head_features": 64, "temperature": 0.1,
         "crop_low": 0.6, "epochs": 30, "patience": 3, "batch_size": 128, "learning_rate": 3e-3,
@@ -89,7 +99,7 @@ PRESETS = {
     "desk": {
         "data": "mosi", "image_size": 32, "words": 2000, "length": 16,
         "convention": "released", "masks": "single", "align": "light",
-        "encoders": "small",
+        "encoders": "small", "methods": get_args(Other), "texts": "whole", "padding": "seen",
         "trunk_width": 16, "encoder_depth": 1, "encoder_heads": 4, "encoder_hidden": 128,
         "width": 64, "heads": 8, "head_hidden": 128, "head_features": 64, "temperature": 0.1,
         "crop_low": 0.3, "epochs": 50, "patience": 5, "batch_size": 64, "learning_rate": 1e-3,
@@ -101,7 +111,7 @@ PRESETS = {
     "paper": {
         "data": "multibench_mosi", "image_size": 224, "words": 2000, "length": 16,
         "convention": "released", "masks": "single", "align": "light",
-        "encoders": "published",
+        "encoders": "published", "methods": get_args(Other), "texts": "whole", "padding": "seen",
         "trunk_width": 64, "encoder_depth": 5, "encoder_heads": 5, "encoder_hidden": 2048,
         "width": 40, "heads": 8, "head_hidden": 512, "head_features": 256, "temperature": 0.1,
         "crop_low": 0.08, "epochs": 100, "patience": 10, "batch_size": 64, "learning_rate": 1e-3,

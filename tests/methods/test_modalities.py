@@ -12,7 +12,7 @@ from mmlib.augment.table import Corrupt
 from mmlib.augment.text import MaskTokens
 from mmlib.data.multimodal import Modality
 from mmlib.data.table import TableSchema
-from mmlib.data.text import END, START
+from mmlib.data.text import END, PAD, START
 from mmlib.methods.clip import DualEncoder
 from mmlib.methods.cmc import CMC
 from mmlib.methods.modalities import Method, build, light, prepared, views
@@ -101,6 +101,51 @@ def test_masks_and_convention_are_the_settings():
     assert len(build("comm", three, settings()).masks) == 4
     assert len(build("comm", three, settings(masks="subsets")).masks) == 7
     assert build("comm", three, settings(convention="paper")).convention == "paper"
+
+
+@pytest.mark.parametrize(
+    ("method", "padding", "trained", "embedded"),
+    [
+        ("comm", "seen", True, True),
+        ("comm", "hidden", False, False),
+        ("comm", "released", True, False),
+        ("supcon", "seen", True, True),
+        ("supcon", "released", False, False),
+        ("alone", "released", False, False),
+    ],
+)
+def test_padding_is_seen_in_training_and_afterwards_as_asked(method, padding, trained, embedded):
+    kinds = ("text",) if method == "alone" else ("vector", "text")
+    cfg = settings(texts="words", padding=padding)
+    model = build(method, [KINDS[kind] for kind in kinds], cfg).eval()
+    x = [batch(kind) for kind in kinds]
+    x[-1][:, 3:] = torch.tensor([END, PAD, PAD])
+    classes = [torch.arange(B) % 2] if method == "supcon" else []
+    places = model.encoders[-1].encoder.position_embedding
+
+    def told():
+        with torch.no_grad():
+            combined = model.combine([model.encode(k, m) for k, m in enumerate(x)])
+            return model.loss([*x, *classes], seeded())["loss"], model.embed(x), combined
+
+    before = told()
+    assert all(value.isfinite().all() for value in before)
+    with torch.no_grad():
+        places[4:] += torch.randn(2, cfg.width, generator=seeded())  # nothing before sees it
+    moved = [not torch.equal(now, then) for now, then in zip(told(), before, strict=True)]
+    assert moved == [trained, embedded, embedded]
+    with torch.no_grad():
+        places[3:] += torch.randn(3, cfg.width, generator=seeded())  # the end is no padding
+    assert not any(map(torch.equal, told(), before))
+
+
+def test_words_are_tokens_only_where_there_is_a_fusion():
+    text, cfg = KINDS["text"], settings(texts="words")
+    words, whole = (build("alone", [text], c) for c in (cfg, settings()))
+    x = batch("text")
+    assert [m.encode(0, x).shape[1] for m in (words, whole)] == [6, 1]
+    cross = [build("cross", [text, KINDS["vector"]], c).encode(0, x) for c in (cfg, settings())]
+    assert torch.equal(*cross)
 
 
 def test_alone_is_simclr_of_that_modality():
