@@ -57,31 +57,24 @@ def f1(predictions: Tensor, labels: Tensor, *, average: str = "macro") -> float:
     """F1 of each class, 2 hits / (predicted + true), averaged over the classes, in percent.
 
     Both arguments are class numbers (N,). The classes are those of labels and predictions;
-    ``"macro"`` weighs them alike, ``"weighted"`` by their share of the labels.
-    Raises ``ValueError`` on unequal shapes, no labels and another ``average``.
-    Source: CoMM, MM-IMDb experiments.
+    ``average`` is that of :func:`f1_labels`. Raises ``ValueError`` on unequal shapes, no labels and
+    another ``average``. Source: CoMM, MM-IMDb experiments.
 
     >>> round(f1(torch.tensor([0, 0, 0, 0]), torch.tensor([0, 0, 0, 1])), 2)
     42.86
     """
-    check_choice("average", average, ("macro", "weighted"))
     _check(predictions, labels)
     classes = torch.cat([predictions, labels]).unique()
-    said, true = predictions == classes[:, None], labels == classes[:, None]  # (K, N)
-    hits, support = (said & true).sum(dim=1), true.sum(dim=1)
-    scores = 2 * hits.double() / (said.sum(dim=1) + support)
-    if average == "macro":
-        return 100 * scores.mean().item()
-    return 100 * (scores * support).sum().item() / len(labels)
+    return f1_labels(predictions[:, None] == classes, labels[:, None] == classes, average=average)
 
 
 def f1_labels(predictions: Tensor, labels: Tensor, *, average: str = "macro") -> float:
     """F1 of each label of samples that may have several, averaged over the labels, in percent.
 
-    Both arguments are (N, K), 0 or 1. ``"macro"`` weighs the labels alike, ``"weighted"`` by how
-    many samples have them; a label that is neither said nor true counts as 0. Raises ``ValueError``
-    on unequal shapes, no samples and another ``average``, and, weighted, where no label is true.
-    Source: CoMM, MM-IMDb experiments.
+    Both arguments are (N, K), 0 or 1. ``average`` ``"macro"`` weighs the labels alike,
+    ``"weighted"`` by how many samples have them; a label that is neither said nor true counts as 0.
+    Raises ``ValueError`` on unequal shapes, no samples and another ``average``, and, weighted,
+    where no label is true. Source: CoMM, MM-IMDb experiments.
 
     >>> said, true = torch.tensor([[1, 0], [1, 1]]), torch.tensor([[1, 1], [1, 0]])
     >>> f1_labels(said, true), round(f1_labels(said, true, average="weighted"), 2)
