@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 T = TypeVar("T")
@@ -50,7 +51,9 @@ def check_range(
     return value
 
 
-def check_shape(name: str, tensor: torch.Tensor, shape: str, **sizes: int) -> dict[str, int]:
+def check_shape(
+    name: str, tensor: torch.Tensor | np.ndarray, shape: str, **sizes: int
+) -> dict[str, int]:
     """Return the size of each letter of ``shape`` if ``tensor`` has that shape.
 
     ``shape`` is words separated by blanks: a number is a fixed size; a letter takes any size, the

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mmlib._checks import check_choice, check_range
+from mmlib._checks import check_choice
 from mmlib.augment.image import Normalize
 from mmlib.augment.transform import as_it_is
 from mmlib.data import (
@@ -47,7 +47,6 @@ def load(
     included), ``length`` of them. Raises what the set's own module raises.
     """
     check_choice("name", name, SETS)
-    check_range("size", size, 8)
     return SETS[name](Form(size, words, length, device))
 
 
@@ -68,77 +67,60 @@ def image_text(
 
 
 def of_utterances(
-    data: utterances.Utterances, *, words: int | None = None, length: int = 0
+    data: dict[str, utterances.Part], *, words: int | None = None, length: int = 0
 ) -> Multimodal:
     """MOSI by the utterance: ``text``, ``video``, ``audio``.
 
     With ``words`` the text is the transcript (``words``) in place of a vector that was learned from
     labels.
     """
-    kinds, inputs = ("text", "video", "audio"), {}
-    modalities = [Modality(k, "vector", data.train.vectors[k].shape[1]) for k in kinds]
-    for part in _PARTS:
-        inputs[part] = [getattr(data, part).vectors[kind] for kind in kinds]
+    kinds, first = ("text", "video", "audio"), data["train"]
+    modalities = [Modality(k, "vector", first.vectors[k].shape[1]) for k in kinds]
+    inputs = {name: [part.vectors[kind] for kind in kinds] for name, part in data.items()}
     if words is not None:
-        tokenizer = WordTokenizer.fit(data.train.transcripts, max_size=words)
+        tokenizer = WordTokenizer.fit(first.transcripts, max_size=words)
         modalities[0] = Modality("words", "text", len(tokenizer), length=length)
-        for part in _PARTS:
-            ids = tokenizer.encode(getattr(data, part).transcripts, length)
-            inputs[part][0] = ids.to(data.train.labels.device)
+        for name, part in data.items():
+            inputs[name][0] = tokenizer.encode(part.transcripts, length).to(part.labels.device)
     parts = {
-        part: Part(tuple(inputs[part]), getattr(data, part).labels, getattr(data, part).videos)
-        for part in _PARTS
+        name: Part(tuple(inputs[name]), part.labels, part.videos) for name, part in data.items()
     }
     return Multimodal(tuple(modalities), **parts, classes=utterances.CLASSES, unit="video")
 
 
-def of_steps(data: dict[str, multibench.Part], classes: tuple[str, ...]) -> Multimodal:
-    """A set of MultiBench: ``text``, ``vision``, ``audio``; its valid part is for validation."""
-    kinds = ("text", "vision", "audio")
-    modalities = [Modality(k, "sequence", data["train"].steps[k].shape[2]) for k in kinds]
-    published = {"train": "train", "validation": "valid", "test": "test"}
-    parts = {
-        name: _alone(tuple(data[theirs].steps[kind] for kind in kinds), data[theirs].labels)
-        for name, theirs in published.items()
-    }
-    return Multimodal(tuple(modalities), **parts, classes=classes)
+def of_steps(data: dict[str, Part], classes: tuple[str, ...]) -> Multimodal:
+    """A set of MultiBench: ``text``, ``vision``, ``audio``."""
+    parts = zip(multibench.KINDS, data["train"].inputs, strict=True)
+    modalities = tuple(Modality(kind, "sequence", x.shape[2]) for kind, x in parts)
+    return Multimodal(modalities, **data, classes=classes)
 
 
-def of_stays(data: dict[str, mimic.Part]) -> Multimodal:
+def of_stays(data: dict[str, Part]) -> Multimodal:
     """MIMIC: ``table``, in whose views no entry is zeroed, and ``series``."""
-    first = data["train"]
+    table, series = data["train"].inputs
     modalities = (
-        Modality("table", "vector", first.table.shape[1], changes=("noise",), network="perceptron"),
-        Modality("series", "sequence", first.series.shape[2], network="gru"),
+        Modality("table", "vector", table.shape[1], changes=("noise",), network="perceptron"),
+        Modality("series", "sequence", series.shape[2], network="gru"),
     )
-    parts = {name: _alone((part.table, part.series), part.labels) for name, part in data.items()}
-    return Multimodal(modalities, **parts, classes=mimic.CLASSES)
+    return Multimodal(modalities, **data, classes=mimic.CLASSES)
 
 
-def of_contact(data: dict[str, vision_touch.Part]) -> Multimodal:
+def of_contact(data: dict[str, Part]) -> Multimodal:
     """Vision & Touch, contact at the next step: ``image``, ``proprio`` and ``force``."""
     modalities = (
         _seen_by_hand(data),
         Modality("proprio", "vector", 8, changes=("noise",), network="proprio"),
         Modality("force", "sequence", 6, changes=("noise", "drop"), network="force"),
     )
-    parts = {
-        name: Part((part.images, part.proprio, part.force), part.labels, part.trajectories)
-        for name, part in data.items()
-    }
-    return Multimodal(modalities, **parts, classes=vision_touch.CLASSES, unit="recording")
+    return Multimodal(modalities, **data, classes=vision_touch.CLASSES, unit="recording")
 
 
-def of_position(data: dict[str, vision_touch.Part]) -> Multimodal:
+def of_position(data: dict[str, Part]) -> Multimodal:
     """Vision & Touch, place of the hand at the next step: ``image`` and ``force``."""
     force = Modality("force", "sequence", 6, changes=("noise", "drop"), network="force_tokens")
-    parts = {
-        name: Part((part.images, part.force), part.labels, part.trajectories)
-        for name, part in data.items()
-    }
     return Multimodal(
         (_seen_by_hand(data), force),
-        **parts,
+        **data,
         classes=vision_touch.OUTPUTS,
         unit="recording",
         target="numbers",
@@ -203,7 +185,7 @@ def _of_genres(
     data: dict[str, mmimdb.Part],
     inputs: dict[str, tuple[Tensor, ...]],
 ) -> Multimodal:
-    parts = {name: _alone(inputs[name], part.genres) for name, part in data.items()}
+    parts = {name: Part.of_independent(inputs[name], part.genres) for name, part in data.items()}
     return Multimodal(modalities, **parts, classes=mmimdb.GENRES, target="labels")
 
 
@@ -211,8 +193,8 @@ def _side(data: dict[str, mmimdb.Part]) -> int:
     return data["train"].posters.shape[-1]
 
 
-def _seen_by_hand(data: dict[str, vision_touch.Part]) -> Modality:
-    side = data["train"].images.shape[-1]
+def _seen_by_hand(data: dict[str, Part]) -> Modality:
+    side = data["train"].inputs[0].shape[-1]
     return Modality("image", "image", side, blurred=True, network="resnet18")
 
 
@@ -236,17 +218,13 @@ def _of_images(
     image = Modality("image", "image", data.train.images.shape[-1], upright=upright)
     sources = {name: getattr(data, name) for name in _PARTS}
     parts = {
-        name: _alone((part.images, inputs[name]), part.labels) for name, part in sources.items()
+        name: Part.of_independent((part.images, inputs[name]), part.labels)
+        for name, part in sources.items()
     }
     return Multimodal((image, second), **parts, classes=data.classes)
 
 
-def _alone(inputs: tuple[Tensor, ...], labels: Tensor) -> Part:
-    """A part whose samples are independent: each is a unit of its own."""
-    return Part(inputs, labels, torch.arange(len(labels), device=labels.device))
-
-
-def _touched(task: str, split: str, f: Form) -> dict[str, vision_touch.Part]:
+def _touched(task: str, split: str, f: Form) -> dict[str, Part]:
     return vision_touch.load(task, split=split, size=f.size, device=f.device)
 
 

@@ -45,8 +45,7 @@ def spoken(n, seed, video):
 
 @pytest.fixture
 def reviews():
-    parts = {"train": spoken(6, 0, 7), "validation": spoken(3, 1, 8), "test": spoken(4, 2, 9)}
-    return utterances.Utterances(**parts)
+    return {"train": spoken(6, 0, 7), "validation": spoken(3, 1, 8), "test": spoken(4, 2, 9)}
 
 
 def test_utterances_put_the_papers_pair_first_and_keep_their_videos(reviews):
@@ -56,7 +55,7 @@ def test_utterances_put_the_papers_pair_first_and_keep_their_videos(reviews):
     ]  # fmt: skip
     assert data.unit == "video"
     for name in PARTS:
-        part, original = getattr(data, name), getattr(reviews, name)
+        part, original = getattr(data, name), reviews[name]
         for modality, x in zip(data.modalities, part.inputs, strict=True):
             assert torch.equal(x, original.vectors[modality.name])
         assert torch.equal(part.units, original.videos)
@@ -66,11 +65,11 @@ def test_transcripts_take_the_place_of_the_text_vectors(reviews):
     data = sets.of_utterances(reviews, words=8, length=6)
     assert [m.name for m in data.modalities] == ["words", "video", "audio"]
     assert data.modalities[0].features == 8  # the five special tokens and the three most frequent
-    tokenizer = WordTokenizer.fit(reviews.train.transcripts, max_size=8)
+    tokenizer = WordTokenizer.fit(reviews["train"].transcripts, max_size=8)
     for name in PARTS:
         ids = getattr(data, name).inputs[0]
-        assert torch.equal(ids, tokenizer.encode(getattr(reviews, name).transcripts, 6))
-        assert torch.equal(getattr(data, name).inputs[1], getattr(reviews, name).vectors["video"])
+        assert torch.equal(ids, tokenizer.encode(reviews[name].transcripts, 6))
+        assert torch.equal(getattr(data, name).inputs[1], reviews[name].vectors["video"])
 
 
 def test_titles_are_coded_by_the_words_of_the_training_part_alone():

@@ -15,17 +15,15 @@ It is read as MultiBench's other pickles are, by an interpreter that knows array
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from mmlib._checks import check_range
+from mmlib._checks import check_choice, check_range, check_shape
 from mmlib.data._root import set_folder
-from mmlib.data.multibench import read_arrays
+from mmlib.data.multibench import numbers, read_arrays
+from mmlib.data.multimodal import Part
 
 FILE = "im.pk"
 GROUP = 7  # of ICD-9 codes: the paper's task
@@ -34,23 +32,13 @@ _HOW = (
     "Get access to MIMIC from PhysioNet (https://physionet.org: a course and a signed agreement), "
     "then ask for it as https://github.com/pliang279/MultiBench says, and bring it here as it is"
 )
-_KEYS = {"adm_features_all": 2, "ep_tdata": 3, "y_icd9": 2}  # and their dimensions
-
-
-@dataclass(frozen=True)
-class Part:
-    """N stays: ``table`` (N, F), ``series`` (N, T, G) and ``labels`` (N,)."""
-
-    table: Tensor
-    series: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
+_SHAPES = {"adm_features_all": "N F", "ep_tdata": "N T G", "y_icd9": "N K"}
 
 
 def load(*, root: Path | None = None, device: torch.device | str = "cpu") -> dict[str, Part]:
     """The parts ``train``, ``validation`` and ``test`` of the published split, a label 0 or 1.
+
+    The inputs of N stays are the table (N, F) and the series (N, T, G).
 
     As published: nan and infinite measurements are 0; features are scaled by mean and standard
     deviation over *all* stays (and hours), test stays included; then the stays are shuffled by
@@ -63,19 +51,21 @@ def load(*, root: Path | None = None, device: torch.device | str = "cpu") -> dic
     arrays do not fit each other, and for labels other than 0 and 1, fewer than ten stays and too
     few groups of diagnoses. Source: MultiBench; CoMM, MIMIC experiment.
     """
-    arrays = _arrays(read_arrays(set_folder("multibench", (FILE,), _HOW, root) / FILE))
+    content = read_arrays(set_folder("multibench", (FILE,), _HOW, root) / FILE)
+    arrays = numbers(content, _SHAPES, FILE, np.float64)
+    stays: dict[str, int] = {}
+    for name, shape in _SHAPES.items():
+        stays = {"N": check_shape(f"{FILE}: {name}", arrays[name], shape, **stays)["N"]}
     table, series, groups = arrays.values()
     check_range("number of groups", groups.shape[1], GROUP + 1)
     chosen = groups[:, GROUP]
-    for value in np.unique(chosen):
-        if value not in (0, 1):
-            raise ValueError(f"{FILE}: y_icd9 holds {value} in group {GROUP}; allowed: 0, 1")
-    table, series = _scaled(table, (0,)), _scaled(series, (0, 1))
+    for value in np.unique(chosen).tolist():
+        check_choice(f"{FILE}: y_icd9 of group {GROUP}", value, (0, 1))
+    inputs = [torch.from_numpy(_scaled(table, 0)), torch.from_numpy(_scaled(series, (0, 1)))]
+    labels = torch.from_numpy(chosen).long()
     return {
-        name: Part(
-            torch.from_numpy(table[rows]).float().to(device),
-            torch.from_numpy(series[rows]).float().to(device),
-            torch.from_numpy(chosen[rows]).long().to(device),
+        name: Part.of_independent(
+            tuple(x[rows].float().to(device) for x in inputs), labels[rows].to(device)
         )
         for name, rows in published_split(len(chosen)).items()
     }
@@ -97,27 +87,7 @@ def published_split(n: int) -> dict[str, list[int]]:
     }
 
 
-def _arrays(content: Any) -> dict[str, np.ndarray]:
-    if not isinstance(content, dict):
-        raise ValueError(f"{FILE} holds a {type(content).__name__}; expected a dictionary")
-    arrays = {}
-    for name, dimensions in _KEYS.items():
-        if name not in content:
-            raise ValueError(f"{FILE} has no {name!r}")
-        try:
-            arrays[name] = np.array(content[name], dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{FILE}: {name} are no numbers ({error})") from error
-        if arrays[name].ndim != dimensions:
-            raise ValueError(
-                f"{FILE}: {name} is {arrays[name].shape}; expected {dimensions} dimensions"
-            )
-    if len(lengths := {len(x) for x in arrays.values()}) > 1:
-        raise ValueError(f"{FILE} has {sorted(lengths)} stays in its arrays; expected one number")
-    return arrays
-
-
-def _scaled(x: np.ndarray, over: tuple[int, ...]) -> np.ndarray:
+def _scaled(x: np.ndarray, over: int | tuple[int, int]) -> np.ndarray:
     x = np.where(np.isfinite(x), x, 0)
     sd = x.std(axis=over)
     constant = x.min(axis=over) == x.max(axis=over)  # rounding may leave it a deviation

@@ -18,7 +18,7 @@ arrays and plain containers and stops at anything else.
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmlib._checks import check_choice
+from mmlib._checks import check_choice, check_shape
 from mmlib.data._root import set_folder
+from mmlib.data.multimodal import Part
 
-KINDS = ("vision", "audio", "text")
+KINDS = ("text", "vision", "audio")
 FILES = {"mosi": "mosi_data.pkl", "urfunny": "humor.pkl", "mustard": "sarcasm.pkl"}
 CLASSES = {
     "mosi": ("not positive", "positive"),
@@ -58,21 +59,12 @@ _HARMLESS = {
 }
 
 
-@dataclass(frozen=True)
-class Part:
-    """N clips: ``steps`` (N, T, F) of each kind, from the first word on; ``labels`` (N,)."""
-
-    steps: dict[str, Tensor]
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
 def load(
     name: str, *, root: Path | None = None, device: torch.device | str = "cpu"
 ) -> dict[str, Part]:
-    """The publisher's parts ``train``, ``valid`` and ``test`` of one set.
+    """The parts ``train``, ``validation`` (the publisher's ``valid``) and ``test`` of one set.
+
+    The inputs of N clips are the steps (N, T, F) of each of :data:`KINDS`, from the first word on.
 
     Clips without text are left out. Every clip starts at its first step with text, for all kinds
     alike, and ends in zeros: all parts to the length of the longest clip. (The publisher's loader
@@ -86,21 +78,39 @@ def load(
     """
     file = FILES[check_choice("name", name, FILES)]
     content = read_arrays(set_folder("multibench", (file,), _HOW, root) / file)
-    parts = {split: _part(content, split, file) for split in ("train", "valid", "test")}
-    length = max(steps["text"].shape[1] for steps, _ in parts.values())
-    found = {}
-    for split, (steps, labels) in parts.items():
-        padded = {}
-        for kind, x in steps.items():
-            tensor = torch.zeros(len(x), length, x.shape[2])
-            tensor[:, : x.shape[1]] = torch.from_numpy(x)
-            padded[kind] = tensor.to(device)
-        found[split] = Part(padded, torch.from_numpy(labels).to(device))
+    published = {"train": "train", "validation": "valid", "test": "test"}
+    parts = {name: _part(content, split, file) for name, split in published.items()}
     for kind in KINDS:
-        widths = {part.steps[kind].shape[2] for part in found.values()}
+        widths = {steps[kind].shape[2] for steps, _ in parts.values()}
         if len(widths) > 1:
             raise ValueError(f"{file}: {kind} has {sorted(widths)} features in its splits")
-    return found
+    length = max(steps["text"].shape[1] for steps, _ in parts.values())
+    return {
+        name: Part.of_independent(
+            tuple(_padded(steps[kind], length).to(device) for kind in KINDS),
+            torch.from_numpy(labels).to(device),
+        )
+        for name, (steps, labels) in parts.items()
+    }
+
+
+def numbers(content: Any, names: Iterable[str], where: str, kind: type) -> dict[str, np.ndarray]:
+    """Arrays, of numbers of that ``kind``, of what a dictionary holds under ``names``.
+
+    Raises ``ValueError`` that says ``where`` for what is no dictionary, lacks one of them or holds
+    something else.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"{where} is a {type(content).__name__}; expected a dictionary")
+    arrays = {}
+    for name in names:
+        if name not in content:
+            raise ValueError(f"{where} has no {name!r}")
+        try:
+            arrays[name] = np.asarray(content[name], dtype=kind)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{where}: {name} are no numbers ({error})") from error
+    return arrays
 
 
 def read_arrays(path: Path) -> Any:
@@ -129,39 +139,34 @@ class _Reader(pickle.Unpickler):
 
 def _part(content: Any, split: str, file: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The steps (n, t, F) of the clips with text and their labels (n,)."""
-    if not isinstance(content, dict) or not isinstance(content.get(split), dict):
-        raise ValueError(f"{file} has no dictionary {split!r}")
-    arrays = {}
-    for name in (*KINDS, "labels"):
-        if name not in content[split]:
-            raise ValueError(f"{file} has no {name!r} in {split!r}")
-        try:
-            arrays[name] = np.asarray(content[split][name], dtype=np.float32)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{file}: {name} of {split!r} are no numbers ({error})") from error
-    labels = arrays.pop("labels")
-    for kind, x in arrays.items():
-        if x.ndim != 3 or x.shape[:2] != arrays["text"].shape[:2]:
-            n, t = (*arrays["text"].shape, "T", "T")[:2]
-            raise ValueError(f"{file}: {kind} of {split!r} is {x.shape}; expected ({n}, {t}, F)")
-    n, t = arrays["text"].shape[:2]
-    if labels.size != n:
-        raise ValueError(f"{file}: {split!r} has {labels.size} labels for {n} clips")
+    where = f"{split!r} in {file}"
+    found = content.get(split) if isinstance(content, dict) else None
+    arrays = numbers(found, (*KINDS, "labels"), where, np.float32)
+    n, t, _ = check_shape(f"{where}: text", arrays["text"], "N T F").values()
+    for kind in KINDS:
+        check_shape(f"{where}: {kind}", arrays[kind], "N T F", N=n, T=t)
+    if arrays["labels"].size != n:
+        raise ValueError(f"{where} has {arrays['labels'].size} labels for {n} clips")
     arrays["audio"] = np.where(np.isneginf(arrays["audio"]), 0, arrays["audio"])
-    for name, x in {**arrays, "labels": labels}.items():
+    for name, x in arrays.items():
         if not np.isfinite(x).all():
-            raise ValueError(f"{file}: {name} of {split!r} are not finite")
+            raise ValueError(f"{where}: {name} are not finite")
 
     spoken = (arrays["text"] != 0).any(axis=2)  # (n, t)
     kept = spoken.any(axis=1)
     if not kept.any():
-        raise ValueError(f"{file}: no clip of {split!r} has text")
+        raise ValueError(f"{where}: no clip has text")
     start = spoken[kept].argmax(axis=1)
     place = start[:, None] + np.arange(t - start.min())  # (n, steps), past the end where padded
     inside = (place < t)[:, :, None]
     place = np.minimum(place, t - 1)[:, :, None]
     steps = {
-        kind: np.where(inside, np.take_along_axis(x[kept], place, axis=1), np.float32(0))
-        for kind, x in arrays.items()
+        kind: np.where(inside, np.take_along_axis(arrays[kind][kept], place, axis=1), np.float32(0))
+        for kind in KINDS
     }
-    return steps, (labels.reshape(n)[kept] > 0).astype(np.int64)
+    return steps, (arrays["labels"].reshape(n)[kept] > 0).astype(np.int64)
+
+
+def _padded(x: np.ndarray, length: int) -> Tensor:
+    """(n, t, F) with zeros at the end: (n, length, F)."""
+    return torch.from_numpy(np.pad(x, ((0, 0), (0, length - x.shape[1]), (0, 0))))

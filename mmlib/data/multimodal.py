@@ -58,6 +58,11 @@ class Part:
     units: Tensor
     tasks: dict[str, Tensor] = field(default_factory=dict)
 
+    @classmethod
+    def of_independent(cls, inputs: tuple[Tensor, ...], labels: Tensor) -> Part:
+        """Samples each of which is a unit of its own."""
+        return cls(inputs, labels, torch.arange(len(labels), device=labels.device))
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -35,6 +35,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from mmlib._checks import check_choice
 from mmlib.data._prepared import comparison
 from mmlib.data._root import data_root, set_folder
 from mmlib.data.text import words_of
@@ -69,22 +70,13 @@ class Part:
         return len(self.labels)
 
 
-@dataclass(frozen=True)
-class Utterances:
-    """The set in three parts, no video in two of them."""
-
-    train: Part
-    validation: Part
-    test: Part
-
-
-def load(*, root: Path | None = None, device: torch.device | str = "cpu") -> Utterances:
-    """All utterances; vectors are scaled by mean and standard deviation of the training rows.
+def load(*, root: Path | None = None, device: torch.device | str = "cpu") -> dict[str, Part]:
+    """All utterances in the parts ``train``, ``validation`` and ``test``, no video in two of them.
 
     The set's ``val`` rows are the test part; of the videos of its ``train`` rows, in order of their
-    id, every fifth is for validation. A column that is constant on the training rows is zero in
-    every part: nothing was learned about it. ``root`` is the folder with both files, by default
-    ``mosi_features`` in ``MMLIB_DATA``.
+    id, every fifth is for validation. Vectors are scaled by mean and standard deviation of the
+    training rows; a column that is constant there is zero in every part: nothing was learned about
+    it. ``root`` is the folder with both files, by default ``mosi_features`` in ``MMLIB_DATA``.
 
     Raises ``FileNotFoundError``, saying how to get it, where the set is absent; ``ValueError`` for
     arrays that do not fit the table or are not finite, a label other than 0 and 1, an unknown
@@ -129,7 +121,7 @@ def load(*, root: Path | None = None, device: torch.device | str = "cpu") -> Utt
             videos[chosen].to(device),
             tuple(rows["transcript"][rule]),
         )
-    return Utterances(**parts)
+    return parts
 
 
 def _check(rows: pd.DataFrame, arrays: dict[str, np.ndarray]) -> None:
@@ -145,12 +137,9 @@ def _check(rows: pd.DataFrame, arrays: dict[str, np.ndarray]) -> None:
         wrong = ~np.isfinite(arrays[kind]).all(axis=1)
         if wrong.any():
             raise ValueError(f"utterance {rows['id'].iloc[wrong.argmax()]} has no finite {kind}")
-    for name in rows["split"].unique():
-        if name not in ("train", "val"):
-            raise ValueError(f"split is {name!r} in utterances.csv; allowed: 'train', 'val'")
-    for label in rows["label"].unique():
-        if label not in (0, 1):
-            raise ValueError(f"label is {label} in utterances.csv; allowed: 0, 1")
+    for column, allowed in {"split": ("train", "val"), "label": (0, 1)}.items():
+        for value in rows[column].unique().tolist():
+            check_choice(f"{column} in utterances.csv", value, allowed)
     same = {"label": rows["label"], "is_train": rows["split"] == "train"}
     for name, column in same.items():
         wrong = arrays[name] != column.to_numpy()

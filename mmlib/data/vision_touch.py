@@ -23,45 +23,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmlib._checks import check_choice, check_range
+from mmlib._checks import check_choice, check_range, check_shape
 from mmlib.data._root import data_root
+from mmlib.data.multimodal import Part
 
 SIDE = 128  # of the publisher's images
 STEPS = 48  # of a file's fifty: each has a next one, and the released code draws from these alone
 WINDOW = 32  # force readings before a step
 OUTPUTS = tuple(f"entry {k} of the next proprio" for k in range(4))  # of EE
 CLASSES = ("no contact", "contact")  # of CP
-TASKS, SPLITS = ("ee", "cp"), ("released", "clean")
+INPUTS = {"ee": ("image", "force"), "cp": ("image", "proprio", "force")}  # of each task
+SPLITS = ("released", "clean")
 _SHAPES = {
-    "image": (50, SIDE, SIDE, 3),
-    "ee_forces_continuous": (50, 50, 6),
-    "proprio": (50, 8),
-    "contact": (50, 50),
+    "image": f"50 {SIDE} {SIDE} 3",
+    "ee_forces_continuous": "50 50 6",
+    "proprio": "50 8",
+    "contact": "50 50",
 }
 _NAME = re.compile(r"(.+)_(\d+)_1000\.h5")
-
-
-@dataclass(frozen=True)
-class Part:
-    """N steps, and what comes next: ``labels`` (N, 4) float for EE, (N,) long for CP."""
-
-    images: Tensor  # uint8 (N, 3, S, S)
-    force: Tensor  # float (N, 32, 6), hyperbolic tangent of the readings
-    proprio: Tensor  # float (N, 8)
-    labels: Tensor
-    trajectories: Tensor  # long (N,), a number for each trajectory of the set
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 def load(
@@ -74,6 +60,10 @@ def load(
 ) -> dict[str, Part]:
     """The parts ``train``, ``validation`` and ``test``: 48 steps of every file, in order.
 
+    The inputs of N steps are those of :data:`INPUTS`: image uint8 (N, 3, size, size), proprio
+    (N, 8) and force (N, 32, 6), the hyperbolic tangent of the readings. Labels are what comes next,
+    (N, 4) for EE and long (N,) for CP; units are trajectories.
+
     (The released code counts 49 a file, the last of them one of the 48 again, drawn anew each
     time.) Images are averaged down to ``size`` pixels a side where that is not 128. With ``split``
     ``"released"`` validation and test part are the same. ``root`` is the folder of the files.
@@ -84,7 +74,7 @@ def load(
     trajectory and number, and fewer trajectories than the split has parts. Source: CoMM, released
     code, Vision & Touch.
     """
-    check_choice("task", task, TASKS)
+    check_choice("task", task, INPUTS)
     check_choice("split", split, SPLITS)
     check_range("size", size, 8, SIDE)
     folder = data_root() / "multibench" / "triangle_real_data" if root is None else Path(root)
@@ -166,56 +156,49 @@ def _read(
     device: torch.device | str,
 ) -> Part:
     n = len(files) * STEPS
-    part = Part(
-        torch.empty(n, 3, size, size, dtype=torch.uint8),
-        torch.empty(n, WINDOW, 6),
-        torch.empty(n, 8),
-        torch.empty(n, len(OUTPUTS)) if task == "ee" else torch.empty(n, dtype=torch.long),
-        torch.tensor([numbers[trajectory(name)] for name in files]).repeat_interleave(STEPS),
-    )
+    inputs = {
+        "image": torch.empty(n, 3, size, size, dtype=torch.uint8),
+        "proprio": torch.empty(n, 8),
+        "force": torch.empty(n, WINDOW, 6),
+    }
+    labels = torch.empty(n, len(OUTPUTS)) if task == "ee" else torch.empty(n, dtype=torch.long)
     for k, name in enumerate(files):
         arrays = _arrays(folder / name)
         rows = slice(k * STEPS, (k + 1) * STEPS)
-        part.images[rows] = _resized(torch.from_numpy(arrays["image"][:STEPS]), size)
+        inputs["image"][rows] = _resized(torch.from_numpy(arrays["image"][:STEPS]), size)
         force = torch.from_numpy(arrays["ee_forces_continuous"][:STEPS, -WINDOW:])
-        part.force[rows] = force.double().tanh().float()
+        inputs["force"][rows] = force.double().tanh().float()
         proprio = torch.from_numpy(arrays["proprio"]).float()
-        part.proprio[rows] = proprio[:STEPS]
+        inputs["proprio"][rows] = proprio[:STEPS]
         if task == "ee":
-            part.labels[rows] = proprio[1 : STEPS + 1, : len(OUTPUTS)]
+            labels[rows] = proprio[1 : STEPS + 1, : len(OUTPUTS)]
         else:
             touched = arrays["contact"][1 : STEPS + 1].sum(axis=1) > 0
-            part.labels[rows] = torch.from_numpy(touched).long()
-    return Part(*(getattr(part, name).to(device) for name in Part.__dataclass_fields__))
+            labels[rows] = torch.from_numpy(touched).long()
+    units = torch.tensor([numbers[trajectory(name)] for name in files]).repeat_interleave(STEPS)
+    seen = tuple(inputs[name].to(device) for name in INPUTS[task])
+    return Part(seen, labels.to(device), units.to(device))
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    h5py = _h5py()
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError("Vision & Touch comes in HDF5 files: pip install h5py") from error
     try:
         with h5py.File(path, "r") as file:
-            arrays = {name: file[name][()] for name in _SHAPES if name in file}
+            arrays = {name: np.asarray(file[name][()]) for name in _SHAPES if name in file}
     except (OSError, TypeError) as error:
         raise ValueError(f"{path} cannot be read ({error})") from error
     for name, shape in _SHAPES.items():
         if name not in arrays:
             raise ValueError(f"{path} has no {name!r}")
-        x = arrays[name]
-        if getattr(x, "shape", None) != shape:
-            raise ValueError(f"{path}: {name} is {getattr(x, 'shape', type(x))}; expected {shape}")
-        if name == "image":
-            if x.dtype != np.uint8:
-                raise ValueError(f"{path}: image holds {x.dtype}; expected uint8")
-        elif not np.isfinite(x).all():
+        check_shape(f"{path}: {name}", arrays[name], shape)
+        if not np.isfinite(arrays[name]).all():
             raise ValueError(f"{path}: {name} are not finite")
+    if arrays["image"].dtype != np.uint8:
+        raise ValueError(f"{path}: image holds {arrays['image'].dtype}; expected uint8")
     return arrays
-
-
-def _h5py() -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError("Vision & Touch comes in HDF5 files: pip install h5py") from error
-    return h5py
 
 
 def _resized(images: Tensor, size: int) -> Tensor:

@@ -91,7 +91,7 @@ def test_each_utterance_keeps_its_vectors_its_words_and_its_label(source, prepar
 
 def test_parts_share_no_video_and_are_scaled_by_the_training_rows_alone(prepared):
     data = utterances.load(root=prepared)
-    parts = (data.train, data.validation, data.test)
+    parts = list(data.values())
     assert [len(part) for part in parts] == [8 * 11, 2 * 11, 2 * 11]
     videos = [set(part.videos.tolist()) for part in parts]
     assert not videos[0] & videos[1]
@@ -103,12 +103,12 @@ def test_parts_share_no_video_and_are_scaled_by_the_training_rows_alone(prepared
             x = file[kind].astype(np.float64)
             mean, sd = x[training].mean(0), x[training].std(0)
             expected = (x - mean) / np.where(sd > 0, sd, 1)
-            found = data.train.vectors[kind].numpy()
+            found = data["train"].vectors[kind].numpy()
             np.testing.assert_allclose(found, expected[training], atol=1e-5)
             np.testing.assert_allclose(
-                data.test.vectors[kind].numpy(), expected[~file["is_train"]], atol=1e-5
+                data["test"].vectors[kind].numpy(), expected[~file["is_train"]], atol=1e-5
             )
-    assert data.test.transcripts[0] == "X SAYS 1"
+    assert data["test"].transcripts[0] == "X SAYS 1"
 
 
 def test_a_column_that_is_constant_in_training_says_nothing_anywhere(prepared, tmp_path):
@@ -117,7 +117,7 @@ def test_a_column_that_is_constant_in_training_says_nothing_anywhere(prepared, t
         return rows, arrays
 
     data = utterances.load(root=damaged(prepared, tmp_path, change))
-    for part in (data.train, data.validation, data.test):
+    for part in data.values():
         assert not part.vectors["video"][:, 0].any()
         assert part.vectors["video"][:, 1:].all()
 
@@ -177,8 +177,8 @@ def all_training(rows, arrays):
     [
         (set_value("row", 2, 1), "has not the rows 0 to 131, each once"),
         (set_value("id", 2, "a_1"), "has id a_1 twice"),
-        (set_value("split", 2, "dev"), "split is 'dev'"),
-        (set_value("label", 2, 3), "label is 3"),
+        (set_value("split", 2, "dev"), "split in utterances.csv is 'dev'"),
+        (set_value("label", 2, 3), "label in utterances.csv is 3"),
         (set_value("transcript", 2, "..."), "utterance a_3 has a transcript without words"),
         (short, "features.npz has 131 rows of audio, utterances.csv 132"),
         (not_finite, "utterance a_4 has no finite audio"),
@@ -236,15 +236,15 @@ def test_the_set_itself():
     if not (data_root() / "mosi_features").is_dir():
         pytest.skip("the MOSI utterances are not on this machine (MMLIB_DATA)")
     data = utterances.load()
-    parts = (data.train, data.validation, data.test)
-    assert {kind: x.shape[1] for kind, x in data.train.vectors.items()} == {
+    parts = list(data.values())
+    assert {kind: x.shape[1] for kind, x in data["train"].vectors.items()} == {
         "text": 100, "audio": 73, "video": 100,
     }  # fmt: skip
-    assert len(data.train) + len(data.validation) == 1447  # the publisher's training list
+    assert len(data["train"]) + len(data["validation"]) == 1447  # the publisher's training list
     assert sum(len(set(part.videos.tolist())) for part in parts) == len(
         torch.cat([part.videos for part in parts]).unique()
     )
-    constant = ~data.train.vectors["video"].any(dim=0)
+    constant = ~data["train"].vectors["video"].any(dim=0)
     assert constant.sum() >= 32
     for part in parts:
         assert not part.vectors["video"][:, constant].any()
@@ -255,6 +255,6 @@ def test_the_set_itself():
         said = torch.tensor([word in t.split() for t in part.transcripts])
         return part.labels[said].float().mean().item()
 
-    assert share(data.train, "AWESOME") > 0.7 > 0.3 > share(data.train, "BORING")
+    assert share(data["train"], "AWESOME") > 0.7 > 0.3 > share(data["train"], "BORING")
     folder = data_root() / "mosi_features"
     assert {name: digest(folder / name) for name in utterances.RECORDED} == utterances.RECORDED

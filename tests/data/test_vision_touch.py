@@ -11,7 +11,7 @@ import torch
 
 from mmlib import sets
 from mmlib.data import vision_touch
-from mmlib.data.vision_touch import SIDE, STEPS, clean_split, released_split, trajectory
+from mmlib.data.vision_touch import INPUTS, SIDE, STEPS, clean_split, released_split, trajectory
 from mmlib.evaluate.probe import linear_probe
 
 PARTS = ("train", "validation", "test")
@@ -57,20 +57,21 @@ def test_samples_are_steps_and_labels_what_comes_next(folder, task, split):
     for part, files in rule(NAMES).items():
         found = data[part]
         assert len(found) == STEPS * len(files)
+        x = dict(zip(INPUTS[task], found.inputs, strict=True))
         for k, name in enumerate(files):
             raw = contents(NAMES.index(name))
             for step in (0, 7, STEPS - 1):
                 row = k * STEPS + step
                 image = torch.from_numpy(raw["image"][step].copy()).permute(2, 0, 1)
-                assert torch.equal(found.images[row], image)
+                assert torch.equal(x["image"][row], image)
                 force = np.tanh(raw["ee_forces_continuous"][step][-32:]).astype(np.float32)
-                np.testing.assert_allclose(found.force[row].numpy(), force, rtol=1e-6)
-                np.testing.assert_allclose(found.proprio[row].numpy(), raw["proprio"][step])
+                np.testing.assert_allclose(x["force"][row].numpy(), force, rtol=1e-6)
                 if task == "ee":
                     assert np.allclose(found.labels[row].numpy(), raw["proprio"][step + 1, :4])
                 else:
+                    np.testing.assert_allclose(x["proprio"][row].numpy(), raw["proprio"][step])
                     assert found.labels[row] == (raw["contact"][step + 1].sum() > 0)
-                assert found.trajectories[row] == NAMES.index(name) // 2
+                assert found.units[row] == NAMES.index(name) // 2
 
 
 def test_a_smaller_image_is_the_mean_of_what_it_covers(tmp_path):
@@ -78,7 +79,7 @@ def test_a_smaller_image_is_the_mean_of_what_it_covers(tmp_path):
     arrays["image"] = np.random.default_rng(0).integers(0, 256, arrays["image"].shape, np.uint8)
     for name in NAMES[::2]:
         write(tmp_path / name, arrays)
-    images = vision_touch.load("cp", split="clean", size=16, root=tmp_path)["test"].images
+    images = vision_touch.load("cp", split="clean", size=16, root=tmp_path)["test"].inputs[0]
     assert images.shape == (2 * STEPS, 3, 16, 16)
     exact = arrays["image"][:STEPS].transpose(0, 3, 1, 2).reshape(STEPS, 3, 16, 8, 16, 8)
     mean = exact.mean(axis=(3, 5))
@@ -148,7 +149,7 @@ def test_contact_is_a_set_of_three_modalities_by_trajectory(folder, monkeypatch)
     assert torch.equal(leaky.validation.inputs[2], leaky.test.inputs[2])
     assert not set(data.validation.units.tolist()) & set(data.test.units.tolist())
     own = vision_touch.load("cp", split="released")
-    assert torch.equal(leaky.train.inputs[1], own["train"].proprio)
+    assert torch.equal(leaky.train.inputs[1], own["train"].inputs[1])
 
 
 def without(key):
@@ -173,10 +174,10 @@ def spoiled(x):
     [
         (without("contact"), "has no 'contact'"),
         (without("image"), "has no 'image'"),
-        (put("image", lambda x: x[:, ::2]), r"image is \(50, 64, 128, 3\); expected \(50, 128"),
+        (put("image", lambda x: x[:, ::2]), r"shape \(50, 64, 128, 3\); expected \(50, 128"),
         (put("image", lambda x: x.astype(float)), "image holds float64; expected uint8"),
-        (put("proprio", lambda x: x[:49]), r"proprio is \(49, 8\); expected \(50, 8\)"),
-        (put("ee_forces_continuous", lambda x: x[:, :30]), r"is \(50, 30, 6\); expected"),
+        (put("proprio", lambda x: x[:49]), r"proprio has shape \(49, 8\); expected \(50, 8\)"),
+        (put("ee_forces_continuous", lambda x: x[:, :30]), r"has shape \(50, 30, 6\); expected"),
         (put("ee_forces_continuous", spoiled), "ee_forces_continuous are not finite"),
         (put("proprio", spoiled), "proprio are not finite"),
         (put("contact", spoiled), "contact are not finite"),
