@@ -26,6 +26,21 @@ def check_choice(name: str, value: T, allowed: Iterable[T]) -> T:
     return value
 
 
+def check_distinct(name: str, values: Iterable[T]) -> None:
+    """Raise ``ValueError`` unless all ``values`` differ.
+
+    >>> check_distinct("ids", [3, 1, 3])
+    Traceback (most recent call last):
+    ...
+    ValueError: ids: 3 is there twice
+    """
+    seen: set[T] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{name}: {value!r} is there twice")
+        seen.add(value)
+
+
 def check_range(
     name: str,
     value: float,

@@ -41,7 +41,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from mmlib._checks import check_choice, check_range
+from mmlib._checks import check_choice, check_distinct, check_range
 from mmlib.data._cache import mapped
 from mmlib.data._photo import central_square, decoded
 from mmlib.data._root import data_root
@@ -85,7 +85,6 @@ def flickr8k(
     naming the photo for one that is missing, unreadable or cut short, listed twice or in two parts,
     for fewer than five captions, a caption without words, and a part without a photo.
     """
-    check_range("size", size, 8)
     check_choice("split", split, SPLITS)
     if root is None:
         folders = [data_root() / name for name in ("flickr8k", "flickr8k_small")]
@@ -237,14 +236,11 @@ def read_parts(
 
     Raises ``ValueError`` as :func:`flickr8k` says.
     """
-    seen: set[str] = set()
+    check_range("size", size, 8)
+    check_distinct("photos", (row.name for row in rows))
     of: dict[str, list[Row]] = {"train": [], "val": [], "test": []}
     for row in rows:
-        if row.name in seen:
-            raise ValueError(f"photo {row.name} is listed twice")
-        seen.add(row.name)
-        if row.part not in _PARTS:
-            raise ValueError(f"photo {row.name} is of part {row.part!r}; allowed: {list(_PARTS)}")
+        check_choice(f"part of photo {row.name}", row.part, _PARTS)
         if len(row.captions) < captions:
             raise ValueError(
                 f"photo {row.name} has {len(row.captions)} captions; expected {captions}"

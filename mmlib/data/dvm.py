@@ -30,7 +30,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmlib._checks import check_choice, check_range
+from mmlib._checks import check_choice, check_distinct, check_range
 from mmlib.data._photo import decoded
 from mmlib.data._root import set_folder
 from mmlib.data.image_table import ImageTable, split
@@ -130,7 +130,7 @@ def _selected(
     kept["with a price"] = len(rows)
     photos["Adv_ID"] = photos.pop("Image_ID").str.split("$$", regex=False).str[:2].str.join("$$")
     rows = rows.merge(photos.drop_duplicates("Adv_ID"), on="Adv_ID", how="inner")
-    _once(rows, "of Ad_table.csv, or its price,")
+    check_distinct("ads of Ad_table.csv with prices", rows["Adv_ID"])
     kept["with a photo"] = len(rows)
 
     rows = rows.dropna()
@@ -152,7 +152,7 @@ def _selected(
         raise ValueError(f"{folder} has no model of {_FEWEST} ads; left by step: {kept}")
 
     rows = rows.merge(_dimensions(extra), on="Adv_ID", how="left").reset_index(drop=True)
-    _once(rows, "of Ad_table (extra).csv")
+    check_distinct("ads of Ad_table (extra).csv", rows["Adv_ID"])
     lacking = rows[list(DIMENSIONS)].isna().any(axis=1)
     if lacking.any():
         ad = rows.loc[lacking, "Adv_ID"].iloc[0]
@@ -174,12 +174,6 @@ def _read(path: Path) -> pd.DataFrame:
         if column not in table:
             raise ValueError(f"{path.name} has no column {column!r}; it has {list(table.columns)}")
     return table[list(_TABLES[path.name])]
-
-
-def _once(rows: pd.DataFrame, where: str) -> None:
-    twice = rows["Adv_ID"][rows["Adv_ID"].duplicated()]
-    if len(twice):
-        raise ValueError(f"ad {twice.iloc[0]} {where} comes twice")
 
 
 def _dimensions(extra: pd.DataFrame) -> pd.DataFrame:

@@ -32,7 +32,6 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from mmlib._checks import check_range
 from mmlib.data._photo import decoded
 from mmlib.data._prepared import comparison, write_photos
 from mmlib.data._root import data_root, set_folder
@@ -85,7 +84,6 @@ def load(size: int, *, root: Path | None = None) -> dict[str, Captioned]:
     other columns, and naming the emoji for one that is listed twice, has an unknown split, no words
     in its name, or no readable drawing.
     """
-    check_range("size", size, 8)
     folder = set_folder("emoji_names", ("emoji.csv", "images.zip"), _HOW, root)
     with (folder / "emoji.csv").open(newline="", encoding="utf-8") as file:
         table = csv.DictReader(file)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmlib._checks import check_range
+from mmlib._checks import check_distinct, check_range
 from mmlib.data._photo import central_square, decoded
 from mmlib.data._root import set_folder
 from mmlib.data.text import words_of
@@ -83,17 +84,13 @@ def load(
 
 def _split(path: Path) -> dict[str, list[str]]:
     content = _json(path)
-    seen: set[str] = set()
     ids = {}
     for part, name in _PUBLISHED.items():
         films = content.get(name) if isinstance(content, dict) else None
         if not isinstance(films, list) or not films:
             raise ValueError(f"{path} has no list of films {name!r}")
         ids[part] = [str(film) for film in films]
-        for film in ids[part]:
-            if film in seen:
-                raise ValueError(f"{path} has film {film} twice")
-            seen.add(film)
+    check_distinct(f"films of {path}", chain(*ids.values()))
     return ids
 
 

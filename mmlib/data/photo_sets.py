@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from mmlib._checks import check_choice, check_range
+from mmlib._checks import check_choice
 from mmlib.data._root import data_root, set_folder
 from mmlib.data.captioned import (
     SPLITS,
@@ -102,7 +102,6 @@ def flickr30k(
     Photos are as in :func:`mmlib.data.captioned.flickr8k`, and so is what is raised. ``root`` is
     by default ``flickr30k`` in ``MMLIB_DATA``; ``split`` is standard, Karpathy's, or released.
     """
-    check_range("size", size, 8)
     root, rows = _listed("flickr30k", "dataset_flickr30k.json", _FLICKR30K, root, split, depth=1)
     photos = folder_of_photos(root, ("flickr30k-images", "images"))
     return read_parts(rows, lambda name: (photos / name).read_bytes(), size, keep=root / "read")
@@ -114,7 +113,6 @@ def mscoco(size: int, *, root: Path | None = None, split: str = "standard") -> d
     The standard split is Karpathy's, its part ``restval`` a part of ``train``. Else as
     :func:`flickr30k`; ``root`` is by default ``mscoco``.
     """
-    check_range("size", size, 8)
     root, rows = _listed("mscoco", "dataset_coco.json", _MSCOCO, root, split, depth=2)
     for folder in ("train2014", "val2014"):
         folder_of_photos(root, (folder,))

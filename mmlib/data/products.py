@@ -29,7 +29,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mmlib._checks import check_range
+from mmlib._checks import check_choice, check_distinct, check_range
 from mmlib.data._photo import decoded
 from mmlib.data._prepared import comparison, write_photos
 from mmlib.data._root import data_root, set_folder
@@ -115,12 +115,9 @@ def _rows(root: Path | None) -> tuple[Path, pd.DataFrame, dict[str, np.ndarray]]
 
 
 def _check(rows: pd.DataFrame, classes: pd.DataFrame) -> None:
-    twice = rows["id"][rows["id"].duplicated()]
-    if len(twice):
-        raise ValueError(f"table.csv has id {twice.iloc[0]} twice")
+    check_distinct("ids of table.csv", rows["id"])
     for name in rows["split"].unique():
-        if name not in ("train", "val"):
-            raise ValueError(f"split is {name!r} in table.csv; allowed: 'train', 'val'")
+        check_choice("split in table.csv", name, ("train", "val"))
     if classes["label"].tolist() != list(range(len(classes))):
         raise ValueError(f"classes.csv has not the labels 0 to {len(classes) - 1}, each once")
     unknown = rows[~rows["label"].isin(classes["label"])]

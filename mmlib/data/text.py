@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from mmlib._checks import check_range
+from mmlib._checks import check_distinct, check_range
 
 PAD, START, END, UNKNOWN, MASK = range(5)
 SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>", "<mask>")
@@ -27,9 +27,8 @@ class Tokenizer:
 
     def __init__(self, entries: Iterable[str]):
         self.vocabulary: list[str] = [*SPECIAL, *entries]
+        check_distinct("vocabulary", self.vocabulary)
         self._ids = {entry: i for i, entry in enumerate(self.vocabulary)}
-        if len(self._ids) < len(self.vocabulary):
-            raise ValueError("the vocabulary holds an entry twice, or a special token")
 
     def __len__(self) -> int:
         return len(self.vocabulary)

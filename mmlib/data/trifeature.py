@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmlib._checks import check_choice, check_range
+from mmlib._checks import check_choice, check_distinct, check_range
 from mmlib.data._cache import cached
 from mmlib.data._root import data_root
 from mmlib.data._trifeature_images import RENDERINGS, SEED, Key, Values, images_of, keys_of
@@ -184,8 +184,7 @@ def load(
     for (name, allowed), given in zip(known.items(), values, strict=True):
         for value in given:
             check_choice(name, value, allowed)
-        if len(set(given)) < len(given):
-            raise ValueError(f"{name} is {given}; allowed: each value once")
+        check_distinct(name, given)
     if len(colors) < len(textures):
         raise ValueError(f"colors has {len(colors)} values; allowed: {len(textures)} (textures) up")
     counts = dict(zip(RENDERINGS, renderings, strict=True))

@@ -35,7 +35,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from mmlib._checks import check_choice
+from mmlib._checks import check_choice, check_distinct
 from mmlib.data._prepared import comparison
 from mmlib.data._root import data_root, set_folder
 from mmlib.data.text import words_of
@@ -128,8 +128,7 @@ def _check(rows: pd.DataFrame, arrays: dict[str, np.ndarray]) -> None:
     n = len(rows)
     if rows["row"].tolist() != list(range(n)):
         raise ValueError(f"utterances.csv has not the rows 0 to {n - 1}, each once")
-    if twice := rows["id"][rows["id"].duplicated()].tolist():
-        raise ValueError(f"utterances.csv has id {twice[0]} twice")
+    check_distinct("ids of utterances.csv", rows["id"])
     for name, array in arrays.items():
         if len(array) != n:
             raise ValueError(f"features.npz has {len(array)} rows of {name}, utterances.csv {n}")

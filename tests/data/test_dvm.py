@@ -217,7 +217,7 @@ def test_a_missing_column_is_named(changed):
 def test_what_comes_twice_stops_it(changed, name):
     folder, edit = changed
     edit(name, lambda table: pd.concat([table, table[:1]]))
-    with pytest.raises(ValueError, match=r"ad 69_36\$\$\d+ of Ad_table.*comes twice"):
+    with pytest.raises(ValueError, match=r"ads of Ad_table.*69_36\$\$\d+' is there twice"):
         dvm.load(8, root=folder)
 
 

@@ -149,8 +149,8 @@ def test_a_test_part_of_the_file_s_own_is_kept(prepared, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("1f431,", "1f436,", "1f436 is listed twice"),
-        ("1f431,train", "1f431,dev2", r"1f431 is of part 'dev2'; allowed:"),
+        ("1f431,", "1f436,", "'1f436' is there twice"),
+        ("1f431,train", "1f431,dev2", "part of photo 1f431 is 'dev2'; allowed:"),
         (",red apple,", ", ,", "has a caption without words: ''"),
         (",\N{RED APPLE},red apple,", "", "has a caption without words: ''"),  # a line cut short
         ("1f34e,", "1f34f,", "1f34f is missing or cannot be read"),

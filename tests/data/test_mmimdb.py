@@ -132,7 +132,7 @@ def split(**changes):
         (rewritten("7", lambda c: c.update(plot=[])), r"7\.json has no plot with words"),
         (split(dev=[]), "has no list of films 'dev'"),
         (split(test="7"), "has no list of films 'test'"),
-        (split(dev=["0000005"]), "has film 0000005 twice"),
+        (split(dev=["0000005"]), "'0000005' is there twice"),
         (cut("split.json", 10), r"split\.json cannot be read"),
     ],
 )

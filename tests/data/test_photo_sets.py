@@ -177,8 +177,8 @@ def test_a_missing_or_truncated_photo_is_an_error_and_leaves_no_file(name, cut, 
     ("old", "new", "message"),
     [
         ('"raw": "A dog number 2 ."', '"raw": " . "', r"a caption without words: ' \. '"),
-        ('"filename": "{1}"', '"filename": "{0}"', "{0} is listed twice"),
-        ('"split": "val"', '"split": "dev2"', "is of part 'dev2'; allowed:"),
+        ('"filename": "{1}"', '"filename": "{0}"', "{0}' is there twice"),
+        ('"split": "val"', '"split": "dev2"', " is 'dev2'; allowed: 'train', 'dev'"),
         ('"split": "val"', '"split": "test"', "part 'val' has no photo"),
         ('"raw": "A dog number 2 ."', '"row": ""', "is not one of Karpathy's lists"),
         ('{"images"', '["images"', "is not one of Karpathy's lists"),
@@ -219,9 +219,9 @@ def test_bad_rows_of_the_released_files_are_errors(name, tmp_path):
     train.write_text("".join(x for x in whole.splitlines(True) if "boat number 1" not in x))
     refused("has 4 captions; expected 5")
     train.write_text(whole + "".join(whole.splitlines(True)[1:2]))
-    refused("is listed twice")  # it stands apart from the others of its photo
+    refused("is there twice")  # it stands apart from the others of its photo
     train.write_text(whole + "".join(val.read_text().splitlines(True)[1:]))
-    refused("is listed twice")  # in two parts
+    refused("is there twice")  # in two parts
     change(train, "images", "files")
     refused("expected caption and images among them")
     first = whole.splitlines(True)[1]

@@ -149,7 +149,7 @@ def again(prepared, folder, replaced):
     ("change", "message"),
     [
         (lambda rows, _: pd.concat([rows, rows.tail(1)]), "twice"),
-        (lambda rows, _: rows.assign(split="dev"), "split is 'dev'"),
+        (lambda rows, _: rows.assign(split="dev"), "split in table.csv is 'dev'"),
         (lambda rows, _: rows.assign(label=rows["label"] + 1), "has the label 2; allowed: 0 to 1"),
     ],
 )

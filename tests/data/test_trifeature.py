@@ -278,7 +278,7 @@ def test_smaller_worlds_leave_the_disk_alone(tmp_path, monkeypatch):
         ({"size": 0}, r"size is 0; allowed: \[1, inf\)"),
         ({"texture_zoom": 0}, r"texture_zoom is 0; allowed: \[1, inf\)"),
         ({"shapes": ("cube",)}, "shapes is 'cube'; allowed: 'triangle', 'square'"),
-        ({"shapes": ("plus", "plus")}, "allowed: each value once"),
+        ({"shapes": ("plus", "plus")}, "shapes: 'plus' is there twice"),
         ({"colors": ("red", "blue")}, r"colors has 2 values; allowed: 10 \(textures\) up"),
         ({"renderings": (3, 0)}, r"renderings of test is 0; allowed: \[1, inf\)"),
         (

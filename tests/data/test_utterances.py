@@ -176,7 +176,7 @@ def all_training(rows, arrays):
     ("change", "message"),
     [
         (set_value("row", 2, 1), "has not the rows 0 to 131, each once"),
-        (set_value("id", 2, "a_1"), "has id a_1 twice"),
+        (set_value("id", 2, "a_1"), "'a_1' is there twice"),
         (set_value("split", 2, "dev"), "split in utterances.csv is 'dev'"),
         (set_value("label", 2, 3), "label in utterances.csv is 3"),
         (set_value("transcript", 2, "..."), "utterance a_3 has a transcript without words"),
