@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mmlib._checks import check_range, check_shape
+from mmlib._checks import check_range
 from mmlib.evaluate.metrics import f1_labels
-from mmlib.evaluate.probe import LinearClassifier, logistic_path
+from mmlib.evaluate.probe import LinearClassifier, check_parts, logistic_path
 
 STRENGTHS = tuple(10.0**k for k in range(-6, 7, 2))  # of C, strong to weak regularisation
 _CHOICE, _FINAL = 1e-4, 1e-5  # tolerances, as of the probe of one label
@@ -55,12 +55,9 @@ def labels_probe(
     >>> labels_probe(x, y, x, y, validation=(x, y)).macro_f1
     100.0
     """
-    d = check_shape("train_x", train_x, "N D")["D"]
-    n, k = check_shape("train_y", train_y, "N K", N=len(train_x)).values()
-    val_x, val_y = validation
-    for name, x, y in (("test", test_x, test_y), ("validation", val_x, val_y)):
-        count = check_shape(f"{name} embeddings", x, "M D", D=d)["M"]
-        check_shape(f"{name} labels", y, "M K", M=count, K=k)
+    parts = {"training": (train_x, train_y), "test": (test_x, test_y), "validation": validation}
+    check_parts("N K", **parts)
+    n, (val_x, val_y) = len(train_y), validation
     for y in (train_y, val_y, test_y):
         check_range("labels", int(y.min()), 0)
         check_range("labels", int(y.max()), 0, 1)

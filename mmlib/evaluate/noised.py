@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mmlib._checks import check_shape
-from mmlib.evaluate.probe import STRENGTHS, LinearClassifier, logistic_path
+from mmlib.evaluate.probe import STRENGTHS, LinearClassifier, check_parts, logistic_path
 from mmlib.label_dp.learning import forward_loss
 
 _CHOICE, _FINAL = 1e-3, 1e-4  # tolerances: to choose C, and of the classifier
@@ -41,11 +40,8 @@ def noised_probe(
     >>> noised_probe(x, told, validation=(x, told)).logits(torch.eye(4)).argmax(1)
     tensor([0, 1, 2, 3])
     """
-    n, d = check_shape("x", x, "N D").values()
-    k = check_shape("likelihood", likelihood, "N K", N=n)["K"]
+    check_parts("N K", training=(x, likelihood), validation=validation)
     val_x, val_likelihood = validation
-    v = check_shape("validation[0]", val_x, "V D", D=d)["V"]
-    check_shape("validation[1]", val_likelihood, "V K", V=v, K=k)
     if torch.equal(likelihood.amin(1), likelihood.amax(1)):
         raise ValueError("likelihood is the same for all classes, in every record: no signal")
     best = strengths[0]

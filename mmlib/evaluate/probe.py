@@ -90,14 +90,10 @@ def linear_probe(
     >>> linear_probe(x, y, x, y, generator=torch.Generator().manual_seed(0)).balanced_accuracy
     100.0
     """
-    n, d = check_shape("train_x", train_x, "N D").values()
-    check_shape("train_y", train_y, "N", N=n)
-    m = check_shape("test_x", test_x, "M D", D=d)["M"]
-    check_shape("test_y", test_y, "M", M=m)
-    if isinstance(validation, tuple):
+    given = {"validation": validation} if isinstance(validation, tuple) else {}
+    check_parts("N", training=(train_x, train_y), test=(test_x, test_y), **given)
+    if given:
         fit_x, fit_y, (val_x, val_y) = train_x, train_y, validation
-        count = check_shape("validation[0]", val_x, "V D", D=d)["V"]
-        check_shape("validation[1]", val_y, "V", V=count)
         train_x, train_y = torch.cat([fit_x, val_x]), torch.cat([fit_y, val_y])
     else:
         if generator is None:
@@ -123,6 +119,23 @@ def linear_probe(
         validation={c.C: merit[0] for c, merit in zip(path, merits, strict=True)},
         classifier=best,
     )
+
+
+def check_parts(labels: str, **parts: tuple[Tensor, Tensor]) -> None:
+    """Raise ``ValueError`` unless all parts have embeddings (N, D), and labels of that shape.
+
+    Each has an N of its own; other letters are the same in all.
+
+    >>> check_parts("N", training=(torch.eye(3), torch.ones(3)), test=(torch.eye(2), torch.ones(2)))
+    Traceback (most recent call last):
+    ...
+    ValueError: test embeddings has shape (2, 2); expected (N, D=3)
+    """
+    common: dict[str, int] = {}
+    for part, (x, y) in parts.items():
+        found = check_shape(f"{part} embeddings", x, "N D", **common)
+        found |= check_shape(f"{part} labels", y, labels, **common | found)
+        common = {letter: size for letter, size in found.items() if letter != "N"}
 
 
 def logistic_path(

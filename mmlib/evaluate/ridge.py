@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
+from mmlib.evaluate.probe import check_parts
 
 STRENGTHS = tuple(10.0**k for k in range(-6, 7, 2))  # of the penalty, weak to strong
 
@@ -94,11 +95,8 @@ def ridge_probe(
     >>> regression.alpha, errors[regression.alpha] < 1e-12
     (1e-06, True)
     """
-    d = check_shape("train_x", train_x, "N D")["D"]
-    q = check_shape("train_y", train_y, "N Q")["Q"]
+    check_parts("N Q", training=(train_x, train_y), validation=validation)
     val_x, val_y = validation
-    v = check_shape("validation[0]", val_x, "V D", D=d)["V"]
-    check_shape("validation[1]", val_y, "V Q", V=v, Q=q)
     path = ridge_path(train_x, train_y, STRENGTHS)
     errors = {fit.alpha: mean_squared_error(fit.predict(val_x), val_y) for fit in path}
     alpha = min(errors, key=errors.__getitem__)  # the first of equals

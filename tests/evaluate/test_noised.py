@@ -125,7 +125,7 @@ def test_the_strength_is_what_explains_validation_best_and_nothing_else_chooses(
             lambda: noised_probe(
                 torch.randn(9, 2), torch.eye(9), validation=(torch.ones(2, 2), torch.ones(2, 3))
             ),
-            r"validation\[1\] has shape \(2, 3\); expected \(V=2, K=9\)",
+            r"validation labels has shape \(2, 3\); expected \(N=2, K=9\)",
         ),
         (lambda: logistic_path(torch.randn(3, 2), -torch.eye(3), [1.0]), "smallest likelihood is"),
         (

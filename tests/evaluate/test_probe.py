@@ -239,7 +239,7 @@ def test_wrong_arguments_are_named():
         logistic_path(x, y, [1.0], classes=3)
     with pytest.raises(ValueError, match="generator is None"):
         linear_probe(x, y, x, y)
-    with pytest.raises(ValueError, match=r"test_x has shape \(60, 23\)"):
+    with pytest.raises(ValueError, match=r"test embeddings has shape \(60, 23\)"):
         linear_probe(x, y, x[:, 1:], y, generator=torch.Generator())
     with pytest.raises(ValueError, match=r"share is 0\.001, which leaves a part of 60 labels"):
         stratified_split(y, 0.001, generator=torch.Generator())

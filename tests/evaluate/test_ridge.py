@@ -94,7 +94,7 @@ def test_wrong_arguments_are_named():
         ridge_path(x, y, [0.0])
     with pytest.raises(ValueError, match=r"y has shape \(19, 4\); expected \(N=20, Q\)"):
         ridge_path(x, y[1:], [1.0])
-    with pytest.raises(ValueError, match=r"validation\[1\] has shape \(20, 3\)"):
+    with pytest.raises(ValueError, match=r"validation labels has shape \(20, 3\)"):
         ridge_probe(x, y, validation=(x, y[:, :3]))
     with pytest.raises(ValueError, match="number of samples is 0"):
         mean_squared_error(y[:0], y[:0])
