@@ -16,8 +16,6 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from mmlib._checks import check_range, check_shape
-
 SPAN = 6000.0  # millimetres across the picture at zoom 1
 CLEARANCE = 0.12  # height of the underbody over that of the car
 _TYRE = 220.0  # width of a tyre
@@ -104,9 +102,7 @@ def render(
         colour: number of the colour (N,), in the order of :data:`COLOURS`.
         style: from 0 to 1 (N, 16), in the order of :data:`STYLE`.
         scene: of N pictures.
-        size: side in pixels, at least 8.
-
-    Raises ``ValueError`` for other shapes and ranges.
+        size: side in pixels.
 
     >>> plain = torch.ones(1, 3)
     >>> scene = Scene(
@@ -119,18 +115,6 @@ def render(
     >>> picture.shape, picture[0, :, 0, 0].tolist()
     (torch.Size([1, 3, 64, 64]), [255, 255, 255])
     """
-    check_range("size", size, 8)
-    check_shape("dimensions", dimensions, "N 4", N=len(scene))
-    check_shape("style", style, f"N {len(STYLE)}", N=len(scene))
-    for name, values, most in (("body", body, len(PROFILES)), ("colour", colour, len(COLOURS))):
-        check_shape(name, values, "N", N=len(scene))
-        if len(values):
-            check_range(f"smallest {name}", int(values.min()), 0, most - 1)
-            check_range(f"largest {name}", int(values.max()), 0, most - 1)
-    if len(scene):
-        check_range("smallest dimension", float(dimensions.min()), 0.0, open_low=True)
-        check_range("smallest style", float(style.min()), 0.0)
-        check_range("largest style", float(style.max()), 0.0, 1.0)
     out = torch.empty(len(scene), 3, size, size, dtype=torch.uint8, device=dimensions.device)
     for start in range(0, len(scene), _BATCH):
         part = slice(start, start + _BATCH)

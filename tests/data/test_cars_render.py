@@ -214,15 +214,3 @@ def test_image_and_row_show_the_same_car():
     images = render(table[:, :4], table[:, 14], red, styled(60), still(60, yaw=90), 160)
     heights = torch.tensor([extent(image)[1] for image in images])
     assert torch.corrcoef(torch.stack([heights, table[:, 1].float()]))[0, 1] > 0.98
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"colour": 22}, "colour is 22"),
-        ({"car": (0.0, 1.0, 1.0, 1.0)}, "smallest dimension is 0"),
-    ],
-)
-def test_wrong_arguments_are_named(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        picture(**wrong)
