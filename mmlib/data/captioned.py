@@ -241,10 +241,7 @@ def read_parts(
     of: dict[str, list[Row]] = {"train": [], "val": [], "test": []}
     for row in rows:
         check_choice(f"part of photo {row.name}", row.part, _PARTS)
-        if len(row.captions) < captions:
-            raise ValueError(
-                f"photo {row.name} has {len(row.captions)} captions; expected {captions}"
-            )
+        check_range(f"captions of photo {row.name}", len(row.captions), captions)
         for caption in row.captions[:captions]:
             if not words_of(caption):
                 raise ValueError(f"photo {row.name} has a caption without words: {caption!r}")

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from mmlib._checks import check_range
 from mmlib.data._photo import decoded
 from mmlib.data._prepared import comparison, write_photos
 from mmlib.data._root import data_root
@@ -48,10 +49,7 @@ def prepare(source: Path, target: Path) -> None:
     if len(rows) != expected:
         raise ValueError(f"{source} lists {len(rows):,} training photos; expected {expected:,}")
     for row in rows.values():
-        if len(row.captions) < CAPTIONS:
-            raise ValueError(
-                f"photo {row.name} has {len(row.captions)} captions; expected {CAPTIONS}"
-            )
+        check_range(f"captions of photo {row.name}", len(row.captions), CAPTIONS)
     names = sorted(rows)
     order = list(range(expected))
     random.Random(_SEED).shuffle(order)

@@ -74,7 +74,9 @@ def load(
         posters = torch.empty(len(films), 3, size, size, dtype=torch.uint8)
         plots, genres = [], torch.zeros(len(films), len(GENRES), dtype=torch.long)
         for row, film in enumerate(films):
-            posters[row] = _poster(folder / "dataset" / f"{film}.jpeg", size)
+            path = folder / "dataset" / f"{film}.jpeg"
+            poster = decoded(path, f"{path} is no whole poster")
+            posters[row] = central_square(poster, size, Image.Resampling.BILINEAR)
             plot, named = _film(folder / "dataset" / f"{film}.json")
             plots.append(plot)
             genres[row] = torch.tensor([name in named for name in GENRES])
@@ -111,9 +113,3 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read ({error})") from error
-
-
-def _poster(path: Path, size: int) -> Tensor:
-    """uint8 (3, size, size)."""
-    poster = decoded(path, f"{path} is no whole poster")
-    return central_square(poster, size, Image.Resampling.BILINEAR)

@@ -201,8 +201,18 @@ def test_a_damaged_archive_is_an_error(tmp_path):
         ("Flickr8k.token.txt", "A dog number 2 .", " . ", r"a caption without words: ' \. '"),
         ("Flickr8k.token.txt", "#4\tA dog", "#3\tA dog", "has caption 3 twice"),
         ("Flickr8k.token.txt", "#1\tA dog", " A dog", "line 2 of .* not FILE#N, text"),
-        ("Flickr8k.token.txt", "1000_693b08cb0e.jpg#4", "other.jpg#4", "has 4 captions; expected"),
-        ("Flickr_8k.testImages.txt", "1004_", "1000_", r"1000_693b08cb4e.jpg has 0 captions"),
+        (
+            "Flickr8k.token.txt",
+            "1000_693b08cb0e.jpg#4",
+            "other.jpg#4",
+            r"captions of .* is 4;",
+        ),
+        (
+            "Flickr_8k.testImages.txt",
+            "1004_",
+            "1000_",
+            r"of photo 1000_693b08cb4e.jpg is 0",
+        ),
         (
             "Flickr_8k.testImages.txt",
             "1004_693b08cb4e.jpg",
