@@ -93,7 +93,7 @@ def not_run(loaded: list[dict]) -> str:
     """
     parts = []
     for preset in ("desk", "paper"):
-        lines = ["| chapter | experiment | recorded | what runs the row |", "| - | - | - | - |"]
+        lines = ["| chapter | experiment | recorded | command |", "| - | - | - | - |"]
         for (chapter, experiment, size), row in grid.rows().items():
             if size != preset:
                 continue
@@ -112,7 +112,7 @@ def not_run(loaded: list[dict]) -> str:
                     f"| {{doc}}`/notebooks/{CHAPTERS[chapter]}` | {experiment} | {told} | "
                     f"`make {preset} CHAPTER={chapter} EXPERIMENT={experiment}` |"
                 )
-        parts.append(f"## At `{preset}`\n\n" + ("\n".join(lines) if lines[2:] else "All has run."))
+        parts.append(f"## At `{preset}`\n\n" + ("\n".join(lines) if lines[2:] else "All have run."))
     return "\n\n".join(parts) + "\n"
 
 

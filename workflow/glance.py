@@ -32,7 +32,7 @@ class Panel:
 PANELS = (
     Panel(
         "CoMM: can a linear probe read what only both images tell?",
-        "pairs judged rightly (%)",
+        "pairs judged correctly (%)",
         {"guessing": 50.0},
         (0, 100),
         (
@@ -45,7 +45,7 @@ PANELS = (
     ),
     Panel(
         "Label-DP: what can be learned where ε = 5 covers image and label?",
-        "records named rightly, of 286 classes (%)",
+        "records classified correctly, of 286 classes (%)",
         {"the paper's cars": items()["labeldp-table1"].values["downstream.double_rr"]},
         (0, 100),
         (
@@ -121,12 +121,12 @@ def page(alt: str, file: str) -> str:
 :alt: {alt}
 :name: fig-glance
 
-Recorded runs at desk, mean and 95 % interval over seeds. Cross, Cross+Self and FactorCL are CoMM's
-rivals. Label-DP's images are points drawn in code, as many as the paper's and so far apart that a
-linear model of true labels reaches about the paper's number without noise. An oracle is told which
-of them are of one class, and has only to name the classes. MEM-3 is noise and three words,
-optimised together; noise is made for random words as well. A best defence is the single one that
-takes most of the protection away, of those that chapter 12 tries, in runs of their own. Records:
+Recorded runs at `desk`, mean and 95 % interval over seeds. *CoMM*: Cross, Cross+Self and FactorCL
+are its rivals. *Label-DP*: images are points drawn in code, as many as the paper's and so far apart
+that a linear model of true labels reaches about the paper's number without noise. An oracle is told
+which of them are of one class, and has only to name the classes. *MEM*: MEM-3 is noise and three
+words, optimised together; for random words noise is made as well. The best defence, in runs of its
+own, is the single one of chapter 12 that takes most of the protection away. Records:
 {", ".join(f"`{place}`" for place in places)}.
 ```
 """
