@@ -214,13 +214,23 @@ def over_seeds(
     return format(estimate(values), spec) if values else absent
 
 
-def column(metrics: dict[str, str], runs: list[dict[str, float]]) -> dict[str, str]:
-    """Mean and interval of each metric of a table's rows; a caption says how many runs.
+def column(rows: dict[str, str | tuple[str, str]], runs: list[dict[str, float]]) -> dict[str, str]:
+    """Mean and interval of each of a table's rows; a caption says how many runs.
 
-    >>> column({"first": "a", "second": "b"}, [{"a": 1.0}, {"a": 2.0}, {"a": 3.0}])
-    {'first': '2.00 ± 2.48', 'second': 'not run here'}
+    A row is a metric or, with its sign, a pair: the first one less the second within a run.
+
+    >>> runs = [{"a": 1.0, "b": 0.0}, {"a": 2.0, "b": 0.9}, {"a": 3.0, "b": 1.9}]
+    >>> column({"first": "a", "less the second": ("a", "b"), "third": "c"}, runs)
+    {'first': '2.00 ± 2.48', 'less the second': '+1.1 ± 0.1', 'third': 'not run here'}
     """
-    return {row: over_seeds(metric, runs).split(" (")[0] for row, metric in metrics.items()}
+
+    def cell(row: str | tuple[str, str]) -> str:
+        if isinstance(row, str):
+            return over_seeds(row, runs).split(" (")[0]
+        gap = difference(*row, runs)
+        return f"{gap:+.1f}" if gap else "not run here"
+
+    return {title: cell(row) for title, row in rows.items()}
 
 
 def difference(

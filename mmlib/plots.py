@@ -7,6 +7,7 @@ its dark mode.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -289,10 +290,12 @@ def arrow(
 def number(value: Any) -> str:
     """A number as a person would say it.
 
-    >>> number(0.123456), number(1234.5), number(12.0)
-    ('0.123', '1234', '12')
+    >>> number(0.123456), number(1234.5), number(12.0), number(math.inf)
+    ('0.123', '1234', '12', '∞')
     """
     value = float(value)
+    if value == math.inf:
+        return "∞"
     if abs(value) >= 1000:
         return f"{value:.0f}"
     return f"{value:.3g}"

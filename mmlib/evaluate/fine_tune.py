@@ -30,6 +30,11 @@ class Tuned:
     validation: tuple[float, ...]  # accuracy in percent after every epoch that was trained
     classifier: nn.Module  # in evaluation mode
 
+    @property
+    def scores(self) -> tuple[float, float]:
+        """Micro and macro accuracy."""
+        return self.accuracy, self.balanced_accuracy
+
 
 class Patience:
     """When to stop, and what to keep: ``seen(value)`` after every epoch.

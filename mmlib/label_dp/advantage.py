@@ -33,6 +33,12 @@ class Attack:
     low: float
     high: float
 
+    @property
+    def points(self) -> str:
+        """Advantage and interval in points, in words."""
+        advantage, low, high = (100 * x for x in (self.advantage, self.low, self.high))
+        return f"{advantage:.1f} ({low:.1f} to {high:.1f})"
+
 
 def advantage(guesses: Tensor, blind: Tensor, labels: Tensor, *, confidence: float) -> Attack:
     """How much more often ``guesses`` are right than ``blind`` ones, record by record.
@@ -51,8 +57,8 @@ def advantage(guesses: Tensor, blind: Tensor, labels: Tensor, *, confidence: flo
     >>> labels = torch.arange(1000) % 4
     >>> blind = torch.zeros(1000, dtype=torch.long)
     >>> found = advantage(labels, blind, labels, confidence=0.95)
-    >>> found.success, found.blind, found.advantage, found.low > 0.7
-    (1.0, 0.25, 0.75, True)
+    >>> found.success, found.blind, found.points
+    (1.0, 0.25, '75.0 (71.4 to 78.0)')
     """
     check_shape("labels", labels, "N")
     check_range("number of records", len(labels), 1)

@@ -119,11 +119,8 @@ def of_comm_real() -> Said:
 def of_image_table() -> Said:
     sets = {"digits": "overview", "products": "products", "cars": "cars"}
     desk = {name: Runs(f"image_table/{row}") for name, row in sets.items()}
-    gains = [
-        f"{name}, {runs.less('matching.nearest.k1', 'matching.double_rr')}"
-        for name, runs in desk.items()
-    ]
-    yield "; ".join(gains)
+    gains = [runs.less("matching.nearest.k1", "matching.double_rr") for runs in desk.values()]
+    yield f"the nearest image of the drawn class {' '.join(gains)}"
     falls = [runs.told("fall.double_rr", ".2f") for runs in desk.values()]
     yield f"with released labels {' '.join(falls)}"
 
