@@ -13,7 +13,7 @@ from dataclasses import fields
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, normalize
 
 from mmlib import losses
 from mmlib._checks import check_range
@@ -156,6 +156,29 @@ class ImageTableStudy:
         batches = zip(images.split(size), table.split(size), strict=True)
         pairs = [model.embed(b).chunk(2, dim=1) for b in batches if len(b[0]) == size]
         return torch.stack([losses.match_accuracy(u, v) for u, v in pairs]).mean().item()
+
+    @torch.no_grad()
+    def membership(self, model: DualEncoder) -> tuple[Tensor, Tensor]:
+        """How well image and row of a pair fit, and which pairs were trained on (1, else 0).
+
+        Pairs (M,) are the first n private ones, as they truly are, and the test's. The fit is the
+        model's own log chance of the partner, among it and the validation records, on which no
+        encoder was trained; a mean of both directions. An image that fits every row gains nothing.
+        """
+        model.eval()
+        n, end = self.n, len(self.private)
+        images = torch.cat([self.private.images, self.test.images])
+        table = torch.cat([self.private.table, self.test.table])
+        batches = zip(images.split(_BATCH), table.split(_BATCH), strict=True)
+        z = torch.cat([model.embed(batch) for batch in batches]).float()
+        z1, z2 = (normalize(half) for half in z.chunk(2, dim=1))
+        true, fit = model.scale * (z1 * z2).sum(1), 0
+        for own, partner in ((z1, z2), (z2, z1)):
+            others = model.scale * partner[n:end].T
+            beside = torch.cat([(part @ others).logsumexp(1) for part in own.split(_BATCH)])
+            fit = fit + (true - true.logaddexp(beside)) / 2
+        trained = torch.arange(len(fit), device=fit.device) < n
+        return torch.cat([fit[:n], fit[end:]]), torch.cat([trained[:n], trained[end:]]).long()
 
     def embedded(self, model: nn.Module) -> tuple[Tensor, Tensor]:
         """The image encoder's output of the private images as they are, and of the test images."""

@@ -126,6 +126,23 @@ def test_matching_by_hand(study):
     assert not model.training
 
 
+def test_the_fit_of_a_pair_by_hand(study):
+    """Its partner against the validation records', each direction by a softmax of its own."""
+    model = study.untrained()
+    fit, trained = study.membership(model)
+    assert trained.tolist() == [1] * study.n + [0] * len(study.test)
+    known = study.dataset.validation
+    for place, part, k in ((5, study.dataset.train, 5), (study.n + 7, study.test, 7)):
+        images = torch.cat([part.images[k : k + 1], known.images])
+        table = torch.cat([part.table[k : k + 1], known.table])
+        with torch.no_grad():
+            u, v = (F.normalize(x, dim=1) for x in model.embed((images, table)).chunk(2, dim=1))
+        cosines = 10 * u @ v.T  # the temperature is 0.1
+        by_image, by_row = cosines[0].log_softmax(0), cosines[:, 0].log_softmax(0)
+        both = ((by_image + by_row)[0] / 2).item()
+        assert fit[place].item() == pytest.approx(both, abs=1e-4)
+
+
 def test_validation_and_training_records_are_not_mixed_up(study):
     """Features that are the class tell all of it; validation labels choose, and train nothing."""
     x = F.one_hot(study.private.labels, 10).float()
