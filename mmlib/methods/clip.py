@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmlib import losses
 from mmlib._checks import check_range
-from mmlib.methods import Transform, check_lengths, transformed
+from mmlib.methods import check_lengths, transformed
 from mmlib.methods.towers import Towers
 
 MAX_SCALE = 100.0
@@ -19,28 +19,16 @@ MAX_SCALE = 100.0
 class DualEncoder(Towers):
     """One encoder and one projection per modality; a pair's two vectors are to match.
 
-    Args:
-        encoders, projections: one of each for both modalities.
-        augment: one random transform per modality, for training.
-        prepare: one transform per modality that makes the encoder's input without chance.
+    Args (the others are :class:`mmlib.methods.towers.Towers`'):
         temperature: of the loss; where it is learned, its start.
         learn_temperature: learn the scale 1 / temperature, kept between 1 and 100 after each step.
 
     Source: CLIP, section 2.3; released code of CoMM and MEM.
     """
 
-    def __init__(
-        self,
-        encoders: Sequence[nn.Module],
-        projections: Sequence[nn.Module],
-        *,
-        augment: Sequence[Transform],
-        prepare: Sequence[Transform],
-        temperature: float = 0.07,
-        learn_temperature: bool = True,
-    ):
-        check_lengths(2, encoders=encoders, projections=projections)
-        super().__init__(encoders, projections, augment=augment, prepare=prepare)
+    def __init__(self, *parts, temperature: float = 0.07, learn_temperature: bool = True, **others):
+        super().__init__(*parts, **others)
+        check_lengths(2, encoders=self.encoders)
         check_range("temperature", temperature, 1 / MAX_SCALE, 1)
         log_scale = torch.tensor(-math.log(temperature))
         self.log_scale = nn.Parameter(log_scale, requires_grad=learn_temperature)

@@ -16,15 +16,14 @@ from mmlib.methods.towers import Towers
 class CrossSelf(Towers):
     """One encoder and one head per modality; no fusion. The probe sees the encoders' outputs.
 
-    Args:
-        encoders, projections: one of each per modality, of two or more; a projection serves both
-            kinds of term.
+    Args (the others are :class:`mmlib.methods.towers.Towers`'):
         align: one transform per modality that makes the views aligned across modalities.
-        augment: one random transform per modality, drawn twice for alignment with itself.
-        prepare: one transform per modality that makes the encoder's input without chance.
         temperature: of all terms.
 
-    Each step makes three views of each modality. Source: CoMM, released code, baseline Cross+Self.
+    Each step makes three views of each modality, two of them by ``augment``, for alignment with
+    itself; a projection serves both kinds of term.
+
+    Source: CoMM, released code, baseline Cross+Self.
     """
 
     def __init__(self, *parts, align: Sequence[Transform], temperature: float = 0.1, **others):
