@@ -129,7 +129,7 @@ def _listed(
     return folder, rows
 
 
-def fetch(name: str, *, root: Path | None = None) -> Path:
+def fetch(name: str) -> Path:
     """Download and unpack what of a set may be: the folder that holds it then.
 
     ``name`` is flickr30k or mscoco. Archives are left beside what was unpacked of them.
@@ -138,7 +138,7 @@ def fetch(name: str, *, root: Path | None = None) -> Path:
     for one that is damaged or has another number of files than it should.
     """
     archives = _ARCHIVES[check_choice("name", name, _ARCHIVES)]
-    folder = data_root() / name if root is None else Path(root)
+    folder = data_root() / name
     for archive in archives:
         path = folder / Path(archive.url).name
         if not (folder / archive.name).exists():

@@ -93,27 +93,25 @@ class PieceMean(nn.Module):
         return (self.encoder(ids) * seen).sum(dim=1) / seen.sum(dim=1)
 
 
-def image_tokens(root: Path | None = None) -> ImageTokens:
-    """CLIP's vision tower, in the folder ``root``, by default that of :data:`IMAGE`.
+def image_tokens() -> ImageTokens:
+    """CLIP's vision tower, of :data:`IMAGE`.
 
     All callers get the same frozen weights. Raises ``ImportError`` without transformers,
     ``FileNotFoundError`` where the folder is absent, both saying what to do, and ``ValueError`` for
     files that cannot be read.
     """
-    return ImageTokens(_read("CLIPModel", _folder(IMAGE, root)).vision_model)
+    return ImageTokens(_read("CLIPModel", _folder(IMAGE)).vision_model)
 
 
-def text_tokens(ids: Tensor, root: Path | None = None) -> TextTokens:
+def text_tokens(ids: Tensor) -> TextTokens:
     """The text encoder of :data:`TEXT`, for what :func:`piece_ids` gave together with ``ids``.
 
     Raises as :func:`image_tokens` does.
     """
-    return TextTokens(_read("AutoModel", _folder(TEXT, root)), ids)
+    return TextTokens(_read("AutoModel", _folder(TEXT)), ids)
 
 
-def piece_ids(
-    texts: Mapping[str, Sequence[str]], length: int, root: Path | None = None
-) -> tuple[dict[str, Tensor], Tensor]:
+def piece_ids(texts: Mapping[str, Sequence[str]], length: int) -> tuple[dict[str, Tensor], Tensor]:
     """Ids (N, ``length``) of the pieces of texts in parts, and the publisher's id (V,) of each.
 
     Ids are this library's: padding, start, end, unknown and mask are 0 to 4, and then come the
@@ -122,7 +120,7 @@ def piece_ids(
     room for start, a piece and end.
     """
     check_range("length", length, 3)
-    reader = _read("AutoTokenizer", _folder(TEXT, root))
+    reader = _read("AutoTokenizer", _folder(TEXT))
     coded = {
         part: reader(
             list(told), padding="max_length", truncation=True, max_length=length,
@@ -154,9 +152,9 @@ def tokens_of(
     return torch.cat([encoder(prepare(part, None)).half() for part in samples.split(256)])
 
 
-def _folder(name: str, root: Path | None) -> Path:
+def _folder(name: str) -> Path:
     short = name.split("/")[1]
-    folder = data_root() / "pretrained" / short if root is None else Path(root)
+    folder = data_root() / "pretrained" / short
     how = f"hf download {name} --local-dir {folder} fetches the publisher's files"
     return set_folder(short, ("config.json",), how, folder)
 

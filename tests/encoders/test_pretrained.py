@@ -91,8 +91,8 @@ def images(n=3):
     return torch.randn(n, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
 
 
-def test_image_tokens_are_class_token_and_patches_normed(folders):
-    encoder = pretrained.image_tokens(folders / "clip-vit-base-patch32")
+def test_image_tokens_are_class_token_and_patches_normed(data):
+    encoder = pretrained.image_tokens()
     tokens = encoder(images())
     assert tokens.shape == (3, 1 + 4, WIDTH)
     assert encoder.out_features == WIDTH
@@ -104,9 +104,8 @@ def test_image_tokens_are_class_token_and_patches_normed(folders):
         encoder(torch.zeros(1, 3, 16, 16))
 
 
-def test_ids_are_the_pieces_of_the_text_by_their_frequency(folders):
-    folder = folders / "clip-ViT-B-32-multilingual-v1"
-    ids, theirs = pretrained.piece_ids(PLOTS, LENGTH, folder)
+def test_ids_are_the_pieces_of_the_text_by_their_frequency(data):
+    ids, theirs = pretrained.piece_ids(PLOTS, LENGTH)
     told = [ENTRIES[k] for k in theirs]
     assert told[:5] == ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"]
     # In what is left of the training plots: war 3 times, lone and ##ly once, the others twice.
@@ -119,16 +118,15 @@ def test_ids_are_the_pieces_of_the_text_by_their_frequency(folders):
     assert long[-2:] == ["##s", "[SEP]"]
     assert (ids["train"][:, 0] == START).all()
     assert ((ids["train"] == END).sum(dim=1) == 1).all()
-    ids, _ = pretrained.piece_ids({"train": ["the war"]}, 5, folder)
+    ids, _ = pretrained.piece_ids({"train": ["the war"]}, 5)
     assert ids["train"][0, 1] == UNKNOWN
     with pytest.raises(ValueError, match="length is 2"):
-        pretrained.piece_ids(PLOTS, 2, folder)
+        pretrained.piece_ids(PLOTS, 2)
 
 
-def test_text_tokens_are_the_models_of_its_own_ids(folders):
-    folder = folders / "clip-ViT-B-32-multilingual-v1"
-    ids, theirs = pretrained.piece_ids(PLOTS, LENGTH, folder)
-    encoder = pretrained.text_tokens(theirs, folder)
+def test_text_tokens_are_the_models_of_its_own_ids(data):
+    ids, theirs = pretrained.piece_ids(PLOTS, LENGTH)
+    encoder = pretrained.text_tokens(theirs)
     found = encoder(ids["train"])
     assert found.shape == (3, LENGTH, WIDTH)
     short = ids["train"][2]  # war war, and padding
@@ -197,24 +195,31 @@ def test_tokens_that_are_computed_once_are_those_of_what_is_not_augmented(data):
     assert torch.equal(raw.sum(dim=1), ((ids >= 5) & (ids < 10)).sum(dim=1).float())
 
 
-def test_an_absent_folder_says_how_to_get_it(folders, tmp_path):
+def test_an_absent_folder_says_how_to_get_it(folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMLIB_DATA", str(tmp_path))
     for read, name in (
-        (lambda: pretrained.image_tokens(tmp_path), pretrained.IMAGE),
-        (lambda: pretrained.text_tokens(torch.arange(5), tmp_path), pretrained.TEXT),
-        (lambda: pretrained.piece_ids(PLOTS, 8, tmp_path), pretrained.TEXT),
+        (lambda: pretrained.image_tokens(), pretrained.IMAGE),
+        (lambda: pretrained.text_tokens(torch.arange(5)), pretrained.TEXT),
+        (lambda: pretrained.piece_ids(PLOTS, 8), pretrained.TEXT),
     ):
         with pytest.raises(FileNotFoundError, match=f"has no config.json. hf download {name}"):
             read()
 
 
-def test_a_folder_that_cannot_be_read_is_named(folders, tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "distilbert"}')
+def test_a_folder_that_cannot_be_read_is_named(folders, tmp_path, monkeypatch):
+    monkeypatch.setenv("MMLIB_DATA", str(tmp_path))
+    folder = tmp_path / "pretrained" / "clip-ViT-B-32-multilingual-v1"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "distilbert"}')
     with pytest.raises(ValueError, match="cannot be read"):
-        pretrained.text_tokens(torch.arange(5), tmp_path)
+        pretrained.text_tokens(torch.arange(5))
 
 
 def test_without_transformers_the_error_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setenv("MMLIB_DATA", str(tmp_path))
+    folder = tmp_path / "pretrained" / "clip-vit-base-patch32"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
     with pytest.raises(ImportError, match="pip install transformers"):
-        pretrained.image_tokens(tmp_path)
+        pretrained.image_tokens()
