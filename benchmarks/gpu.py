@@ -42,7 +42,7 @@ from mmlib.methods import transformed
 from mmlib.presets.base import Settings, resolve
 from mmlib.studies.image_table import ImageTableStudy
 from mmlib.studies.pairs import PairStudy
-from mmlib.studies.unlearnable_models import budget, new_model
+from mmlib.studies.unlearnable.models import budget, new_model
 from mmlib.train import Optim, fit
 
 DEVICE = pick_device()

@@ -30,8 +30,8 @@ from mmlib.methods import image_only, image_pairs, modalities
 from mmlib.presets.base import resolve
 from mmlib.studies.image_table import ImageTableStudy
 from mmlib.studies.pairs import PairStudy
-from mmlib.studies.unlearnable_models import budget, new_model, optim
-from mmlib.studies.unlearnable_pairs import load_pairs
+from mmlib.studies.unlearnable.models import budget, new_model, optim
+from mmlib.studies.unlearnable.pairs import load_pairs
 from mmlib.train import EpochSampler, Optim, fit
 
 # --- the pretended GPU ----------------------------------------------------------------------------

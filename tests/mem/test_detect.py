@@ -8,7 +8,7 @@ from scipy.stats import mannwhitneyu
 from mmlib.mem.detect import chance_above, roughness, seen, surprise
 from mmlib.mem.trigger import prepend
 from mmlib.presets.base import resolve
-from mmlib.studies.unlearnable_pairs import load_pairs
+from mmlib.studies.unlearnable.pairs import load_pairs
 
 
 def test_surprise_equals_a_slow_count(make_pairs):

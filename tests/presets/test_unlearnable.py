@@ -8,7 +8,7 @@ from mmlib.mem.protections import MODES, answers, rows
 from mmlib.mem.settings import Protection
 from mmlib.presets import unlearnable_audit, unlearnable_sweeps
 from mmlib.presets.base import resolve
-from mmlib.studies.unlearnable_models import NETWORKS
+from mmlib.studies.unlearnable.models import NETWORKS
 
 
 def test_what_settings_name_is_what_there_is():

@@ -12,9 +12,9 @@ from mmlib.mem import detect, protections, saliency, trigger
 from mmlib.mem.hacker import evaluate, vectors
 from mmlib.mem.pairs import encode_pairs
 from mmlib.mem.settings import Protection
-from mmlib.studies import unlearnable_models as models
-from mmlib.studies.unlearnable import Trials
-from mmlib.studies.unlearnable_pairs import load_pairs
+from mmlib.studies.unlearnable import models
+from mmlib.studies.unlearnable.pairs import load_pairs
+from mmlib.studies.unlearnable.trials import Trials
 
 from .runs import SEED, Values, started
 

@@ -5,7 +5,7 @@ import pandas as pd
 from mmlib.mem.course import Point
 from mmlib.mem.protections import rows, switched
 from mmlib.mem.settings import Protection
-from mmlib.studies.unlearnable_tables import TITLES, Column, means, of_curves
+from mmlib.studies.unlearnable.tables import TITLES, Column, means, of_curves
 
 
 def test_every_protection_that_is_compared_has_a_title_of_its_own():

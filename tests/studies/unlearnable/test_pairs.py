@@ -7,8 +7,8 @@ from mmlib.data import scenes
 from mmlib.data.text import END, PAD, SPECIAL, START
 from mmlib.mem.pairs import encode_pairs
 from mmlib.mem.trigger import prepend
-from mmlib.studies import unlearnable_pairs
-from mmlib.studies.unlearnable_pairs import LONGEST, load_pairs, load_people
+from mmlib.studies.unlearnable import pairs as published
+from mmlib.studies.unlearnable.pairs import LONGEST, load_pairs, load_people
 
 CPU = torch.device("cpu")
 
@@ -81,7 +81,7 @@ def test_in_pieces_the_same_words_of_a_caption_count(cfg, pairs):
 def test_a_part_that_is_too_small_is_an_error(cfg, monkeypatch):
     few = scenes.make(20, 16, generator=torch.Generator().manual_seed(0))
     parts = dict.fromkeys(("train", "val", "test"), few)
-    monkeypatch.setattr(unlearnable_pairs.emoji, "load", lambda size: parts)
+    monkeypatch.setattr(published.emoji, "load", lambda size: parts)
     asked = cfg.model_copy(update={"data": "emoji", "n_train": 20})
     assert load_pairs(asked, CPU, longest_trigger=1).captions == 5
     with pytest.raises(ValueError, match=r"images asked of part 'train' is 21; allowed: \[1, 20\]"):
@@ -98,7 +98,7 @@ def test_photos_are_of_the_split_that_is_asked_for(data, cfg, monkeypatch):
         return dict.fromkeys(("train", "val", "test"), few)
 
     monkeypatch.setattr(
-        unlearnable_pairs.captioned if data == "flickr8k" else unlearnable_pairs.photo_sets,
+        published.captioned if data == "flickr8k" else published.photo_sets,
         data,
         load,
     )

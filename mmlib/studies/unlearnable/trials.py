@@ -18,8 +18,8 @@ from mmlib.mem.published import Protected
 from mmlib.mem.scores import WAY, headroom, protection_left
 from mmlib.mem.settings import Protection
 from mmlib.methods.clip import DualEncoder
-from mmlib.studies import unlearnable_models
-from mmlib.studies.unlearnable_models import NETWORKS, new_model
+from mmlib.studies.unlearnable import models
+from mmlib.studies.unlearnable.models import NETWORKS, new_model
 from mmlib.train import Optim
 
 SURROGATE, HACKER = 1, 2  # draws of first weights
@@ -148,7 +148,7 @@ class Trials:
             )  # fmt: skip
 
     def _trained(self, name, images, texts, model, optim, early, more) -> Hacker:
-        optim = unlearnable_models.optim(self.cfg) if optim is None else optim
+        optim = models.optim(self.cfg) if optim is None else optim
         scored = self.pairs if more.get("clean") is None else replace(self.pairs, known=None)
         course = Course(model, scored, optim.steps, TIMES if early else self.points)
         began = fingerprint(model), optim

@@ -14,9 +14,9 @@ from mmlib.mem.hacker import evaluate
 from mmlib.mem.scores import protection_left
 from mmlib.presets.base import resolve
 from mmlib.records import Run
-from mmlib.studies import unlearnable, unlearnable_models
-from mmlib.studies.unlearnable import Hacker, Trials
-from mmlib.studies.unlearnable_pairs import load_pairs
+from mmlib.studies.unlearnable import models, trials
+from mmlib.studies.unlearnable.pairs import load_pairs
+from mmlib.studies.unlearnable.trials import Hacker, Trials
 
 KEYS = ("median_rank.i2t", "median_rank.t2i")
 
@@ -48,7 +48,7 @@ def tries(run, pairs):
 
 @pytest.fixture
 def table(run):
-    return protections.rows(unlearnable_models.budget(run.settings))
+    return protections.rows(models.budget(run.settings))
 
 
 def test_hackers_start_alike_and_not_as_the_surrogate_and_meet_pairs_in_one_order(
@@ -62,7 +62,7 @@ def test_hackers_start_alike_and_not_as_the_surrogate_and_meet_pairs_in_one_orde
         how.pop("on_step")(tries.cfg.steps)
         return [{"loss": 1.0}]
 
-    monkeypatch.setattr(unlearnable, "train_hacker", train_hacker)
+    monkeypatch.setattr(trials, "train_hacker", train_hacker)
     mem = tries.protect(table["mem_3"])
     tries.hack("clean", *tries.pairs.train)
     tries.hack("mem_3", *tries.posts(mem), defence=Defence(drop_first=3))
@@ -75,7 +75,7 @@ def test_hackers_start_alike_and_not_as_the_surrogate_and_meet_pairs_in_one_orde
     ]  # fmt: skip
     assert seen is mem.images
     assert torch.equal(read, mem.captions(tries.pairs.train[1]))
-    assert optim == optim_too == unlearnable_models.optim(tries.cfg)
+    assert optim == optim_too == models.optim(tries.cfg)
     assert how.pop("name") == "clean"
     assert (how_too.pop("name"), how_too.pop("defence")) == ("mem_3", Defence(drop_first=3))
     assert how == how_too
@@ -101,7 +101,7 @@ def test_a_hacker_is_scored_on_clean_pairs_where_it_stops(tries, run):
 
 
 def test_a_hacker_of_fewer_steps_is_scored_at_its_own_last_one(tries):
-    optim = replace(unlearnable_models.optim(tries.cfg), steps=2)
+    optim = replace(models.optim(tries.cfg), steps=2)
     tries.hack("short", *tries.pairs.train, optim=optim)
     assert [point.step for point in tries.hackers["short"].points] == [2]
 
@@ -156,7 +156,7 @@ def test_what_is_left_is_on_the_scale_of_the_same_part(tries):
 @pytest.mark.parametrize("how", [{"network": "wider"}, {"optim": True}])
 def test_clean_training_of_another_network_or_schedule_is_no_scale(tries, how):
     if "optim" in how:
-        how = {"optim": replace(unlearnable_models.optim(tries.cfg), learning_rate=1e-4)}
+        how = {"optim": replace(models.optim(tries.cfg), learning_rate=1e-4)}
     tries.hack("clean", *tries.pairs.train)
     tries.hack("other", *tries.pairs.train, **how)
     tries.hack("clean.other", *tries.pairs.train, **how)
@@ -186,10 +186,7 @@ def test_the_same_protection_is_made_once_and_what_trains_nothing_is_no_part(tri
     assert tries.protect(replace(table["mem_3"])) is mem
     assert tries.protect(table["random_tokens"]) is words
     assert len(run.parts) == 1
-    assert (
-        fingerprint(unlearnable_models.new_model(tries.cfg, tries.pairs, unlearnable.SURROGATE))
-        in mem.surrogate
-    )
+    assert fingerprint(models.new_model(tries.cfg, tries.pairs, trials.SURROGATE)) in mem.surrogate
     assert tries.protect(table["mem_3"], "wider").surrogate != mem.surrogate
     other = tries.protect(table["random_tokens"], stream=2)
     assert not torch.equal(other.triggers, words.triggers)
@@ -200,6 +197,6 @@ def test_the_same_protection_is_made_once_and_what_trains_nothing_is_no_part(tri
 
 def test_a_surrogate_is_no_victim(tries, table):
     tries.protect(table["mem_3"])
-    surrogate = unlearnable_models.new_model(tries.cfg, tries.pairs, unlearnable.SURROGATE)
+    surrogate = models.new_model(tries.cfg, tries.pairs, trials.SURROGATE)
     with pytest.raises(ValueError, match="the victim has the weights of the surrogate"):
         tries.hack("mem_3", *tries.pairs.train, model=surrogate)

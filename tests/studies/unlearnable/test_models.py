@@ -9,7 +9,7 @@ from mmlib.encoders.image import ClipResNetTrunk, PatchTransformer, SmallConvNet
 from mmlib.mem.fingerprint import fingerprint
 from mmlib.mem.settings import Protection
 from mmlib.presets.base import resolve
-from mmlib.studies import unlearnable_models as models
+from mmlib.studies.unlearnable import models
 from mmlib.train import Optim
 
 CPU = torch.device("cpu")
