@@ -23,7 +23,7 @@ from matplotlib.patches import FancyBboxPatch
 from PIL import Image, ImageChops, ImageStat
 
 from mmlib._checks import check_choice
-from mmlib.evidence import estimate
+from mmlib.evidence import FEWEST, estimate
 
 COLORS = {
     "blue": "#0072B2",
@@ -225,6 +225,59 @@ def bars(
     ax.set(ylabel=ylabel, title=title)
     ax.legend()
     return figure, f"{_opening('Bars', ylabel, title)}. " + "; ".join(sentences) + "."
+
+
+def dots(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    hue: str,
+    *,
+    xlabel: str,
+    title: str = "",
+    reference: dict[str, float] | None = None,
+    ax: Axes | None = None,
+) -> tuple[Figure, str]:
+    """Mean ``x`` beside each ``y``, a mark for each ``hue``, and their alternative text.
+
+    Rows that share ``y`` and ``hue`` are independent runs: small marks beside their mean, which has
+    its 95 % interval from three on. Categories keep their places, as in :func:`curves`.
+    ``reference`` adds named vertical lines.
+    """
+    rows, series = (
+        list(values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else
+             values.unique()) for values in (frame[y], frame[hue])
+    )  # fmt: skip
+    figure, ax = _axes(ax)
+    sentences = []
+    for i, name in enumerate(series):
+        color, told = CYCLE[i % len(CYCLE)], []
+        for place, row in enumerate(rows):
+            runs = frame.loc[(frame[y] == row) & (frame[hue] == name), x].dropna().tolist()
+            if not runs:
+                continue
+            at, found = place + 0.64 * ((i + 0.5) / len(series) - 0.5), estimate(runs)
+            enough = found.n >= FEWEST and found.half_width > 0
+            if found.n > 1:
+                ax.plot(runs, [at] * found.n, ".", color=color, alpha=0.5)
+            ax.errorbar(
+                found.mean, at, xerr=found.half_width if enough else None,
+                fmt=_mark(MARKERS, i), color=color, markersize=6, capsize=3,
+                label=None if told else str(name),
+            )  # fmt: skip
+            width = f" ± {number(found.half_width)}" if enough else ""
+            told.append(f"{row} {number(found.mean)}{width}")
+        sentences += [f"{name}: {', '.join(told)}"] if told else []
+    for i, (name, value) in enumerate((reference or {}).items()):
+        look = {"color": COLORS["black"], "linewidth": 1, "linestyle": (0, (2 + 3 * i, 2))}
+        ax.axvline(value, label=name, zorder=1, **look)
+        sentences.append(f"{name} is {number(value)}")
+    ax.set_yticks(range(len(rows)), [str(row) for row in rows])
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    ax.set(xlabel=xlabel, title=title)
+    ax.legend()
+    return figure, f"{_opening('Marks', xlabel, title)}. " + "; ".join(sentences) + "."
 
 
 def legend_below(figure: Figure, columns: int = 2, order: Sequence[str] | None = None) -> None:

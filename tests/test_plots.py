@@ -188,6 +188,32 @@ def test_a_chart_is_saved_by_a_palette_and_a_photo_in_full(frame, tmp_path):
         assert width == full.width // 2
 
 
+def test_dots_are_runs_beside_their_mean_with_the_interval_of_three():
+    rows = [("a", 1.0, "x"), ("a", 2.0, "x"), ("a", 6.0, "x"), ("a", 4.0, "y"), ("c", 5.0, "y")]
+    frame = pd.DataFrame(rows, columns=["row", "left", "by"])
+    frame["row"] = pd.Categorical(frame["row"], ["a", "b", "c"])
+    figure, alt = plots.dots(
+        frame, "left", "row", "by", xlabel="left", title="two", reference={"all": 1.0}
+    )
+    (ax,) = figure.axes
+    half = stats.t.ppf(0.975, 2) * stats.sem([1.0, 2.0, 6.0])
+    assert alt == f"Marks of left (two). x: a 3 ± {half:.3g}; y: a 4, c 5; all is 1."
+    drawn = [line.get_xydata().tolist() for line in ax.lines if line.get_marker() in ".os"]
+    above, below = -0.16, 0.16
+    assert drawn == [
+        [[1.0, above], [2.0, above], [6.0, above]], [[3.0, above]], [[4.0, below]],
+        [[5.0, 2 + below]],
+    ]  # fmt: skip
+    ends = [c.get_segments()[0][:, 0].tolist() for c in ax.collections]
+    assert ends == [[pytest.approx(3 - half), pytest.approx(3 + half)]]  # of two runs there is none
+    assert set(ax.lines[-1].get_xdata()) == {1.0}
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert ax.get_ylim() == (2.5, -0.5)  # the first above
+    named = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert sorted(named) == ["all", "x", "y"]
+    plt.close(figure)
+
+
 def test_one_legend_below_the_panels_names_each_label_once():
     figure, axes = plots.plt.subplots(1, 2, layout="constrained")
     for ax in axes:

@@ -5,5 +5,5 @@
     pairs     what is published and measured on
     models    networks, MEM's budget and hackers' schedule
     trials    what a run protects and trains: once, and from the same start
-    tables    what runs recorded, under titles
+    tables    what runs say, under titles, in tables and figures
 """

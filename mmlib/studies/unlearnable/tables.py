@@ -1,14 +1,18 @@
-"""Recorded hackers of chapters 6, 11 and 12: their titles, tables, and scores on the way."""
+"""What runs of chapters 6, 11 and 12 say, under titles: in tables, in figures, and on the way."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from mmlib import evidence
+from mmlib import evidence, plots
 from mmlib.mem.course import Point
+
+if TYPE_CHECKING:
+    from pandas.io.formats.style import Styler
 
 TITLES = {  # what is published
     "clean": "clean",
@@ -33,6 +37,8 @@ TITLES = {  # what is published
     "switch_drop_last": "MEM-3, last batch",
 }
 
+ARROWS = {"i2t": "i→t", "t2i": "t→i"}  # what is given, and what is ranked for it
+
 
 class Column(NamedTuple):
     """Of :func:`means`: whose metrics, which one (braces are the row's name), and how written."""
@@ -53,6 +59,16 @@ def mean_of(metric: str, runs: Sequence[Mapping[str, float]], spec: str = "z.2f"
     return evidence.over_seeds(metric, runs, "–", spec)
 
 
+def less(a: str, b: str, runs: Sequence[Mapping[str, float]], level: float = 0.95) -> str:
+    """Metric ``a`` less ``b`` within a run, and whether that is told from 0; a dash without runs.
+
+    >>> less("a", "b", [{"a": 3.0, "b": 1.0}, {"a": 9.0, "b": 7.1}, {"a": 5.0, "b": 3.0}])
+    '+1.97 ± 0.14, decided'
+    """
+    found = evidence.difference(a, b, runs, level)
+    return f"{found:+z.2f}, {found.decided}" if found else "–"
+
+
 def means(rows: Mapping[str, str], columns: Mapping[str | tuple[str, ...], Column]) -> pd.DataFrame:
     """A table of :func:`mean_of`.
 
@@ -71,6 +87,66 @@ def means(rows: Mapping[str, str], columns: Mapping[str | tuple[str, ...], Colum
         for title, (runs, metric, spec) in columns.items()
     }
     return pd.DataFrame(cells, index=list(rows))
+
+
+def retrieval(runs: Sequence[Mapping[str, float]]) -> dict[tuple[str, str], Column]:
+    """Columns of :func:`means`: recalls in % and median ranks, of images (i) and captions (t)."""
+    parts = {f"recall_{k}": (f"R@{k}", ".1f") for k in (1, 5, 10)}
+    parts["median_rank"] = "median rank", ".0f"
+    return {
+        (arrow, title): Column(runs, f"{part}.{direction}.{{}}", spec)
+        for direction, arrow in ARROWS.items()
+        for part, (title, spec) in parts.items()
+    }
+
+
+def tight(frame: pd.DataFrame) -> Styler:
+    """A wide table with its columns nearer to each other."""
+    near = [{"selector": cell, "props": "padding-inline: 0.3rem"} for cell in ("th", "td")]
+    return frame.style.set_table_styles(near)
+
+
+def points(rows: Mapping[str, str], columns: Mapping[str, Column]) -> pd.DataFrame:
+    """What :func:`means` has the means of: ``row``, ``column`` and ``value`` of each run.
+
+    >>> points({"MEM-3": "mem_3"}, {"scenes": Column([{"left.mem_3": 0.5}])}).values.tolist()
+    [['MEM-3', 'scenes', 0.5]]
+    """
+    found = [
+        (row, column, run[metric.format(name)])
+        for row, name in rows.items()
+        for column, (runs, metric, _) in columns.items()
+        for run in runs
+        if metric.format(name) in run
+    ]
+    frame = pd.DataFrame(found, columns=["row", "column", "value"])
+    kept = {"row": pd.CategoricalDtype(list(rows)), "column": pd.CategoricalDtype(list(columns))}
+    return frame.astype(kept)
+
+
+def left_figure(
+    rows: Mapping[str, str], panels: Mapping[str, Mapping[str, Column]]
+) -> tuple[Figure, str]:
+    """A figure of the protection left, with its alternative text: a panel for each of several data.
+
+    ``rows`` and a panel's columns, which are its marks, are as :func:`means` has them.
+    """
+    width = 2.6 + (4.2 if len(panels) == 1 else 2.9 * len(panels))
+    height = 1.4 + max(0.32, 0.12 * max(map(len, panels.values()))) * len(rows)
+    figure, axes = plots.plt.subplots(
+        1, len(panels), figsize=(width, height), sharex=True, sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    ends = {"as clean": 0.0, "guessing": 1.0}
+    alts = [
+        plots.dots(
+            points(rows, columns), "value", "row", "column", xlabel="protection left", title=title,
+            reference=ends, ax=ax,
+        )[1]
+        for ax, (title, columns) in zip(axes[0], panels.items(), strict=True)
+    ]  # fmt: skip
+    plots.legend_below(figure, 4)
+    return figure, " ".join(alts)
 
 
 def of_curves(curves: pd.DataFrame) -> dict[str, list[list[Point]]]:

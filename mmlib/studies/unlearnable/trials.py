@@ -15,7 +15,7 @@ from mmlib.mem.hacker import train_hacker
 from mmlib.mem.pairs import Pairs
 from mmlib.mem.protect import protect
 from mmlib.mem.published import Protected
-from mmlib.mem.scores import WAY, headroom, protection_left
+from mmlib.mem.scores import ENOUGH, WAY, headroom, protection_left
 from mmlib.mem.settings import Protection
 from mmlib.methods.clip import DualEncoder
 from mmlib.studies.unlearnable import models
@@ -203,8 +203,8 @@ class Trials:
         )  # fmt: skip
         return left
 
-    def note_scale(self) -> dict[str, float]:
-        """Keep guessing's scores and the headroom of ``clean`` as metrics; give the headroom."""
+    def note_scale(self) -> str:
+        """Keep guessing's scores and the headroom of ``clean`` as metrics; say if it is enough."""
         for measure, meaning in MEASURES.items():
             value = self.guessing[measure]
             self.run.metric(f"{measure}.guessing", value, f"{meaning}, of guessing, exact")
@@ -215,7 +215,10 @@ class Trials:
                 f"clean model's median rank over that of guessing, {way}; conclusions need less "
                 "than 1/3",
             )  # fmt: skip
-        return room
+        told = " and ".join(f"{100 * share:.0f} %" for share in room.values())
+        enough = max(room.values()) < ENOUGH
+        says = "enough" if enough else "too much, so nothing can be concluded"
+        return f"The clean model's median ranks are {told} of guessing's: {says}."
 
     def headroom(self, clean: str = "clean") -> float:
         """A clean hacker's median rank over guessing's, in the worse direction."""

@@ -2,10 +2,11 @@
 
 import pandas as pd
 
+from mmlib import plots
 from mmlib.mem.course import Point
 from mmlib.mem.protections import rows, switched
 from mmlib.mem.settings import Protection
-from mmlib.studies.unlearnable.tables import TITLES, Column, means, of_curves
+from mmlib.studies.unlearnable.tables import TITLES, Column, left_figure, means, of_curves
 
 
 def test_every_protection_that_is_compared_has_a_title_of_its_own():
@@ -48,3 +49,25 @@ def test_a_table_has_the_mean_of_each_rows_metric_over_the_runs_of_each_column()
     assert made.index.tolist() == ["first", "second"]
     assert made["x"]["last"].tolist() == ["2.00 ± 12.71", "–"]
     assert made["x"]["early"].tolist() == ["0.25", "–"]
+
+
+def test_a_figure_has_a_panel_for_each_of_the_data_with_all_rows_and_the_scales_ends():
+    runs = [{"left.a": 0.5, "early.a": 0.25}, {"left.a": 0.75}]
+    panels = {
+        "x": {"last": Column(runs), "early": Column(runs, "early.{}")},
+        "z": {"last": Column([{"left.b": 0.125}])},
+    }
+    figure, alt = left_figure({"first": "a", "second": "b"}, panels)
+    assert alt == (
+        "Marks of protection left (x). last: first 0.625; early: first 0.25; as clean is 0; "
+        "guessing is 1. Marks of protection left (z). last: second 0.125; as clean is 0; "
+        "guessing is 1."
+    )
+    left, right = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["first", "second"]
+    assert left.get_ylim() == right.get_ylim() == (1.5, -0.5)
+    assert right.lines[0].get_ydata().tolist() == [1]  # beside the name of its row
+    (legend,) = figure.legends
+    told = [text.get_text() for text in legend.get_texts()]
+    assert sorted(told) == ["as clean", "early", "guessing", "last"]
+    plots.plt.close(figure)

@@ -149,7 +149,10 @@ def test_what_is_left_is_on_the_scale_of_the_same_part(tries):
     assert tries.left("mem", "mem") == 0
     assert tries.note("mem") == tries.run.metrics["left.mem"] == tries.left("mem")
     assert tries.headroom() == max(1 / test[key] for key in KEYS)
-    assert tries.note_scale()["i2t"] == 1 / test[KEYS[0]] == tries.run.metrics["headroom.i2t"]
+    shares = " and ".join(f"{100 / test[key]:.0f} %" for key in KEYS)
+    told = tries.note_scale()
+    assert told == f"The clean model's median ranks are {shares} of guessing's: enough."
+    assert tries.run.metrics["headroom.i2t"] == 1 / test[KEYS[0]]
     assert tries.run.metrics["median_rank.t2i.guessing"] == test["median_rank.t2i"]
 
 
