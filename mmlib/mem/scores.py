@@ -12,7 +12,6 @@ from torch.nn.functional import normalize
 from mmlib.evaluate.retrieval import WAY
 
 ENOUGH = 1 / 3  # of guessing's median rank: conclusions need a clean model below it
-TELLS_APART = 0.15  # of the protection left; what differs by less is alike, as far as one run tells
 
 
 def protection_left(
@@ -67,20 +66,6 @@ def safest(left: Mapping[str, Mapping[str, float]]) -> str:
     'words'
     """
     return max(left, key=lambda name: left[name][weakest(left[name])])
-
-
-def compared(a: float, b: float) -> str:
-    """How what is left of one protection compares to what is left of another, in one run of each.
-
-    Differences below :data:`TELLS_APART` are called alike; recorded runs are compared by
-    :func:`mmlib.evidence.difference`.
-
-    >>> compared(0.5, 0.4), compared(0.5, 0.2), compared(0.0, 0.2)
-    ('about as much as', 'more than', 'less than')
-    """
-    if abs(a - b) < TELLS_APART:
-        return "about as much as"
-    return "more than" if a > b else "less than"
 
 
 def headroom(clean: Mapping[str, float], guessing: Mapping[str, float]) -> dict[str, float]:

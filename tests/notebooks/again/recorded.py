@@ -142,7 +142,7 @@ def of_unlearnable() -> Said:
     yield (
         "Noise made without words leaves {}, random words {}, MEM's words alone {}, all of MEM {}."
     ).format(*left)
-    yield f"all of MEM more than its words by {desk.less('left.mem', 'left.trigger', '.2f')}"
+    yield f"all of MEM more than its words by {desk.less('left.mem', 'left.trigger', '+.2f')}"
 
 
 def of_unlearnable_audit() -> Said:
