@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -231,6 +231,35 @@ def column(rows: dict[str, str | tuple[str, str]], runs: list[dict[str, float]])
         return f"{gap:+.1f}" if gap else "not run here"
 
     return {title: cell(row) for title, row in rows.items()}
+
+
+def table(
+    runs: list[dict[str, float]],
+    metric: str,
+    rows: Mapping[str, str],
+    columns: Mapping[str, str],
+    spec: str = ".1f",
+) -> pd.DataFrame:
+    """Mean and interval of a metric for each row and column, which map a name to its title.
+
+    ``metric`` has a place for either name; ``spec`` is of a number's format.
+
+    >>> rows, columns = {"x": "of X", "y": "of Y"}, {"a": "A"}
+    >>> table([{"a.x": 1.0}, {"a.x": 2.0}], "{column}.{row}", rows, columns)
+                  A
+    of X  1.5 ± 6.4
+    of Y          –
+    """
+    import pandas as pd
+
+    cells = {
+        title: {
+            called: over_seeds(metric.format(row=row, column=column), runs, "–", spec)
+            for column, called in columns.items()
+        }
+        for row, title in rows.items()
+    }
+    return pd.DataFrame(cells).T
 
 
 def difference(
