@@ -96,17 +96,20 @@ def of_comm_ablation() -> Said:
         price.less(f"{part}.term.1", f"{part}.term.none", looks=price.looks)
         for part in ("redundancy", "uniqueness")
     ]
-    yield "redundancy changes by {} points, uniqueness by {}".format(*costs)
+    yield "weight 1 less CoMM, {} runs {} {}".format(len(price.runs), *costs)
     falls = [
         desk.less(f"{part}.views.none", f"{part}.views.full") for part in ("uniqueness", "synergy")
     ]
-    yield "Without any, uniqueness changes by {} and synergy by {}".format(*falls)
-    yield f"it has {desk.told('synergy.fusion.linear')}, where chance is 50"
+    yield "{} {}".format(*falls)
+    yield f"{desk.told('synergy.fusion.linear', '.2f')} ({len(desk.runs)} runs)"
     term = Runs("comm_ablation/matching")
-    gain = term.less("synergy.term.chosen", "synergy.term.none", looks=term.looks)
-    yield f"with the chosen weight, changes synergy by {gain}"
-    cross, alike = (term.told(f"synergy.term.{name}") for name in ("cross", "cross_similarity"))
-    yield f"two vectors score {cross}. A probe that is given how similar they are scores {alike}"
+    gains = [
+        term.less(f"{part}.term.chosen", f"{part}.term.none", looks=term.looks)
+        for part in ("redundancy", "uniqueness", "synergy")
+    ]
+    yield "the chosen weight less CoMM {} {} {}".format(*gains)
+    for name, title in (("cross", "side by side – –"), ("cross_similarity", "similarity – –")):
+        yield f"Cross, {title} {term.told(f'synergy.term.{name}')}"
 
 
 def of_comm_real() -> Said:
