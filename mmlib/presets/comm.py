@@ -36,6 +36,7 @@ class CommSettings(TrifeatureSettings):
     points: int = Field(ge=1, description="probes of each training, evenly spread")
     probe_crops: bool = Field(description="whether probes see random crops of the images")
     probe_penalty: Literal["l2", "unsquared"] = Field(description="norm of a probe's weights")
+    resamples: int = Field(ge=10, description="draws of combinations for an interval")
 
 
 PRESETS = {
@@ -52,7 +53,7 @@ PRESETS = {
         "head_hidden": 16, "head_features": 8, "temperature": 0.1,
         "crop_low": 0.3, "blur": False, "steps": 2, "synergy_steps": 2, "batch_size": 16,
         "learning_rate": 1e-3, "weight_decay": 1e-4, "precision": "float32",
-        "points": 1, "probe_crops": False, "probe_penalty": "l2",
+        "points": 1, "probe_crops": False, "probe_penalty": "l2", "resamples": 10,
     },
     # The loss is the paper's formula, where the larger presets take the released code's, and crops
     # keep more of an image: a third of 24 pixels a side would be little of a shape.
@@ -67,7 +68,7 @@ PRESETS = {
         "head_hidden": 64, "head_features": 64, "temperature": 0.1,
         "crop_low": 0.6, "blur": False, "steps": 300, "synergy_steps": 100, "batch_size": 128,
         "learning_rate": 3e-3, "weight_decay": 1e-4, "precision": "float32",
-        "points": 3, "probe_crops": False, "probe_penalty": "l2",
+        "points": 3, "probe_crops": False, "probe_penalty": "l2", "resamples": 200,
     },
     # Four values of each attribute, as in quick: with ten, S takes hours of two cores to leave 50.
     # The loss is the released code's, as in the paper's runs.
@@ -84,7 +85,7 @@ PRESETS = {
         "head_hidden": 64, "head_features": 64, "temperature": 0.1,
         "crop_low": 0.6, "blur": False, "steps": 900, "synergy_steps": 900, "batch_size": 128,
         "learning_rate": 3e-3, "weight_decay": 1e-4, "precision": "float32",
-        "points": 6, "probe_crops": False, "probe_penalty": "l2",
+        "points": 6, "probe_crops": False, "probe_penalty": "l2", "resamples": 200,
     },
     # Every number is the released code's; bfloat16 is ours, for a GPU's matrix units.
     "paper": {
@@ -102,6 +103,6 @@ PRESETS = {
         "crop_low": 0.08, "blur": True, "steps": 15_700, "synergy_steps": 15_700,
         "batch_size": 64,
         "learning_rate": 3e-4, "weight_decay": 1e-4, "precision": "bfloat16",
-        "points": 20, "probe_crops": True, "probe_penalty": "unsquared",
+        "points": 20, "probe_crops": True, "probe_penalty": "unsquared", "resamples": 200,
     },
 }  # fmt: skip
