@@ -94,7 +94,7 @@ class FusedEncoder(nn.Module):
         *modalities, labels = batch
         return modalities, labels
 
-    def _tokens(self, modality: int, x: Tensor, *, hide: bool) -> Tensor:
+    def _tokens(self, modality: int, x: Tensor, *, hide: bool = False) -> Tensor:
         tokens = self.adapters[modality](self.encoders[modality](x))
         if hide and x.dtype == torch.long and x.shape == tokens.shape[:2]:  # a token for each id
             tokens = tokens.masked_fill((x == PAD).unsqueeze(2), -torch.inf)
