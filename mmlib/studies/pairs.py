@@ -19,7 +19,6 @@ from mmlib.evaluate.pairs import Answers
 from mmlib.evaluate.probe import linear_probe
 from mmlib.methods.image_pairs import build
 from mmlib.presets.trifeature import TrifeatureSettings
-from mmlib.records import Run
 from mmlib.train import EpochSampler, Optim, fit
 
 
@@ -251,8 +250,8 @@ def similarity_of_halves(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {split: cosine_similarity(*pair)[:, None] for split, pair in halves.items()}
 
 
-def note_ends(run: Run, name: str, interval: Interval, by: str = "combination") -> None:
-    """Note both ends of a metric's interval, of which ``by`` was drawn again."""
+def note_ends(run, name: str, interval: Interval, by: str = "combination") -> None:
+    """Note both ends of a metric's interval over ``by``, in a :class:`mmlib.records.Run`."""
     for end in ("low", "high"):
         what = f"95 % bootstrap interval over {by}s of {name}, {end} end"
         run.metric(f"{name}.{by}_{end}", getattr(interval, end), what)
