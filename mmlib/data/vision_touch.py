@@ -194,10 +194,11 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         if name not in arrays:
             raise ValueError(f"{path} has no {name!r}")
         check_shape(f"{path}: {name}", arrays[name], shape)
-        if not np.isfinite(arrays[name]).all():
+        if name == "image":
+            if arrays[name].dtype != np.uint8:
+                raise ValueError(f"{path}: image holds {arrays[name].dtype}; expected uint8")
+        elif not np.isfinite(arrays[name]).all():
             raise ValueError(f"{path}: {name} are not finite")
-    if arrays["image"].dtype != np.uint8:
-        raise ValueError(f"{path}: image holds {arrays['image'].dtype}; expected uint8")
     return arrays
 
 
