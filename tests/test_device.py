@@ -93,7 +93,7 @@ def test_products_of_fewer_digits_are_refused_by_what_has_to_be_exact(asked, kin
         device.check_products(torch.device(kind))
     x, y = torch.eye(4), torch.arange(4)
     exact = (
-        lambda: nearest(x, x, torch.ones(4, dtype=torch.long), own=y),
+        lambda: nearest(x, x, 1, own=y),
         lambda: retrieval((x, x), captions_per_image=1),
         lambda: logistic_path(x, y, [1.0]),
     )

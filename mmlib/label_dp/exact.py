@@ -84,9 +84,9 @@ def knn_draws(labels: Tensor, features: Tensor, neighbours: int, n_classes: int)
     draws = torch.zeros(n_classes, n, n, dtype=torch.float64, device=labels.device)
     for c in range(n_classes):
         pool = (labels == c).nonzero().squeeze(1)
-        k = torch.full_like(labels, min(neighbours, int(sizes[c])))
+        k = min(neighbours, int(sizes[c]))
         near = nearest(features, features[pool], k, own=torch.full_like(labels, -1))
-        draws[c][:, pool] = near / near.sum(1, keepdim=True).double()
+        draws[c].scatter_(1, pool[near], 1 / k)
     return draws
 
 

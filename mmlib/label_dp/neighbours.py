@@ -11,11 +11,12 @@ from mmlib._checks import check_shape
 from mmlib.device import check_products
 
 _BLOCK = 2**17  # numbers at once where distances are computed anew: they stay in the cache
+_SPARE = 6  # members beyond the k that are looked at: rounding seldom leaves more in question
 _TERMS = 128  # of a norm that are summed without float64
 
 
-def nearest(queries: Tensor, pool: Tensor, k: Tensor, own: Tensor) -> Tensor:
-    """Mark the ``k`` members of ``pool`` nearest to each query by Euclidean distance.
+def nearest(queries: Tensor, pool: Tensor, k: int, own: Tensor) -> Tensor:
+    """The ``k`` members of ``pool`` nearest to each query by Euclidean distance, in order of index.
 
     Exact: one matrix product gives all distances up to its rounding error, which is bounded, and
     where the bound leaves open who is among the k, the candidates' distances are computed anew
@@ -24,22 +25,23 @@ def nearest(queries: Tensor, pool: Tensor, k: Tensor, own: Tensor) -> Tensor:
     Args:
         queries: (Q, D).
         pool: (P, D).
-        k: integers (Q,), for each query from 1 to the number of members that it may have.
+        k: from 1 to the number of members that each query may have.
         own: integers (Q,), the member that is no neighbour of the query (itself), -1 for none.
 
-    Returns booleans (Q, P) with ``k`` true ones a row. Raises ``ValueError`` for features that are
-    not finite or whose squares are not, and as :func:`mmlib.device.check_products` says.
+    Returns indices (Q, k) into ``pool``, ascending in each row. Raises ``ValueError`` for features
+    that are not finite or whose squares are not, and as :func:`mmlib.device.check_products` says.
 
     >>> line = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
-    >>> nearest(line[1:2], line, torch.tensor([2]), own=torch.tensor([1]))
-    tensor([[ True, False,  True, False]])
+    >>> nearest(line[1:2], line, 2, own=torch.tensor([1]))
+    tensor([[0, 2]])
     """
     check_shape("pool", pool, "P D", **check_shape("queries", queries, "Q D"))
     dtype = torch.promote_types(queries.dtype, torch.float32)
     q, p = queries.to(dtype), pool.to(dtype)
+    eps, width = torch.finfo(dtype).eps, q.shape[1]
     lengths = _lengths(p)
     longest = lengths.max()
-    own_length = _lengths(q)[:, None]
+    own_length = torch.linalg.vector_norm(q, dim=1).double()[:, None] * (1 + width * eps)  # or less
     reach = (own_length + longest).square()
     if not reach.to(dtype).isfinite().all():
         raise ValueError("features have values that are not finite, or too large to square")
@@ -49,31 +51,50 @@ def nearest(queries: Tensor, pool: Tensor, k: Tensor, own: Tensor) -> Tensor:
         distance = torch.addmm(lengths.square().to(dtype), q, p.T, alpha=-2)
     listed = (own >= 0).nonzero().squeeze(1)
     distance[listed, own[listed]] = torch.inf
-    kth = _kth_smallest(distance, k)
+    values, members = _smallest(distance, min(k + _SPARE, len(pool)))
 
     # How far two distances can be off together: each by twice an inner product of D terms at its
     # worst, by a norm of which few terms were summed at a time, and by some last digits.
-    eps, width = torch.finfo(dtype).eps, q.shape[1]
     slack = 2 * width * own_length * longest + (_TERMS + 8) * longest.square() + 8 * reach
     slack = (eps * slack + torch.finfo(torch.float64).eps * width * reach).to(dtype)
-    chosen = distance <= kth + slack
-    counted = chosen.sum(1, dtype=torch.int32)  # int64, the default, is several times as slow
-    unsettled = (counted > k).nonzero().squeeze(1)  # rows that may have marked too many
-    near = chosen[unsettled]
-    sure = distance[unsettled] < (kth - slack)[unsettled]
-    chosen[unsettled] = sure
-    left = k[unsettled] - sure.sum(1)
-    row, member = (near & ~sure).nonzero().unbind(1)  # who is among the k is open; row by row
-    at_once = max(1, _BLOCK // width)
-    blocks = zip(unsettled[row].split(at_once), member.split(at_once), strict=True)
-    exact = torch.cat([_squared_distances(queries, i, pool, j) for i, j in blocks])
-    order = exact.argsort(stable=True)
-    order = order[row[order].argsort(stable=True)]  # by row, then distance, then index
-    sizes = row.bincount(minlength=len(unsettled))
-    rank = torch.arange(len(row), device=row.device) - (sizes.cumsum(0) - sizes)[row]
-    kept = order[rank < left[row]]  # pairs came row by row, so row is also that of the sorted ones
-    chosen[unsettled[row[kept]], member[kept]] = True
+    kth = values[:, k - 1 : k]
+    bounds = kth - slack, kth + slack
+    near = values <= bounds[1]
+    chosen = members[:, :k].sort(1).values
+    unsettled = near.sum(1) > k
+    few = (unsettled & ~near[:, -1]).nonzero().squeeze(1)
+    chosen[few] = _settle(queries, pool, k, few, values[few], members[few], bounds)
+    # The others may have more members as near than were looked at.
+    for many in (unsettled & near[:, -1]).nonzero().squeeze(1).split(max(1, _BLOCK // len(pool))):
+        everyone = torch.arange(len(pool), device=q.device).expand(len(many), -1)
+        chosen[many] = _settle(queries, pool, k, many, distance[many], everyone, bounds)
     return chosen
+
+
+def _settle(
+    queries: Tensor,
+    pool: Tensor,
+    k: int,
+    rows: Tensor,
+    values: Tensor,
+    members: Tensor,
+    bounds: tuple[Tensor, Tensor],
+) -> Tensor:
+    """The k nearest (R, k) of queries ``rows`` (R,) among ``members`` (R, C), by exact distances.
+
+    ``values`` (R, C) are the members' distances up to rounding, and ``bounds`` (Q, 1) of them those
+    below which a member is among the k, and above which it is not.
+    """
+    members, order = members.sort(1)
+    values = values.gather(1, order)
+    sure, near = values < bounds[0][rows], values <= bounds[1][rows]
+    exact = torch.full_like(values, torch.inf, dtype=torch.float64).masked_fill(sure, -torch.inf)
+    row, place = (near & ~sure).nonzero().unbind(1)
+    at_once = max(1, _BLOCK // queries.shape[1])
+    pairs = zip(rows[row].split(at_once), members[row, place].split(at_once), strict=True)
+    exact[row, place] = torch.cat([_squared_distances(queries, i, pool, j) for i, j in pairs])
+    first = exact.argsort(dim=1, stable=True)[:, :k]  # equal ones by index, as members are
+    return members.gather(1, first.sort(1).values)
 
 
 def _lengths(x: Tensor) -> Tensor:
@@ -90,20 +111,19 @@ def _squared_distances(a: Tensor, i: Tensor, b: Tensor, j: Tensor) -> Tensor:
     return a.index_select(0, i).double().sub_(b.index_select(0, j)).square_().sum(1)
 
 
-def _kth_smallest(x: Tensor, k: Tensor) -> Tensor:
-    """The ``k``-th smallest value of each row: (N, P), (N,) -> (N, 1).
+def _smallest(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` smallest values of each row of ``x`` (R, C), ascending, and their columns.
 
-    The most that are asked for, m, lie in the m groups of columns with the smallest minima, so only
-    these are looked through.
+    They lie in the ``count`` groups of columns with the smallest minima, so only these are looked
+    through.
     """
-    most = int(k.max())
-    groups = x.shape[1] // max(1, math.isqrt(x.shape[1] // most))
-    if groups < 2 * most:  # next to nothing would be left out
-        groups = x.shape[1]
+    groups = x.shape[1] // max(1, math.isqrt(x.shape[1] // count))
+    if groups < 2 * count:  # next to nothing would be left out
+        return x.topk(count, largest=False)
     size = x.shape[1] // groups
-    if size > 1:
-        grouped = x[:, : size * groups].unflatten(1, (size, groups))  # a group is a column
-        found = grouped.amin(1).topk(most, largest=False).indices
-        members = grouped.gather(2, found[:, None].expand(-1, size, -1)).flatten(1)
-        x = torch.cat([members, x[:, size * groups :]], dim=1)
-    return x.topk(most, largest=False).values.gather(1, k[:, None] - 1)
+    grouped = x[:, : size * groups].unflatten(1, (size, groups))  # a group is a column
+    found = grouped.amin(1).topk(count, largest=False).indices
+    inside = grouped.gather(2, found[:, None].expand(-1, size, -1)).flatten(1)
+    values, place = torch.cat([inside, x[:, size * groups :]], dim=1).topk(count, largest=False)
+    column = place // count * groups + found.gather(1, place % count)
+    return values, torch.where(place < size * count, column, place + size * (groups - count))

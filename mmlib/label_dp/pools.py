@@ -61,7 +61,7 @@ def draw_members(
         pools = members.split(sizes.tolist())
         place_drawn[local] = _nearest_place(
             pick[local],
-            eligible[local],
+            neighbours,
             excluded[local],
             queries,
             rows[local],
@@ -143,7 +143,7 @@ def pool_sizes(labels: Tensor, n_classes: int, include_self: bool) -> Tensor:
 
 def _nearest_place(
     pick: Tensor,
-    eligible: Tensor,
+    neighbours: int,
     excluded: Tensor,
     queries: Tensor,
     rows: Tensor,
@@ -163,7 +163,6 @@ def _nearest_place(
         members = features.index_select(0, pool)
         for part in group.split(max(1, _BLOCK // len(pool))):
             asked = queries.index_select(0, rows[part])
-            near = nearest(asked, members, eligible[part], excluded[part])
-            marked = near.nonzero()[:, 1]  # as many a row as are eligible
-            places[part] = marked[eligible[part].cumsum(0) - eligible[part] + pick[part]]
+            near = nearest(asked, members, neighbours, excluded[part])
+            places[part] = near.gather(1, pick[part, None]).squeeze(1)
     return places

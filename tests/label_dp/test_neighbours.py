@@ -8,13 +8,12 @@ from mmlib.label_dp.neighbours import nearest
 
 
 def slow_nearest(queries, pool, k, own):
-    marks = torch.zeros(len(queries), len(pool), dtype=torch.bool)
+    rows = []
     for i, query in enumerate(queries.double()):
         distances = (pool.double() - query).square().sum(1).tolist()
         ranked = sorted((d, j) for j, d in enumerate(distances) if j != own[i])
-        for _, j in ranked[: k[i]]:
-            marks[i, j] = True
-    return marks
+        rows.append(sorted(j for _, j in ranked[:k]))
+    return torch.tensor(rows)
 
 
 def world(kind, g):
@@ -42,62 +41,74 @@ KINDS = (
 ).split(", ")
 
 
+@pytest.mark.parametrize("k", [1, 3, 17, 23, 29])
 @pytest.mark.parametrize("kind", KINDS)
-def test_same_set_as_sorting_all_distances(kind):
+def test_same_members_as_by_sorting_all_distances(kind, k):
     g = torch.Generator().manual_seed(0)
     features = world(kind, g)
     queries, pool = features, features[10:40]
     own = torch.arange(60) - 10
     own[(own < 0) | (own >= 30) | (torch.arange(60) % 3 == 0)] = -1
-    k = torch.randint(1, 30, (60,), generator=g)
-    expected = slow_nearest(queries, pool, k, own)
-    assert torch.equal(nearest(queries, pool, k, own), expected)
-    assert torch.equal(expected.sum(1), k)
+    assert torch.equal(nearest(queries, pool, k, own), slow_nearest(queries, pool, k, own))
 
 
+@pytest.mark.parametrize("k", [1, 3, 6, 12])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_in_a_pool_that_is_looked_through_by_groups(kind):
+def test_the_same_in_a_pool_that_is_looked_through_by_groups(kind, k):
     """Few of many: only groups with the smallest minima are searched, and what no group holds."""
     g = torch.Generator().manual_seed(1)
-    pool = torch.cat([world(kind, g) for _ in range(4)])[:211]
+    pool = torch.cat([world(kind, g) for _ in range(24)])[:1427]
     queries = torch.cat([pool[-8:], pool[:32]])  # the last are of no group
-    own = torch.cat([torch.arange(203, 211), torch.full((32,), -1)])
-    k = torch.randint(1, 6, (40,), generator=g)
+    own = torch.cat([torch.arange(1419, 1427), torch.full((32,), -1)])
     assert torch.equal(nearest(queries, pool, k, own), slow_nearest(queries, pool, k, own))
 
 
 @pytest.mark.parametrize("columns", [5, 16, 40, 211, 1000])
-def test_kth_smallest_is_that_of_a_sort(columns):
+def test_the_smallest_are_those_of_a_sort(columns):
     g = torch.Generator().manual_seed(2)
-    k = torch.randint(1, 6, (50,), generator=g)
-    for values in (
-        torch.randn(50, columns, generator=g),
-        torch.randint(4, (50, columns), generator=g).float(),
-        torch.arange(columns).float().flip(0).repeat(50, 1),  # the smallest stand last
-    ):
-        expected = values.sort(1).values.gather(1, k[:, None] - 1)
-        assert torch.equal(neighbours._kth_smallest(values, k), expected)
+    for count in (1, 3, 5):
+        for x in (
+            torch.randn(50, columns, generator=g),
+            torch.randint(4, (50, columns), generator=g).float(),
+            torch.arange(columns).float().flip(0).repeat(50, 1),  # the smallest stand last
+        ):
+            values, places = neighbours._smallest(x, count)
+            assert torch.equal(values, x.sort(1).values[:, :count])
+            assert torch.equal(x.gather(1, places), values)
+            assert (places.sort(1).values.diff(dim=1) > 0).all()  # none twice
 
 
 def test_all_members_may_be_asked_for():
     g = torch.Generator().manual_seed(0)
     pool = torch.randn(5, 3, generator=g)
-    k, own = torch.tensor([5, 4]), torch.tensor([-1, 1])
-    marks = nearest(pool[:2], pool, k, own)
-    assert marks.tolist() == [[True] * 5, [True, False, True, True, True]]
+    everyone = nearest(pool[:2], pool, 5, torch.tensor([-1, -1]))
+    assert everyone.tolist() == [[0, 1, 2, 3, 4]] * 2
+    others = nearest(pool[:2], pool, 4, torch.tensor([0, 1]))
+    assert others.tolist() == [[1, 2, 3, 4], [0, 2, 3, 4]]
+
+
+def test_as_near_up_to_rounding_as_more_than_are_looked_at_first():
+    """Many copies of the nearest member: the first by index are taken, in rows of one query too."""
+    g = torch.Generator().manual_seed(3)
+    pool = torch.randn(300, 8, generator=g)
+    copies = torch.arange(7, 300, 9)
+    pool[copies] = pool[0].clone()
+    found = nearest(pool[:2] + 1e-4, pool, 5, torch.tensor([-1, -1]))
+    assert found[0].tolist() == [0, *copies[:4].tolist()]
+    assert torch.equal(found, slow_nearest(pool[:2] + 1e-4, pool, 5, torch.tensor([-1, -1])))
 
 
 def test_autocast_does_not_reach_the_distances():
     features = torch.randn(400, 64, generator=torch.Generator().manual_seed(0))
-    k, own = torch.full((400,), 7), torch.full((400,), -1)
-    plain = nearest(features, features, k, own)
+    own = torch.full((400,), -1)
+    plain = nearest(features, features, 7, own)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(nearest(features, features, k, own), plain)
+        assert torch.equal(nearest(features, features, 7, own), plain)
 
 
 def test_features_must_be_finite_and_fit():
-    k, own = torch.tensor([1, 1]), torch.tensor([-1, -1])
+    own = torch.tensor([-1, -1])
     with pytest.raises(ValueError, match="not finite"):
-        nearest(torch.tensor([[0.0], [torch.nan]]), torch.zeros(3, 1), k, own)
+        nearest(torch.tensor([[0.0], [torch.nan]]), torch.zeros(3, 1), 1, own)
     with pytest.raises(ValueError, match=r"pool has shape \(3, 2\); expected \(P, D=1\)"):
-        nearest(torch.zeros(2, 1), torch.zeros(3, 2), k, own)
+        nearest(torch.zeros(2, 1), torch.zeros(3, 2), 1, own)
