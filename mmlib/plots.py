@@ -99,7 +99,8 @@ def curves(
     with ``band="interval"``, for independent runs, the 95 % interval of the mean that
     :func:`mmlib.evidence.estimate` gives; with ``logy`` that of their logarithms, whose line is
     the geometric mean. Of a categorical ``hue`` each category keeps its place, colour and dash, so
-    that panels of unlike rows agree. ``reference`` adds named horizontal lines (chance, a bound).
+    that panels of unlike rows agree; of an ordered one colours run from dark to light.
+    ``reference`` adds named horizontal lines (chance, a bound).
     Returns the figure and the text. Raises ``ValueError`` for another band.
     """
     check_choice("band", band, ("range", "interval"))
@@ -107,8 +108,10 @@ def curves(
     sentences = []
     hues = frame[hue]
     categorical = isinstance(hues.dtype, pd.CategoricalDtype)
-    for i, name in enumerate(hues.cat.categories if categorical else hues.dropna().unique()):
-        rows = frame[hues == name]
+    names = list(hues.cat.categories if categorical else hues.dropna().unique())
+    colors = _from_dark(len(names)) if categorical and hues.cat.ordered else CYCLE
+    for i, name in enumerate(names):
+        rows, color = frame[hues == name], colors[i % len(colors)]
         if rows.empty:
             continue
         points, known = rows.groupby(x)[y].agg(["mean", "min", "max"]), ""
@@ -119,15 +122,13 @@ def curves(
             points.index,
             points["mean"],
             label=str(name),
-            color=CYCLE[i % len(CYCLE)],
+            color=color,
             linestyle=_mark(DASHES, i),
             marker=_mark(MARKERS, i),
             markevery=every,
         )
         if len(rows) > len(points):
-            ax.fill_between(
-                points.index, points["min"], points["max"], color=CYCLE[i % len(CYCLE)], alpha=0.15
-            )
+            ax.fill_between(points.index, points["min"], points["max"], color=color, alpha=0.15)
         first, last = points["mean"].iloc[0], points["mean"].iloc[-1]
         sentences.append(f"{name} goes from {number(first)} to {number(last)}{known}")
     for i, (name, value) in enumerate((reference or {}).items()):
@@ -352,6 +353,11 @@ def number(value: Any) -> str:
     if abs(value) >= 1000:
         return f"{value:.0f}"
     return f"{value:.3g}"
+
+
+def _from_dark(n: int) -> list[Any]:
+    """Colours in order; the lightest of the map would not be seen on white."""
+    return list(mpl.colormaps["viridis"](np.linspace(0, 0.85, n)))
 
 
 def _mark(marks: list, i: int) -> Any:

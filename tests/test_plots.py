@@ -49,6 +49,17 @@ def test_a_category_looks_alike_in_a_panel_without_the_one_before_it(frame):
     assert looks[0]["one"] == looks[1]["one"] == (plots.CYCLE[2], plots.MARKERS[2])
 
 
+def test_an_ordered_category_runs_from_dark_to_light(frame):
+    names = pd.CategoricalDtype(["one", "between", "two"], ordered=True)
+    figure, _ = plots.curves(
+        frame.astype({"method": names}), "step", "value", "method", xlabel="step", ylabel="loss"
+    )
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    light = {name: sum(mcolors.to_rgb(line.get_color())) for name, line in lines.items()}
+    assert light["one"] < light["two"] < 2
+    assert lines["two"].get_marker() == plots.MARKERS[2]
+
+
 def test_the_band_is_the_range_or_the_interval_of_the_mean():
     runs = pd.DataFrame({"step": [5, 5, 5, 10], "value": [1.0, 2.0, 6.0, 4.0], "method": "one"})
     spread = {"range": (1.0, 6.0), "interval": stats.t.interval(0.95, 2, 3.0, (7 / 3) ** 0.5)}
