@@ -14,10 +14,10 @@ from mmlib.evidence.runs import (
     one_a_seed,
     recorded,
 )
-from mmlib.evidence.tables import column, over_seeds, table
+from mmlib.evidence.tables import Column, cells, less, over_seeds, points, table
 
 __all__ = [
-    "FEWEST", "Estimate", "by_experiment", "column", "counted", "curves", "deciding", "difference",
-    "digits", "estimate", "level", "one_a_seed", "order", "over_seeds", "recorded", "table",
-    "unpaired",
+    "FEWEST", "Column", "Estimate", "by_experiment", "cells", "counted", "curves", "deciding",
+    "difference", "digits", "estimate", "less", "level", "one_a_seed", "order", "over_seeds",
+    "points", "recorded", "table", "unpaired",
 ]  # fmt: skip

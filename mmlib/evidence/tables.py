@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mmlib.evidence.estimates import difference, estimate
 
@@ -25,13 +25,23 @@ def over_seeds(
     return format(estimate(values), spec) if values else absent
 
 
-def column(rows: dict[str, str | tuple[str, str]], runs: list[dict[str, float]]) -> dict[str, str]:
-    """Mean and interval of each of a table's rows; a caption says how many runs.
+def less(a: str, b: str, runs: list[dict[str, float]], level: float = 0.95) -> str:
+    """Metric ``a`` less ``b`` within a run, and whether that is told from 0; a dash without runs.
+
+    >>> less("a", "b", [{"a": 3.0, "b": 1.0}, {"a": 9.0, "b": 7.1}, {"a": 5.0, "b": 3.0}])
+    '+1.97 ± 0.14, decided'
+    """
+    found = difference(a, b, runs, level)
+    return f"{found:+z.2f}, {found.decided}" if found else "–"
+
+
+def cells(rows: dict[str, str | tuple[str, str]], runs: list[dict[str, float]]) -> dict[str, str]:
+    """Mean and interval of each of a column's rows; a caption says how many runs.
 
     A row is a metric or, with its sign, a pair: the first one less the second within a run.
 
     >>> runs = [{"a": 1.0, "b": 0.0}, {"a": 2.0, "b": 0.9}, {"a": 3.0, "b": 1.9}]
-    >>> column({"first": "a", "less the second": ("a", "b"), "third": "c"}, runs)
+    >>> cells({"first": "a", "less the second": ("a", "b"), "third": "c"}, runs)
     {'first': '2.00 ± 2.48', 'less the second': '+1.1 ± 0.1', 'third': 'not run here'}
     """
 
@@ -44,30 +54,52 @@ def column(rows: dict[str, str | tuple[str, str]], runs: list[dict[str, float]])
     return {title: cell(row) for title, row in rows.items()}
 
 
-def table(
-    runs: list[dict[str, float]],
-    metric: str,
-    rows: Mapping[str, str],
-    columns: Mapping[str, str],
-    spec: str = ".1f",
-) -> pd.DataFrame:
-    """Mean and interval of a metric for each row and column, which map a name to its title.
+class Column(NamedTuple):
+    """Of a :func:`table`: whose metrics, which one (braces are the row's name), and how written."""
 
-    ``metric`` has a place for either name; ``spec`` is of a number's format.
+    runs: list[dict[str, float]]
+    metric: str = "{}"
+    spec: str = "z.2f"
 
-    >>> rows, columns = {"x": "of X", "y": "of Y"}, {"a": "A"}
-    >>> table([{"a.x": 1.0}, {"a.x": 2.0}], "{column}.{row}", rows, columns)
-                  A
-    of X  1.5 ± 6.4
-    of Y          –
+
+def table(rows: Mapping[str, str], columns: Mapping[str | tuple[str, ...], Column]) -> pd.DataFrame:
+    """Mean and interval of each row in each column; a dash where no run has the metric.
+
+    Args:
+        rows: the name that stands for each row in metrics, by the row's title.
+        columns: by title; a tuple has titles one above the other.
+
+    >>> runs = [{"left.mem_3": 0.5, "left.em": 0.1}, {"left.mem_3": 0.6}, {"left.mem_3": 0.7}]
+    >>> table({"MEM-3": "mem_3", "EM": "em"}, {"scenes": Column(runs, "left.{}")})
+                scenes
+    MEM-3  0.60 ± 0.25
+    EM            0.10
     """
     import pandas as pd
 
-    cells = {
-        title: {
-            called: over_seeds(metric.format(row=row, column=column), runs, "–", spec)
-            for column, called in columns.items()
-        }
-        for row, title in rows.items()
+    shown = {
+        title: [over_seeds(metric.format(name), runs, "–", spec) for name in rows.values()]
+        for title, (runs, metric, spec) in columns.items()
     }
-    return pd.DataFrame(cells).T
+    return pd.DataFrame(shown, index=list(rows))
+
+
+def points(rows: Mapping[str, str], columns: Mapping[str, Column]) -> pd.DataFrame:
+    """What a :func:`table` has the means of: ``row``, ``column`` and ``value`` of each run.
+
+    >>> points({"MEM-3": "mem_3"}, {"scenes": Column([{"left.mem_3": 0.5}], "left.{}")})
+         row  column  value
+    0  MEM-3  scenes    0.5
+    """
+    import pandas as pd
+
+    found = [
+        (row, column, run[metric.format(name)])
+        for row, name in rows.items()
+        for column, (runs, metric, _) in columns.items()
+        for run in runs
+        if metric.format(name) in run
+    ]
+    frame = pd.DataFrame(found, columns=["row", "column", "value"])
+    kept = {"row": pd.CategoricalDtype(list(rows)), "column": pd.CategoricalDtype(list(columns))}
+    return frame.astype(kept)

@@ -1,14 +1,15 @@
-"""What runs of chapters 6, 11 and 12 say, under titles: in tables, in figures, and on the way."""
+"""What runs of chapters 6, 11 and 12 say, under titles: retrieval, figures, and on the way."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mmlib import evidence, plots
+from mmlib import plots
+from mmlib.evidence import Column, points
 from mmlib.mem.course import Point
 
 if TYPE_CHECKING:
@@ -40,57 +41,8 @@ TITLES = {  # what is published
 ARROWS = {"i2t": "i→t", "t2i": "t→i"}  # what is given, and what is ranked for it
 
 
-class Column(NamedTuple):
-    """Of :func:`means`: whose metrics, which one (braces are the row's name), and how written."""
-
-    runs: Sequence[Mapping[str, float]]
-    metric: str = "left.{}"
-    spec: str = "z.2f"
-
-
-def mean_of(metric: str, runs: Sequence[Mapping[str, float]], spec: str = "z.2f") -> str:
-    """Mean and 95 % interval of a metric over the runs that have it; a dash where none has.
-
-    ``spec`` is a number's format. One run has no interval.
-
-    >>> mean_of("a", [{"a": 1.0}, {"b": 5.0}]), mean_of("c", [{"a": 1.0}])
-    ('1.00', '–')
-    """
-    return evidence.over_seeds(metric, runs, "–", spec)
-
-
-def less(a: str, b: str, runs: Sequence[Mapping[str, float]], level: float = 0.95) -> str:
-    """Metric ``a`` less ``b`` within a run, and whether that is told from 0; a dash without runs.
-
-    >>> less("a", "b", [{"a": 3.0, "b": 1.0}, {"a": 9.0, "b": 7.1}, {"a": 5.0, "b": 3.0}])
-    '+1.97 ± 0.14, decided'
-    """
-    found = evidence.difference(a, b, runs, level)
-    return f"{found:+z.2f}, {found.decided}" if found else "–"
-
-
-def means(rows: Mapping[str, str], columns: Mapping[str | tuple[str, ...], Column]) -> pd.DataFrame:
-    """A table of :func:`mean_of`.
-
-    Args:
-        rows: the name that stands for each row in metrics, by the row's title.
-        columns: by title; a tuple has titles one above the other.
-
-    >>> runs = [{"left.mem_3": 0.5, "left.em": 0.1}, {"left.mem_3": 0.6}, {"left.mem_3": 0.7}]
-    >>> means({"MEM-3": "mem_3", "EM": "em"}, {"scenes": Column(runs)})
-                scenes
-    MEM-3  0.60 ± 0.25
-    EM            0.10
-    """
-    cells = {
-        title: [mean_of(metric.format(name), runs, spec) for name in rows.values()]
-        for title, (runs, metric, spec) in columns.items()
-    }
-    return pd.DataFrame(cells, index=list(rows))
-
-
-def retrieval(runs: Sequence[Mapping[str, float]]) -> dict[tuple[str, str], Column]:
-    """Columns of :func:`means`: recalls in % and median ranks, of images (i) and captions (t)."""
+def retrieval(runs: list[dict[str, float]]) -> dict[tuple[str, str], Column]:
+    """Columns of a table: recalls in % and median ranks, of images (i) and captions (t)."""
     parts = {f"recall_{k}": (f"R@{k}", ".1f") for k in (1, 5, 10)}
     parts["median_rank"] = "median rank", ".0f"
     return {
@@ -106,30 +58,12 @@ def tight(frame: pd.DataFrame) -> Styler:
     return frame.style.set_table_styles(near)
 
 
-def points(rows: Mapping[str, str], columns: Mapping[str, Column]) -> pd.DataFrame:
-    """What :func:`means` has the means of: ``row``, ``column`` and ``value`` of each run.
-
-    >>> points({"MEM-3": "mem_3"}, {"scenes": Column([{"left.mem_3": 0.5}])}).values.tolist()
-    [['MEM-3', 'scenes', 0.5]]
-    """
-    found = [
-        (row, column, run[metric.format(name)])
-        for row, name in rows.items()
-        for column, (runs, metric, _) in columns.items()
-        for run in runs
-        if metric.format(name) in run
-    ]
-    frame = pd.DataFrame(found, columns=["row", "column", "value"])
-    kept = {"row": pd.CategoricalDtype(list(rows)), "column": pd.CategoricalDtype(list(columns))}
-    return frame.astype(kept)
-
-
 def left_figure(
     rows: Mapping[str, str], panels: Mapping[str, Mapping[str, Column]]
 ) -> tuple[Figure, str]:
     """A figure of the protection left, with its alternative text: a panel for each of several data.
 
-    ``rows`` and a panel's columns, which are its marks, are as :func:`means` has them.
+    ``rows`` and a panel's columns, its marks, are as :func:`mmlib.evidence.table` has them.
     """
     width = 2.6 + (4.2 if len(panels) == 1 else 2.9 * len(panels))
     height = 1.4 + max(0.32, 0.12 * max(map(len, panels.values()))) * len(rows)

@@ -3,10 +3,11 @@
 import pandas as pd
 
 from mmlib import plots
+from mmlib.evidence import Column
 from mmlib.mem.course import Point
 from mmlib.mem.protections import rows, switched
 from mmlib.mem.settings import Protection
-from mmlib.studies.unlearnable.tables import TITLES, Column, left_figure, means, of_curves
+from mmlib.studies.unlearnable.tables import TITLES, left_figure, of_curves
 
 
 def test_every_protection_that_is_compared_has_a_title_of_its_own():
@@ -39,23 +40,11 @@ def test_recorded_curves_are_points_of_each_hacker_and_seed_in_the_order_of_step
     assert of_curves(pd.DataFrame(columns=["curve", "step", "value", "seed"])) == {}
 
 
-def test_a_table_has_the_mean_of_each_rows_metric_over_the_runs_of_each_column():
-    runs = [{"left.a": 1.0, "early.a": 0.25}, {"left.a": 3.0}]
-    made = means(
-        {"first": "a", "second": "b"},
-        {("x", "last"): Column(runs), ("x", "early"): Column(runs, "early.{}", ".2f")},
-    )
-    assert made.columns.tolist() == [("x", "last"), ("x", "early")]
-    assert made.index.tolist() == ["first", "second"]
-    assert made["x"]["last"].tolist() == ["2.00 ± 12.71", "–"]
-    assert made["x"]["early"].tolist() == ["0.25", "–"]
-
-
 def test_a_figure_has_a_panel_for_each_of_the_data_with_all_rows_and_the_scales_ends():
     runs = [{"left.a": 0.5, "early.a": 0.25}, {"left.a": 0.75}]
     panels = {
-        "x": {"last": Column(runs), "early": Column(runs, "early.{}")},
-        "z": {"last": Column([{"left.b": 0.125}])},
+        "x": {"last": Column(runs, "left.{}"), "early": Column(runs, "early.{}")},
+        "z": {"last": Column([{"left.b": 0.125}], "left.{}")},
     }
     figure, alt = left_figure({"first": "a", "second": "b"}, panels)
     assert alt == (
