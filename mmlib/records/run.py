@@ -76,6 +76,22 @@ class Run:
             raise ValueError(f"metric {name!r} has no definition")
         self._metrics[name] = {"value": float(value), "definition": definition}
 
+    def ends(
+        self, name: str, interval, unit: str, *, named: bool = False, definition: str = ""
+    ) -> None:
+        """Note the ends of a metric's 95 % bootstrap interval, ``interval.low`` and ``.high``.
+
+        ``unit``, in the singular, is what was drawn again. It is in the ends' names if they are
+        ``named`` by it, as where a metric has intervals over several units. Both ends may have a
+        ``definition`` of their own.
+        """
+        for end in ("low", "high"):
+            self.metric(
+                f"{name}.{unit}_{end}" if named else f"{name}.{end}",
+                getattr(interval, end),
+                definition or f"95 % bootstrap interval over {unit}s of {name}, {end} end",
+            )
+
     def curve(self, name: str, step: float, value: float, **labels: Any) -> None:
         """Note a point of a curve, a row of ``metrics.csv``; ``labels`` tell curves apart."""
         self._curves.append({"curve": name, "step": step, "value": float(value), **labels})

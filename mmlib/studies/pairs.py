@@ -13,7 +13,6 @@ from mmlib._checks import check_shape
 from mmlib.augment.image import ResizedCrop
 from mmlib.data import trifeature
 from mmlib.encoders.folded import folded
-from mmlib.evaluate.bootstrap import Interval
 from mmlib.evaluate.features import embed_pairs
 from mmlib.evaluate.pairs import Answers
 from mmlib.evaluate.probe import linear_probe
@@ -248,10 +247,3 @@ def similarity_of_halves(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     halves = {split: f.chunk(2, dim=1) for split, f in features.items()}
     return {split: cosine_similarity(*pair)[:, None] for split, pair in halves.items()}
-
-
-def note_ends(run, name: str, interval: Interval, by: str = "combination") -> None:
-    """Note both ends of a metric's interval over ``by``, in a :class:`mmlib.records.Run`."""
-    for end in ("low", "high"):
-        what = f"95 % bootstrap interval over {by}s of {name}, {end} end"
-        run.metric(f"{name}.{by}_{end}", getattr(interval, end), what)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mmlib import records
+from mmlib.evaluate.bootstrap import Interval
 from mmlib.records import kept
 from mmlib.records import run as run_module
 
@@ -74,6 +75,21 @@ def test_incomplete_runs_do_not_finish(run):
     run.metric("a.b", 1, "one")
     with pytest.raises(ValueError, match="noted already"):
         run.metric("a.b", 2, "two")
+
+
+def test_both_ends_of_an_interval_are_noted_with_what_was_drawn(run):
+    around = Interval(-1.0, 2.0, 0.5)
+    run.ends("gap", around, "image")
+    run.ends("gap", around, "pair", named=True)
+    run.ends("area", around, "record", definition="area in %")
+    assert {name: tuple(metric.values()) for name, metric in run.so_far()["metrics"].items()} == {
+        "gap.low": (-1.0, "95 % bootstrap interval over images of gap, low end"),
+        "gap.high": (2.0, "95 % bootstrap interval over images of gap, high end"),
+        "gap.pair_low": (-1.0, "95 % bootstrap interval over pairs of gap, low end"),
+        "gap.pair_high": (2.0, "95 % bootstrap interval over pairs of gap, high end"),
+        "area.low": (-1.0, "area in %"),
+        "area.high": (2.0, "area in %"),
+    }
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

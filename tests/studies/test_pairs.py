@@ -4,19 +4,17 @@ import copy
 import functools
 import itertools
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 from sklearn.decomposition import PCA
 
 from mmlib.data import trifeature
-from mmlib.evaluate.bootstrap import Interval
 from mmlib.evaluate.probe import PROBES
 from mmlib.fusion import PooledFusion
 from mmlib.presets.base import resolve
 from mmlib.studies import pairs as pair_study
-from mmlib.studies.pairs import PairStudy, halves_multiplied, note_ends, products
+from mmlib.studies.pairs import PairStudy, halves_multiplied, products
 from mmlib.train import EpochSampler, Optim
 
 
@@ -324,13 +322,3 @@ def test_embeddings_have_the_precision_of_training_and_are_given_as_float32(crop
     exact, rounded = found["float32"], found["bfloat16"]
     assert rounded.dtype == torch.float32
     assert 0 < (rounded - exact).norm() / exact.norm() < 0.03
-
-
-def test_both_ends_of_an_interval_are_noted_with_what_was_drawn():
-    noted = {}
-    run = SimpleNamespace(metric=lambda name, *rest: noted.update({name: rest}))
-    note_ends(run, "gap", Interval(-1.0, 2.0, 0.5), by="image")
-    assert noted == {
-        "gap.image_low": (-1.0, "95 % bootstrap interval over images of gap, low end"),
-        "gap.image_high": (2.0, "95 % bootstrap interval over images of gap, high end"),
-    }
