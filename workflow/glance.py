@@ -40,6 +40,7 @@ PANELS = (
             ("Cross+Self", "comm/overview", "synergy.cross_self", METHOD),
             ("FactorCL", "comm/overview", "synergy.factorcl", METHOD),
             ("CoMM", "comm/overview", "synergy.comm", METHOD),
+            ("Cross+Self, CoMM's network", "comm/fused", "synergy.cross_self_fused", OURS),
             ("Cross, its vectors multiplied", "comm/overview", "synergy_products.cross", OURS),
         ),
     ),
