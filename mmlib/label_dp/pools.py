@@ -55,7 +55,7 @@ def draw_members(
         if floor:
             eligible = torch.where(coins(floor, own, generator), whole, eligible)
     pick = uniform(eligible, own, generator)  # in the order of index
-    local = eligible < whole
+    local = eligible < whole  # where just ``neighbours`` are eligible
     place_drawn = pick + ((excluded >= 0) & (pick >= excluded)).long()
     if local.any():
         pools = members.split(sizes.tolist())
