@@ -1,9 +1,30 @@
-"""A small server on this machine that can also behave badly."""
+"""A small server on this machine that can also behave badly, and photos that are cut short."""
 
+import io
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def cut_short():
+    """The first ``share`` of a JPEG's bytes: of noise, so nearly all of them are its pixels'.
+
+    Of a photo of one colour nearly all are its header's, and a reader that forgives missing pixels
+    would go unnoticed.
+    """
+
+    def cut(share):
+        pixels = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=95)
+        whole = file.getvalue()
+        return whole[: int(share * len(whole))]
+
+    return cut
 
 
 class Handler(BaseHTTPRequestHandler):
