@@ -157,19 +157,26 @@ def test_surrogate_sees_true_protected_pairs(make_model, make_pairs, monkeypatch
     assert of_second == {0, 1, 2}  # each of an image's captions has its turn
 
 
-def test_words_are_sought_for_images_as_they_are_published(
+def test_words_are_sought_for_true_pairs_with_images_as_they_are_published(
     make_model, make_pairs, monkeypatch, small
 ):
     images, captions = make_pairs(6)
+    met, improve = [], alternation.improve
+    monkeypatch.setattr(
+        alternation, "improve", lambda *given, **how: met.append(given) or improve(*given, **how)
+    )
     model = make_model().eval()
     state = Alternation(model, images, captions, small, torch.Generator().manual_seed(0))
     g = torch.Generator().manual_seed(1)
     state.noise = torch.randint(-5, 6, images.shape, generator=g).char()
     seen, encode = [], model.encode
     monkeypatch.setattr(model, "encode", lambda k, x: seen.append(x) or encode(k, x))
-    rows = torch.tensor([5, 2, 0])
+    rows, before = torch.tensor([5, 2, 0]), state.triggers.clone()
     state.improve_triggers(rows, {"trigger_before": [], "trigger_after": []})
     assert torch.equal(seen[0].int(), (images.int() + state.noise)[rows].clamp(0, 255))
+    ((triggers, bodies, *_),) = met
+    assert torch.equal(triggers, before[rows])
+    assert torch.equal(bodies, captions[rows, 0])
 
 
 def test_each_visit_is_in_an_order_of_its_own(make_model, make_pairs, monkeypatch, small):
