@@ -49,6 +49,10 @@ def attacked(
 
     The PGD of :func:`mmlib.mem.noise.pgd`, from no noise, each step a share 1 / ``steps`` of the
     bound (rounded up). Captions (B, T) are encoded once.
+
+    The model is asked in the mode that it is in. In training it normalises by the batch, and each
+    step's batch enters its running statistics, as in the released codes of Madry et al. 2018 and
+    Rice et al. 2020; others, such as TRADES, attack in evaluation mode (Pang et al. 2021 compare).
     """
 
     def loss(noisy: Tensor) -> Tensor:

@@ -50,3 +50,18 @@ def test_an_attack_raises_the_loss_within_its_bound_and_leaves_the_model(make_mo
         assert plain > better
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
+
+
+def test_an_attack_in_training_normalises_by_the_batch(make_model, make_pairs):
+    """As Madry's: so the running statistics see each step's images, and do not decide its noise."""
+    images, ids = make_pairs(16)
+    found = []
+    for mean in (0.0, 5.0):
+        model = make_model().train()
+        norms = [layer for layer in model.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+        for norm in norms:
+            norm.running_mean.fill_(mean)
+        found.append(attacked(model, images, ids[:, 0], epsilon=8, steps=2))
+        assert {int(norm.num_batches_tracked) for norm in norms} == {2}
+        assert model.training
+    assert torch.equal(*found)
