@@ -1,5 +1,6 @@
 """Chapters' networks and schedules are those of their settings, at the size paper MEM's own."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from mmlib.encoders.image import ClipResNetTrunk, PatchTransformer, SmallConvNet
 from mmlib.mem.fingerprint import fingerprint
 from mmlib.mem.settings import Protection
+from mmlib.methods.clip import MAX_SCALE
 from mmlib.presets.base import resolve
 from mmlib.studies.unlearnable import models
 from mmlib.train import Optim
@@ -99,3 +101,13 @@ def test_the_hackers_of_the_paper_have_the_released_schedule(chapter):
     assert middle == pytest.approx(5e-4 * (3744 + 234) / 10_000, rel=0.04)
     short = models.optim(resolve(chapter, {"preset": "paper", "steps": 100}))
     assert short.learning_rate_at(99) == short.learning_rate
+
+
+@pytest.mark.parametrize("chapter", ["unlearnable", "unlearnable_audit", "unlearnable_sweeps"])
+@pytest.mark.parametrize("preset", ["quick", "desk", "paper"])
+def test_no_surrogate_comes_near_the_bound_of_its_scale(chapter, preset, pairs):
+    """AdamW moves a number by about its rate a step: a bound, as MEM has none, changes little."""
+    made = models.budget(resolve(chapter, {"preset": preset}))
+    smoke = resolve(chapter, {"preset": "smoke"})
+    room = math.log(MAX_SCALE) - models.new_model(smoke, pairs, 1).log_scale.item()
+    assert made.rounds * made.surrogate_steps * made.learning_rate < room / 3
