@@ -71,8 +71,13 @@ class Alternation:
             )  # fmt: skip
 
     def loss(self, rows: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """What the surrogate minimises: the loss of protected pairs, image and caption true."""
+        """What the surrogate minimises: the loss of protected pairs, image and caption true.
+
+        But for captions that are shuffled everywhere: of these the trigger alone is an image's own.
+        """
         captions, triggers = self._caption(rows), self.triggers[self.owner[rows]]
+        if self.settings.body == "everywhere":
+            captions = captions[self._shuffled(len(rows))]
         return self.surrogate.loss((self._noisy(rows), self._worded(captions, triggers)), generator)
 
     def visit(self, with_triggers: bool) -> dict[str, float]:
@@ -147,7 +152,7 @@ class Alternation:
 
         order = torch.arange(n, device=self.device)
         fixed = None
-        if self.settings.body != "shuffled":
+        if self.settings.body not in ("shuffled", "everywhere"):
             fixed = texts(order.roll(1) if self.settings.body == "other" else order)
 
         def loss(noisy: Tensor) -> Tensor:

@@ -27,8 +27,8 @@ class Protection:
 
     text: str = "optimised"  # none, constant, random, optimised
     image: str = "pgd"  # none, uniform, pgd, spelled (the captions' topics, mmlib.mem.spelling)
-    # caption PGD sees: own, shuffled (at each step), other (one pair's), or plain: own, and neither
-    # PGD nor the surrogate sees triggers
+    # caption PGD sees: own, shuffled (at each step), everywhere (shuffled, for the surrogate, too),
+    # other (one pair's), or plain: own, and neither PGD nor the surrogate sees triggers
     body: str = "shuffled"
     unit: str = "image"  # what has a noise and a trigger of its own: pair, image, group
     groups: int = 1  # of the unit "group", to which images are dealt at random
@@ -60,7 +60,7 @@ class Protection:
     def __post_init__(self) -> None:
         check_choice("text", self.text, ("none", "constant", "random", "optimised"))
         check_choice("image", self.image, ("none", "uniform", "pgd", "spelled"))
-        check_choice("body", self.body, ("own", "shuffled", "other", "plain"))
+        check_choice("body", self.body, ("own", "shuffled", "everywhere", "other", "plain"))
         check_choice("unit", self.unit, ("pair", "image", "group"))
         check_choice("selection", self.selection, ("batch", "sample"))
         check_choice("place", self.place, ("front", "woven"))

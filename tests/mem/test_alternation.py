@@ -12,7 +12,7 @@ from mmlib.mem.alternation import Alternation
 from mmlib.mem.trigger import prepend
 
 
-@pytest.mark.parametrize("body", ["own", "shuffled", "other"])
+@pytest.mark.parametrize("body", ["own", "shuffled", "everywhere", "other"])
 def test_bodies_move_and_triggers_stay(make_model, make_pairs, body, monkeypatch, small):
     images, captions = make_pairs(6)
     settings = replace(small, text="random", body=body)
@@ -22,7 +22,8 @@ def test_bodies_move_and_triggers_stay(make_model, make_pairs, body, monkeypatch
     monkeypatch.setattr(encoder, "by_length", lambda ids: seen.append(ids) or encoder(ids))
     rows = torch.tensor([4, 1, 0, 5])
     state.improve_noise(rows, {"noise_before": [], "noise_after": []})
-    assert len(seen) == (settings.noise_steps if body == "shuffled" else 1)  # encoded once
+    anew = body in ("shuffled", "everywhere")
+    assert len(seen) == (settings.noise_steps if anew else 1)  # encoded once
     bodies = captions[rows, 0, 1:-3]
     for ids in seen:
         assert torch.equal(ids[:, 1:4], state.triggers[rows])
@@ -155,6 +156,24 @@ def test_surrogate_sees_true_protected_pairs(make_model, make_pairs, monkeypatch
         (which,) = [c for c in range(3) if torch.equal(ids[1, 4:], captions[2, c, 1:-3])]
         of_second.add(which)
     assert of_second == {0, 1, 2}  # each of an image's captions has its turn
+
+
+def test_a_surrogate_that_sees_shuffled_captions_sees_them_with_images_own_triggers(
+    make_model, make_pairs, monkeypatch, small
+):
+    images, captions = make_pairs(6)
+    settings, seen, model = replace(small, body="everywhere"), [], make_model()
+    state = Alternation(model, images, captions, settings, torch.Generator().manual_seed(0))
+    monkeypatch.setattr(model, "loss", lambda batch, generator: seen.append(batch) or {})
+    rows = torch.tensor([5, 2, 0, 3])
+    for _ in range(5):
+        state.loss(rows, torch.Generator())
+    bodies = captions[rows, 0, 1:-3]
+    for noisy, ids in seen:
+        assert torch.equal(noisy, images[rows])
+        assert torch.equal(ids[:, 1:4], state.triggers[rows])
+        assert sorted(ids[:, 4:].tolist()) == sorted(bodies.tolist())
+    assert len({tuple(ids[:, 4:].flatten().tolist()) for _, ids in seen}) > 1  # anew at every step
 
 
 def test_words_are_sought_for_true_pairs_with_images_as_they_are_published(

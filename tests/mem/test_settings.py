@@ -13,7 +13,7 @@ import pytest
         ({"trigger_length": -1}, "trigger_length is -1"),
         ({"trigger_rounds": 3}, r"trigger_rounds is 3; allowed: \[0, 2\]"),
         ({"batch_size": 1}, "batch_size is 1"),
-        ({"body": "mine"}, "body is 'mine'; allowed: 'own', 'shuffled', 'other', 'plain'"),
+        ({"body": "mine"}, "body is 'mine'; allowed: 'own', 'shuffled', 'everywhere', 'other'"),
         ({"unit": "pixel"}, "unit is 'pixel'; allowed: 'pair', 'image', 'group'"),
         ({"unit": "group", "selection": "sample"}, "selection is 'sample'; allowed for the unit"),
         ({"maximise": True}, "maximise is True; allowed with optimised triggers: False"),
