@@ -2,7 +2,7 @@
 
 It can count only what goes through it: two ledgers of the same labels are two budgets, of one
 person. What is drawn is drawn once: to draw again, for example in every epoch, releases the labels
-again and costs as much again.
+again and costs as much again, or more (:func:`mmlib.label_dp.terms.total_cost`).
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ Each, in a file of :mod:`mmlib.label_dp.mechanisms`, has ``cost(notion, order)``
 :class:`Guarantee`, and ``draw(labels, generator, **public)``, the released labels and whose image
 each record shows: an index below N is a record's, from N on an image's of a public pool, and None
 everybody's own. Where no finite bound holds the cost is infinite and its reason says why; without
-any noise it is infinite, too.
+any noise it is infinite, too. Two releases that may both show a record's own image have none
+together where it is private: :func:`total_cost`.
 
 ``notion`` is "standard" (the image is known anyway) or "population" (it is private too); ``order``
 is alpha, from 1 to infinity. ``public`` must owe nothing to the private labels.
@@ -67,6 +68,11 @@ class Terms:
                 check_range(name, value, *_RANGES[name])
         check_choice("table", self.table, ("none", "stays", "moves"))
 
+    @property
+    def may_show_own(self) -> bool:
+        """Whether a record may show its own image: see :func:`total_cost`."""
+        return False
+
     def cost(self, notion: str, order: float = math.inf) -> Guarantee:
         """The bound on what it tells of a label; see the module."""
         check_choice("notion", notion, NOTIONS)
@@ -101,10 +107,15 @@ class AtEpsilon(LabelOnly):
 def total_cost(
     terms: tuple[Terms, ...], notion: str, *, order: float = math.inf, delta: float = 0.0
 ) -> Guarantee:
-    """Cost of several independent releases of the same labels: costs of equal order add.
+    """Cost of several releases of the same labels, each with coins of its own: they add.
 
-    With ``delta`` above 0, the least epsilon that a Rényi cost of any order implies, or the pure
-    one; ``order`` of the result is the one that gave it. No release costs nothing.
+    Costs of equal order do. With ``delta`` above 0, the least epsilon that a Rényi cost of any
+    order implies, or the pure one; ``order`` of the result is the one that gave it. No release
+    costs nothing.
+
+    Under the population notion they add only if at most one of them may show a record's own image.
+    Given the label alone two such are not independent, as they are of one image: one that comes out
+    twice was kept, which tells its class the more surely the more images a class has.
 
     >>> from mmlib.label_dp.mechanisms.randomized_response import LabelRR
     >>> once = LabelRR(n_classes=4, noise=0.5)
@@ -117,6 +128,8 @@ def total_cost(
         return Guarantee(0.0, order, "nothing has been released", delta)
     if delta == 0:
         costs = [t.cost(notion, order) for t in terms]
+        if notion == "population" and sum(t.may_show_own for t in terms) > 1:
+            costs.append(Guarantee(math.inf, order, "an image that comes out twice was kept"))
         reasons = dict.fromkeys(c.reason for c in costs)
         if any(math.isinf(c.epsilon) for c in costs):  # say what makes it so
             reasons = dict.fromkeys(c.reason for c in costs if math.isinf(c.epsilon))

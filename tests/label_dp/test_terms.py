@@ -4,8 +4,11 @@ import dataclasses
 import math
 
 import pytest
+import torch
 
+from mmlib.label_dp.accounting import epsilon_of
 from mmlib.label_dp.bounds import mismatch_cost
+from mmlib.label_dp.exact import class_images, response_law
 from mmlib.label_dp.mechanisms.anchored import Anchored
 from mmlib.label_dp.mechanisms.coupled_rr import CoupledRR
 from mmlib.label_dp.mechanisms.double_rr import DoubleRR
@@ -15,6 +18,8 @@ from mmlib.label_dp.mechanisms.prior_rr import PriorRR
 from mmlib.label_dp.mechanisms.randomized_response import LabelRR
 from mmlib.label_dp.mechanisms.two_stage_rr import TwoStageRR
 from mmlib.label_dp.terms import _ORDERS, total_cost
+
+from .chances import worst
 
 K, ONE, TWO = 286, 0.6598779, 0.9623725  # lambda of one and of two responses at epsilon 5
 
@@ -156,3 +161,56 @@ def test_sums_and_deltas_are_googles():
     assert total_cost(terms, "population").epsilon == math.inf
     # A delta never costs: randomized response has its pure bound beside it.
     assert total_cost((double(),), "population", delta=1e-9).epsilon <= 5.0 + 1e-5
+
+
+# --- Several releases where images are private: each record has one image for all of them ---------
+
+
+def shown_twice(of_class, first, second):
+    """Law (classes, images, images) of what one private image shows in two releases."""
+    images = class_images(torch.arange(2).repeat_interleave(of_class), 2)
+    keep = torch.eye(2 * of_class, dtype=torch.float64)
+    drawn = images.mean(0).expand_as(keep)
+    one, two = ((1 - noise) * keep + noise * drawn for noise in (first, second))
+    return torch.einsum("yx,xa,xb->yab", images, one, two)
+
+
+def swapped(noise_image):
+    return DoubleRR(
+        n_classes=2, noise_label=0.9, noise_image=noise_image, pools="given", divergence=0.0
+    )
+
+
+@pytest.mark.parametrize("spent", [{}, {"order": 2.0}, {"delta": 1e-6}])
+def test_releases_that_may_both_show_a_private_image_have_no_bound_together(spent):
+    """In ever larger classes the image halves cost ever more than their sum, by enumeration."""
+    half = epsilon_of(0.5, 2)
+    exact = [worst(shown_twice(n, 0.5, 0.5)) for n in (1, 2, 5, 100)]
+    assert exact == pytest.approx([math.log(1 + 2 * 2 + 4 * n) for n in (1, 2, 5, 100)])
+    assert exact[0] == pytest.approx(2 * half)  # a class of one image: the label itself
+    assert all(cost > 2 * half + 0.3 for cost in exact[1:])
+    coupled = CoupledRR(n_classes=2, noise=0.5, divergence=0.0)
+    for pair in ((swapped(0.5), swapped(0.5)), (swapped(0.5), coupled), (coupled, coupled)):
+        found = total_cost(pair, "population", **spent)
+        assert found.epsilon == math.inf
+        assert "twice" in found.reason
+        assert total_cost(pair[:1], "population", **spent).epsilon < math.inf
+    assert total_cost((swapped(0.5), swapped(0.5)), "standard", **spent).epsilon < math.inf
+
+
+def test_releases_of_which_one_may_show_a_private_image_add():
+    one, never = swapped(0.5), swapped(1.0)
+    assert worst(shown_twice(5, 0.5, 1.0)) == pytest.approx(epsilon_of(0.5, 2))
+    others = (
+        never, never, CoupledRR(n_classes=2, noise=1.0), Anchored(n_classes=2, noise=0.7,
+        neighbours=1), NoisyQuery(n_classes=2, **QUERY),
+    )  # fmt: skip
+    for order in (2.0, 8.0):
+        parts = [t.cost("population", order).epsilon for t in (one, *others)]
+        assert total_cost((one, *others), "population", order=order).epsilon == sum(parts)
+        assert sum(parts) < math.inf
+    # With the label's responses written down, too: a second release of the label, near an anchor.
+    label = response_law(0.9, 2)[:, :, None] * response_law(0.7, 2)[:, None]
+    both = torch.einsum("yij,yx->yijx", label, shown_twice(5, 0.5, 1.0).sum(2))
+    claim = total_cost((one, others[3]), "population").epsilon
+    assert worst(both) == pytest.approx(claim)

@@ -82,6 +82,10 @@ class CoupledRR(Terms):
     divergence: float = math.inf
     name: ClassVar[str] = "coupled randomized response"
 
+    @property
+    def may_show_own(self) -> bool:
+        return self.noise < 1
+
     def _cost(self, notion: str, order: float) -> Guarantee:
         if self.noise < 1 and notion == "standard":
             reason = "an image left in place tells that the released label is true"

@@ -104,6 +104,10 @@ class DoubleRR(Terms):
         if self.floor and self.largest_pool is None:
             raise ValueError("floor needs neighbours and largest_pool, which its bound depends on")
 
+    @property
+    def may_show_own(self) -> bool:
+        return self.noise_image < 1
+
     def _cost(self, notion: str, order: float) -> Guarantee:
         k = self.n_classes
         near = self.neighbours is not None and self.neighbours < (self.largest_pool or math.inf)
