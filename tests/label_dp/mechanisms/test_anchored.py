@@ -5,8 +5,7 @@ import torch
 
 from mmlib.label_dp.accounting import epsilon_of
 from mmlib.label_dp.exact import response_law
-from mmlib.label_dp.mechanisms.randomized_response import randomized_response
-from mmlib.label_dp.pools import draw_near
+from mmlib.label_dp.mechanisms.anchored import Anchored
 
 from ..chances import agrees, generator, worst
 
@@ -21,8 +20,8 @@ def test_an_anchor_of_the_released_label_costs_that_response_alone():
     near[0, [2, 3]] = near[1, [4, 5]] = 0.5
     law = response_law(0.6, 2)[:, :, None] * near  # released label and image; no own image
     assert worst(law) == pytest.approx(epsilon_of(0.6, 2), abs=1e-14)
-    released = randomized_response(
-        torch.zeros(DRAWS, dtype=torch.long), 0.6, 2, generator=generator()
-    )
-    shown = draw_near(released, anchors[released], SIDES, LINE, 2, 2, generator=generator(1))
-    assert agrees((released * 7 + shown).bincount(minlength=14), law[0].flatten())
+    released, shown = Anchored(n_classes=2, noise=0.6, neighbours=2).draw(
+        torch.zeros(DRAWS, dtype=torch.long), generator(), anchors=anchors, pool_labels=SIDES,
+        pool_features=LINE,
+    )  # fmt: skip
+    assert agrees((released * 7 + shown - DRAWS).bincount(minlength=14), law[0].flatten())

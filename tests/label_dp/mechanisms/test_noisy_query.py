@@ -10,9 +10,7 @@ from scipy import stats
 from mmlib.label_dp.accounting import epsilon_of
 from mmlib.label_dp.bounds import query_cost
 from mmlib.label_dp.exact import renyi_divergence, response_law
-from mmlib.label_dp.mechanisms.noisy_query import privatised
-from mmlib.label_dp.mechanisms.randomized_response import randomized_response
-from mmlib.label_dp.pools import draw_near
+from mmlib.label_dp.mechanisms.noisy_query import NoisyQuery, privatised
 
 from ..chances import agrees, generator
 
@@ -44,12 +42,13 @@ def test_a_noisy_query_costs_at_most_the_response_and_the_noise(noise, sigma):
         response = epsilon_of(noise, 2, order=order)
         cost = renyi_divergence(here, there, order)
         assert response < cost <= response + query_cost(clip, sigma, order)
-    released = randomized_response(
-        torch.zeros(DRAWS, dtype=torch.long), noise, 2, generator=generator()
-    )
-    queries = privatised(torch.full((DRAWS, 1), -5.0), clip, sigma, generator=generator(1))
-    shown = draw_near(released, queries, SIDES, LINE, 2, 1, generator=generator(2))
-    assert agrees((released * 7 + shown).bincount(minlength=14), here.flatten())
+    terms = NoisyQuery(n_classes=2, noise=noise, neighbours=1, clip=clip, sigma=sigma)
+    features = torch.full((DRAWS, 1), -5.0)
+    released, shown = terms.draw(
+        torch.zeros(DRAWS, dtype=torch.long), generator(), features=features, pool_labels=SIDES,
+        pool_features=LINE,
+    )  # fmt: skip
+    assert agrees((released * 7 + shown - DRAWS).bincount(minlength=14), here.flatten())
 
 
 @pytest.mark.parametrize(
