@@ -27,7 +27,8 @@ def epsilon_of(
 
     Double randomized response is 2 responses where images count as private, see
     :class:`mmlib.label_dp.mechanisms.double_rr.DoubleRR`.
-    A label drawn anew in every epoch is as many responses as there are epochs.
+    A label drawn anew in every epoch is as many responses as there are epochs; private images that
+    are drawn anew do not add like that, see :func:`mmlib.label_dp.terms.total_cost`.
 
     Args:
         noise: lambda, chance of a uniform draw (own class included), from 0 (epsilon is infinite)
