@@ -27,15 +27,16 @@ def photos(n, generator):
     return torch.randint(0, 256, (n, 3, 8, 8), generator=generator, dtype=torch.uint8)
 
 
-def test_barlow_twins_is_the_sum_written_out(generator):
+@pytest.mark.parametrize(("weight", "given"), [(0.2, {"weight": 0.2}), (5e-3, {})])
+def test_barlow_twins_is_the_sum_written_out(generator, weight, given):
     z1, z2 = (torch.randn(7, 3, generator=generator).double() for _ in range(2))
     total = 0.0
     for i in range(3):
         for j in range(3):
             a, b = z1[:, i] - z1[:, i].mean(), z2[:, j] - z2[:, j].mean()
             c = (a * b).sum() / (a.square().sum() * b.square().sum()).sqrt()
-            total += (1 - c) ** 2 if i == j else 0.2 * c**2
-    assert barlow_twins(z1, z2, weight=0.2).item() == pytest.approx(total.item(), abs=1e-3)
+            total += (1 - c) ** 2 if i == j else weight * c**2
+    assert barlow_twins(z1, z2, **given).item() == pytest.approx(total.item(), abs=1e-3)
 
 
 def test_barlow_twins_knows_no_scale_or_shift_and_wants_features_to_differ(generator):
