@@ -59,6 +59,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.first)
 
+    def where(self, keep: Tensor) -> Pairs:
+        """The pairs for which bool (P,) ``keep`` is true, in the same order."""
+        labels = {task: label[keep] for task, label in self.labels.items()}
+        return replace(self, first=self.first[keep], second=self.second[keep], labels=labels)
+
 
 @dataclass(frozen=True)
 class Trifeature:
@@ -111,16 +116,25 @@ class Trifeature:
         held = held[which]
         return replace(self, train=self.train.where(~held), val=self.train.where(held))
 
-    def pairs(self, split: str, n: int | None = None, *, biased: bool, seed: int) -> Pairs:
+    def pairs(
+        self,
+        split: str,
+        n: int | None = None,
+        *,
+        biased: bool,
+        seed: int,
+        same_texture: bool = True,
+    ) -> Pairs:
         """Draw ``n`` different ordered pairs of the same shape from one of :attr:`parts`.
 
         An image may be paired with itself. ``biased`` keeps to pairs whose texture of image 1 and
-        colour of image 2 are in M, all with S = 1. By default all such pairs, in random order.
-        With ``seed=SEED`` these are the released experiments' pairs: 10,000 of 576,846 for
+        colour of image 2 are in M, all with S = 1; without ``same_texture`` their textures differ
+        (so say descriptions of the paper, not its code). By default all such pairs, in random
+        order. With ``seed=SEED`` these are the released experiments' pairs: 10,000 of 576,846 for
         training (57,636 if biased), all 4,094 for the test. Raises ``ValueError`` for another
         ``split`` and for an ``n`` that is not between 1 and the number of such pairs.
         """
-        shape, texture, color, partner, allowed = self._pairable(split, biased)
+        shape, texture, color, partner, allowed = self._pairable(split, biased, same_texture)
         allowed = allowed.flatten().nonzero()[:, 0]
         n = len(allowed) if n is None else n
         check_range("n", n, 1, len(allowed))
@@ -137,12 +151,12 @@ class Trifeature:
         shown = self.parts[split].labels.unique(dim=0, return_inverse=True)[1]
         return Pairs(first, second, labels, shown)
 
-    def count(self, split: str, *, biased: bool) -> int:
+    def count(self, split: str, *, biased: bool, same_texture: bool = True) -> int:
         """How many pairs :meth:`pairs` has to draw from, without drawing any."""
-        *_, allowed = self._pairable(split, biased)
+        *_, allowed = self._pairable(split, biased, same_texture)
         return int(allowed.sum())
 
-    def _pairable(self, split: str, biased: bool) -> tuple[Tensor, ...]:
+    def _pairable(self, split: str, biased: bool, same_texture: bool) -> tuple[Tensor, ...]:
         """Shape, texture, colour and partner colour of each image, and bool (N, N): which pairs."""
         check_choice("split", split, self.parts)
         shape, texture, color = self.parts[split].labels.T
@@ -150,6 +164,8 @@ class Trifeature:
         allowed = shape[:, None] == shape
         if biased:
             allowed &= partner[:, None] == color
+        if not same_texture:
+            allowed &= texture[:, None] != texture
         return shape, texture, color, partner, allowed
 
 

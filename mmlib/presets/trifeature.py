@@ -37,6 +37,9 @@ class TrifeatureSettings(Settings):
     texture_zoom: int = Field(ge=1, description="how much larger than the paper's textures are")
     train_renderings: int = Field(ge=1, description="images of each combination for training")
     test_renderings: int = Field(ge=1, description="images of each combination for the test")
+    same_texture: bool = Field(
+        description="whether both images of a pair may show one texture, as in the released code"
+    )
     train_pairs: int = Field(ge=2, description="pairs to learn from, at most")
     probe_pairs: int = Field(ge=2, description="pairs to fit and to test a probe on, at most")
 

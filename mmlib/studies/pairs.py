@@ -206,8 +206,9 @@ class PairStudy:
 
     def _draw(self, split: str, n: int, biased: bool, seed: int) -> trifeature.Pairs:
         """At most n pairs."""
-        n = min(n, self.world.count(split, biased=biased))
-        return self.world.pairs(split, n, biased=biased, seed=seed)
+        which = {"biased": biased, "same_texture": self.cfg.same_texture}
+        n = min(n, self.world.count(split, **which))
+        return self.world.pairs(split, n, seed=seed, **which)
 
 
 def products(a: Tensor, b: Tensor) -> Tensor:

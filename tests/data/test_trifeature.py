@@ -116,6 +116,23 @@ def test_shares_of_the_released_pairs(world):
 
 
 @pytest.mark.parametrize("biased", [False, True])
+def test_pairs_of_two_textures_are_all_the_others(world, biased):
+    textures = world.test.labels[:, 1]
+    every, apart = (
+        world.pairs("test", None, biased=biased, seed=SEED, same_texture=same)
+        for same in (True, False)
+    )
+    drawn = {*zip(every.first.tolist(), every.second.tolist(), strict=True)}
+    expected = {(i, j) for i, j in drawn if textures[i] != textures[j]}
+    assert {*zip(apart.first.tolist(), apart.second.tolist(), strict=True)} == expected
+    assert len(expected) == len(apart) == world.count("test", biased=biased, same_texture=False)
+    kept = every.where(every.labels["U1"] != every.labels["U2"])
+    assert {*zip(kept.first.tolist(), kept.second.tolist(), strict=True)} == expected
+    assert torch.equal(kept.labels["U2"], textures[kept.second])
+    assert torch.equal(kept.combinations, every.combinations)
+
+
+@pytest.mark.parametrize("biased", [False, True])
 def test_labels_of_pairs_say_what_the_names_say(world, biased):
     partner = dict(zip(world.textures, MAPPING, strict=True))
     pairs = world.pairs("train", 500, biased=biased, seed=1)

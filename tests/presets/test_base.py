@@ -2,6 +2,7 @@
 
 import pytest
 
+from mmlib.presets import grid
 from mmlib.presets.base import CHAPTERS, NAMES, chapter_settings, resolve
 
 every_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
@@ -26,7 +27,20 @@ def test_each_preset_gives_every_field(chapter):
                 "trunk": "alexnet", "image_size": 224, "width": 512, "heads": 8,
                 "head_hidden": 512, "head_features": 256, "temperature": 0.1, "crop_low": 0.08,
                 "learning_rate": 3e-4, "weight_decay": 1e-4, "batch_size": 64, "steps": 100 * 157,
-                "convention": "released",
+                "convention": "released", "synergy_steps": 100 * 157, "points": 20, "blur": True,
+                "train_pairs": 10_000, "probe_pairs": 10_000, "texture_zoom": 1,
+                "same_texture": True, "protocol": "reference",
+            },
+        ),
+        (  # of the released code for MOSI, UR-FUNNY and MUStARD
+            "comm_real",
+            {
+                "width": 40, "encoder_depth": 5, "encoder_heads": 5, "encoder_hidden": 2048,
+                "heads": 8, "head_hidden": 512, "head_features": 256, "temperature": 0.1,
+                "learning_rate": 1e-3, "weight_decay": 1e-2, "schedule": "constant",
+                "warmup_epochs": 0, "batch_size": 64, "epochs": 100, "crop_low": 0.08,
+                "convention": "released", "masks": "single", "align": "light",
+                "encoders": "published", "probe_penalty": "unsquared",
             },
         ),
         (  # of MEM's code: 20 rounds of 200 surrogate steps, words in the first 5
@@ -49,6 +63,39 @@ def test_each_preset_gives_every_field(chapter):
 def test_the_paper_preset_is_what_the_paper_or_its_code_has(chapter, printed):
     settings = resolve(chapter, {"preset": "paper"})
     assert {name: getattr(settings, name) for name in printed} == printed
+
+
+TOUCHED = {"image_size": 128, "learning_rate": 1e-3, "epochs": 100}
+CONTACT = TOUCHED | {"width": 512, "learning_rate": 1e-4}  # of its runs of three modalities
+FILMS = {"learning_rate": 1e-4, "warmup_epochs": 10, "schedule": "cosine", "epochs": 70}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "data", "printed"),
+    [
+        ("mosi", "mosi", {"width": 40}),
+        ("urfunny", "urfunny", {"width": 40}),
+        ("mustard", "mustard", {"width": 40}),
+        ("mimic", "mimic", {"width": 512}),
+        ("visionandtouch-ee", "visionandtouch_ee", TOUCHED | {"width": 128}),
+        ("visionandtouch-ee-clean", "visionandtouch_ee_clean", TOUCHED | {"width": 128}),
+        ("visionandtouch-cp", "visionandtouch_cp", CONTACT),
+        ("visionandtouch-cp-clean", "visionandtouch_cp_clean", CONTACT),
+        (
+            "mmimdb-clip",
+            "mmimdb_clip",
+            FILMS | {"width": 768, "image_size": 224, "length": 128, "padding": "released"},
+        ),
+    ],
+)
+def test_a_row_of_comms_tables_has_what_its_code_has(experiment, data, printed):
+    row = grid.rows()["comm_real", experiment, "paper"]
+    settings = resolve("comm_real", {"preset": "paper"} | row.get("parameters", {}))
+    assert settings.data.removeprefix("multibench_") == data
+    assert {name: getattr(settings, name) for name in printed} == printed
+    always = ("batch_size", "weight_decay", "temperature", "head_hidden", "head_features", "heads")
+    assert [getattr(settings, name) for name in always] == [64, 1e-2, 0.1, 512, 256, 8]
+    assert len(row["seeds"]) == 5
 
 
 @every_chapter

@@ -71,6 +71,13 @@ def test_the_world_and_its_pairs_are_as_large_as_the_settings_say():
     assert len(it.training_pairs[False]) == 40
 
 
+def test_no_pair_shows_one_texture_twice_where_that_is_asked(first):
+    apart = study(same_texture=False)
+    for it, expected in ((first, True), (apart, False)):
+        found = [*it.training_pairs.values(), *it.probe_pairs.values()]
+        assert [bool((p.labels["U1"] == p.labels["U2"]).any()) for p in found] == [expected] * 4
+
+
 def test_models_are_of_other_settings_and_parts_where_asked(first):
     wide = first.cfg.model_copy(update={"width": 32})
     assert first.untrained("comm", cfg=wide).fusion.width == 32

@@ -85,6 +85,11 @@ def of_comm() -> Values:
     # The same models, scored in other ways. A world of one rendering has the first images alone.
     single = trifeature.load(**cfg.world() | {"renderings": (cfg.train_renderings, 1)})
     few = single.pairs("test", None, biased=False, seed=trifeature.SEED)
+    texture = {split: labels[:, 1] for split, labels in study.labels.items()}
+    apart = {
+        split: texture[split][pairs.first] != texture[split][pairs.second]
+        for split, pairs in study.probe_pairs.items()
+    }
     for biased, task, part in ((False, "R", "redundancy"), (True, "S", "synergy_auc")):
         model, own = models["comm", biased], found["comm", biased]
         cropped = {
@@ -93,6 +98,10 @@ def of_comm() -> Values:
         changed = {
             "crops": it.probed(cropped, task),
             "penalty": it.probed(own, task, **PROBES["unsquared"]),
+            "two_textures": it.probed(
+                {split: own[split][rows] for split, rows in apart.items()}, task,
+                pairs={s: pairs.where(apart[s]) for s, pairs in study.probe_pairs.items()},
+            ),
             "one_rendering": it.probed(
                 own | {"test": study.embed(model, "test", pairs=few)}, task,
                 pairs=study.probe_pairs | {"test": few},
