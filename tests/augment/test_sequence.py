@@ -16,6 +16,10 @@ def changed(out, batch):
     return (out != batch).flatten(1).any(1)
 
 
+def test_what_is_not_given_is_the_released_codes():
+    assert (Noise().sd, Noise().p, Drop().p) == (0.1, 0.5, 0.5)
+
+
 @pytest.mark.parametrize("transform", [Noise(0.3, 0.25), Drop(0.25)])
 def test_each_sample_is_changed_with_probability_p(transform, generator):
     batch = torch.ones(8000, 40, 2)

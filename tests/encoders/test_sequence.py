@@ -21,6 +21,17 @@ def test_sizes_of_the_papers_encoders():
     assert count(GRUEncoder(12, 512)) == 3 * 512 * (12 + 512 + 2)  # MIMIC
 
 
+def test_each_layer_normalises_what_it_reads_and_not_what_it_gives():
+    torch.manual_seed(0)
+    encoder = SequenceTransformer(6, 40, 1, 5, 64).eval()
+    (layer,) = encoder.layers.layers
+    steps = torch.randn(3, 8, 6)
+    x = encoder.input(steps)
+    x = x + layer.self_attn(*[layer.norm1(x)] * 3, need_weights=False)[0]
+    x = x + layer.linear2(layer.linear1(layer.norm2(x)).relu())
+    torch.testing.assert_close(encoder(steps), x)
+
+
 def test_transformer_has_no_notion_of_order():
     torch.manual_seed(0)
     encoder = SequenceTransformer(6, width=40, depth=2, heads=5, hidden=64).eval()

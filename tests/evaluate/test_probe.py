@@ -71,6 +71,26 @@ def test_a_path_is_the_separate_fits_in_the_order_asked_for():
 
 
 @pytest.mark.parametrize("penalty", ["l2", "unsquared"])
+def test_the_strengths_of_a_path_share_every_pass_over_the_data(monkeypatch, penalty):
+    x, y = embeddings(n=200)
+    passes, objective = [], module.Problems.objective
+
+    def counted(self, positions, forces):
+        passes.append(len(positions))
+        return objective(self, positions, forces)
+
+    monkeypatch.setattr(module.Problems, "objective", counted)
+    strengths = [1.0, 10.0, 100.0]
+    for C in strengths:
+        logistic_path(x, y, [C], penalty=penalty)
+    one_by_one = len(passes)
+    passes.clear()
+    logistic_path(x, y, strengths, penalty=penalty)
+    assert passes[0] == 3
+    assert len(passes) < 0.8 * one_by_one
+
+
+@pytest.mark.parametrize("penalty", ["l2", "unsquared"])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_values_and_gradients_of_all_strengths_are_those_of_each(monkeypatch, classes, penalty):
     x, y = embeddings(n=50, classes=classes)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from sklearn.metrics import r2_score
+from sklearn.metrics import balanced_accuracy_score, f1_score, r2_score
 
 from mmlib.evaluate.labels import labels_probe
 from mmlib.evaluate.probe import linear_probe
@@ -79,6 +79,41 @@ def test_empty_answers_are_what_they_are_called():
     assert TARGETS["labels"].constant(torch.zeros(3, 2).long(), 1).tolist() == [[1, 1]]
     numbers = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
     assert TARGETS["numbers"].constant(numbers, 1).tolist() == [[2.0, 0.0]]
+
+
+def skewed(kind):
+    """Labels of unequal classes, and guesses of which some are wrong."""
+    g = torch.Generator().manual_seed(2)
+    shape = {"classes": (200,), "labels": (200, 3), "numbers": (200, 3)}[kind]
+    if kind == "numbers":
+        y = torch.randn(shape, generator=g)
+        return y, y + 0.5 * torch.randn(shape, generator=g)
+    k = 3 if kind == "classes" else 2
+    y, other = ((k * torch.rand(shape, generator=g) ** 3).long() for _ in range(2))
+    return y, y.where(torch.rand(shape, generator=g) < 0.7, other)
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_every_score_is_the_one_that_it_is_called(kind):
+    labels, said = skewed(kind)
+    y, guess = labels.numpy(), said.numpy()
+    theirs = {
+        "accuracy (%)": 100 * (y == guess).mean(),
+        "mean squared error (10⁻⁴)": 1e4 * ((y - guess) ** 2).mean(),
+    }
+    if kind == "numbers":
+        theirs["variance explained (%)"] = 100 * r2_score(y, guess)
+    else:
+        theirs["macro F1 (%)"] = 100 * f1_score(y, guess, average="macro")
+        theirs["macro F1 of labels (%)"] = theirs["macro F1 (%)"]
+        theirs["weighted F1 (%)"] = 100 * f1_score(y, guess, average="weighted")
+    if kind == "classes":
+        theirs["balanced accuracy (%)"] = 100 * balanced_accuracy_score(y, guess)
+    target, called = TARGETS[kind], {"explained": "variance explained"}
+    for title, score in ((target.title, target.score), *target.further.values()):
+        assert score(said, labels) == pytest.approx(theirs[title], rel=1e-5), title
+    for name, (title, _) in target.further.items():
+        assert called.get(name, name.replace("_", " ")).lower() in title.lower()
 
 
 def test_variance_explained_is_scikit_learns():

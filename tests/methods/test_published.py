@@ -52,6 +52,15 @@ def test_tokens_are_the_papers(name):
     assert vector(batch(modality)).shape == (4, vector.out_features)
 
 
+def test_perceptrons_have_the_papers_layers():
+    def widths(name):
+        layers = published.encoder(MODALITIES[name], 512).layers
+        return [layer.out_features for layer in layers if isinstance(layer, torch.nn.Linear)]
+
+    assert widths("perceptron") == [10, 10]
+    assert widths("proprio") == [32, 64, 128, 512]
+
+
 def test_a_tables_numbers_may_be_negative_and_the_hands_end_as_leaky_relu_lets_them():
     torch.manual_seed(0)
     table, hand = (
