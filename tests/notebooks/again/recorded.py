@@ -87,8 +87,11 @@ def of_comm_audit() -> Said:
     more = Runs("comm/fused")
     gap = more.less("synergy_auc.cross_self_fused", "synergy_auc.comm", looks=more.looks)
     yield f"the second one in {len(more.runs)} runs – {gap}"
-    gap = desk.less("synergy.comm", "other_map.comm")
-    yield f"CoMM's score for M less that for M′ is {gap} in the recorded runs"
+    area, decisions = (desk.less(f"synergy{of}.comm", f"other_map{of}.comm") for of in ("_auc", ""))
+    yield (
+        f"CoMM's score for M less that for M′ is {area} in the recorded runs by area (decided) and "
+        f"{decisions} by balanced accuracy (not decided)."
+    )
     row = [desk.told(f"{kind}.comm_free") for kind in ("synergy", "synergy_auc")]
     yield " ".join(row)
 
@@ -131,6 +134,8 @@ def of_image_table() -> Said:
     yield f"the nearest image of the drawn class {' '.join(gains)}"
     falls = [runs.told("fall.double_rr", ".2f") for runs in desk.values()]
     yield f"with released labels {' '.join(falls)}"
+    before = [runs.told("downstream.none") for runs in desk.values()]
+    yield f"no noise accuracy, from which it falls {' '.join(before)}"
 
 
 def of_label_dp_audit() -> Said:
