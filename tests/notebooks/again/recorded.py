@@ -87,6 +87,19 @@ def of_comm_audit() -> Said:
     more = Runs("comm/fused")
     gap = more.less("synergy_auc.cross_self_fused", "synergy_auc.comm", looks=more.looks)
     yield f"the second one in {len(more.runs)} runs – {gap}"
+    free, losses = Runs("comm/fused-free"), ("cross_self_fused", "comm")
+    for part in ("redundancy", "uniqueness", "synergy_free_auc"):
+        yield free.less(*(f"{part}.{loss}" for loss in losses), "+.2f")
+    first, second = (
+        [
+            follows[f"synergy_auc.{loss}"] - other[f"synergy_free_auc.{loss}"]
+            for follows, other in zip(more.runs, free.runs, strict=True)
+        ]
+        for loss in losses
+    )
+    yield f"CoMM {free.told('redundancy.comm')}"
+    yield in_words(second, "+.1f")
+    yield in_words([a - b for a, b in zip(first, second, strict=True)], "+.2f")
     area, decisions = (desk.less(f"synergy{of}.comm", f"other_map{of}.comm") for of in ("_auc", ""))
     yield (
         f"CoMM's score for M less that for M′ is {area} in the recorded runs by area (decided) and "
