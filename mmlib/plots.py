@@ -56,6 +56,7 @@ def style() -> None:
             "axes.spines.right": False,
             "axes.grid": True,
             "axes.axisbelow": True,
+            "axes.formatter.min_exponent": 3,  # 300, not 3 × 10², on a scale of logarithms
             "grid.color": "#dddddd",
             "axes.prop_cycle": mpl.cycler(color=CYCLE, linestyle=DASHES),
             "legend.frameon": False,

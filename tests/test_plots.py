@@ -89,6 +89,17 @@ def test_on_a_scale_of_logarithms_the_interval_is_theirs():
     plt.close(figure)
 
 
+def test_ticks_of_a_rank_are_plain_numbers(frame):
+    with plt.rc_context():
+        plots.style()
+        figure, _ = plots.curves(frame, "step", "value", "method", xlabel="", ylabel="", logy=True)
+        axis = figure.axes[0].yaxis
+        assert [axis.get_major_formatter()(x) for x in (10, 100)] == [
+            r"$\mathdefault{10}$", r"$\mathdefault{100}$"
+        ]  # fmt: skip
+    plt.close(figure)
+
+
 def test_the_text_gives_the_interval_and_the_number_of_runs(frame):
     frame.loc[len(frame)] = {"step": 10, "value": float("nan"), "method": "one", "seed": 9}
     _, alt = plots.curves(
