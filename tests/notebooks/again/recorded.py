@@ -178,6 +178,8 @@ def of_unlearnable_audit() -> Said:
         )
         yield f"{words}, decided {whole}, "
     yield f"MEM-3 {scenes.told('left.mem_3', '.2f')} {photos.told('left.mem_3', '.2f')}"
+    first = Runs("unlearnable_audit/flickr8k")
+    yield f"decide, by: unit on Flickr8K {first.less('left.switch_unit', 'left.mem_3', '+.2f')}."
 
 
 def of_unlearnable_sweeps() -> Said:
@@ -190,6 +192,7 @@ def of_unlearnable_sweeps() -> Said:
         for desk in (runs[0], again)
     ]
     yield f"{gaps[0]}, not decided {gaps[1]}, decided"
+    yield f"{runs[0].less('left.share_50.mixed', 'left.share_50.open', '+.2f')}, decided"
 
 
 RECORDED = {
