@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,49 +15,36 @@ STRENGTHS = tuple(10.0**k for k in range(-6, 7, 2))  # of C, strong to weak regu
 _CHOICE, _FINAL = 1e-4, 1e-5  # tolerances, as of the probe of one label
 
 
-@dataclass(frozen=True)
-class LabelsResult:
-    """F1 on the test set in percent, and what the probe chose on the validation set."""
-
-    macro_f1: float
-    weighted_f1: float
-    C: float
-    validation: dict[float, float]  # macro F1 for each C
-    predictions: Tensor  # long (M, K), 0 or 1, of the test set
-
-
 def labels_probe(
     train_x: Tensor,
     train_y: Tensor,
-    test_x: Tensor,
-    test_y: Tensor,
     *,
     validation: tuple[Tensor, Tensor],
     strengths: Sequence[float] = STRENGTHS,
-) -> LabelsResult:
-    """Fit a logistic regression for each label and score all of them on the test set.
+) -> tuple[list[LinearClassifier], dict[float, float]]:
+    """A logistic regression for each label, of the strength that tells the validation set's best.
 
-    They share their strength, the one with the best macro F1 on the validation set, the strongest
-    penalty of equals; the final fits are on training and validation set together. Features are not
-    standardised. The test set chooses nothing.
+    They share it: the best macro F1 over the labels there, the strongest penalty of equals; the
+    final fits are on training and validation set together. Features are not standardised. No test
+    sample is seen.
 
     Args:
-        train_x, test_x: embeddings (N, D) and (M, D).
-        train_y, test_y: labels (N, K) and (M, K), 0 or 1.
+        train_x, train_y: embeddings (N, D) and labels (N, K), 0 or 1.
         validation: embeddings (V, D) and labels (V, K).
         strengths: C, see :func:`mmlib.evaluate.probe.logistic_path`.
 
+    Returns the K classifiers, and the macro F1 (percent) on the validation set for each strength.
     Raises ``ValueError`` on other shapes and values, and for a label that all training samples
     have or none. Source: CoMM, MM-IMDb experiments.
 
     >>> x, y = torch.eye(4).repeat(25, 1), torch.eye(4).long().repeat(25, 1)[:, :3]
-    >>> labels_probe(x, y, x, y, validation=(x, y)).macro_f1
-    100.0
+    >>> classifiers, scores = labels_probe(x, y, validation=(x, y))
+    >>> torch.equal(which_labels(classifiers, x), y), max(scores.values())
+    (True, 100.0)
     """
-    parts = {"training": (train_x, train_y), "test": (test_x, test_y), "validation": validation}
-    check_parts("N K", **parts)
+    check_parts("N K", training=(train_x, train_y), validation=validation)
     n, (val_x, val_y) = len(train_y), validation
-    for y in (train_y, val_y, test_y):
+    for y in (train_y, val_y):
         check_range("labels", int(y.min()), 0)
         check_range("labels", int(y.max()), 0, 1)
     for label, total in enumerate(train_y.sum(dim=0).tolist()):
@@ -67,19 +53,12 @@ def labels_probe(
 
     paths = _fits(train_x, train_y, strengths, _CHOICE)
     merits = {
-        C: f1_labels(_said([path[place] for path in paths], val_x), val_y)
+        C: f1_labels(which_labels([path[place] for path in paths], val_x), val_y)
         for place, C in enumerate(strengths)
     }
     best = max(strengths, key=lambda C: (merits[C], -C))
     both = torch.cat([train_x, val_x]), torch.cat([train_y, val_y])
-    said = _said([path[0] for path in _fits(*both, [best], _FINAL)], test_x)
-    return LabelsResult(
-        macro_f1=f1_labels(said, test_y),
-        weighted_f1=f1_labels(said, test_y, average="weighted"),
-        C=best,
-        validation=merits,
-        predictions=said,
-    )
+    return [path[0] for path in _fits(*both, [best], _FINAL)], merits
 
 
 def _fits(
@@ -89,6 +68,6 @@ def _fits(
     return [logistic_path(x, label.long(), strengths, **options) for label in y.unbind(1)]
 
 
-def _said(classifiers: Sequence[LinearClassifier], x: Tensor) -> Tensor:
-    """Which labels the classifiers give: long (M, K)."""
+def which_labels(classifiers: Sequence[LinearClassifier], x: Tensor) -> Tensor:
+    """Which labels the K classifiers give embeddings (N, D): long (N, K), 0 or 1."""
     return torch.stack([c.logits(x).argmax(dim=1) for c in classifiers], dim=1)

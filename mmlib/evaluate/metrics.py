@@ -98,36 +98,25 @@ def f1_labels(predictions: Tensor, labels: Tensor, *, average: str = "macro") ->
 def roc_auc(scores: Tensor, labels: Tensor) -> float:
     """Area under the ROC curve, in percent: how often a positive scores above a negative.
 
-    Ties count half, and the count is exact, so equal scores give exactly 50.
-
-    Args:
-        scores: (N,), higher for the positive class; or (N, K), a column for each class.
-        labels: (N,), 0 or 1; for (N, K) scores 0 to K-1. Then the mean, over the classes that
-            occur, of the area of each class against the rest.
-
-    Raises ``ValueError`` on nan, on unequal lengths and on labels of a single class.
+    Scores (N,) are higher for the positive class; labels (N,) are 0 or 1. Ties count half, and the
+    count is exact, so equal scores give exactly 50. Raises ``ValueError`` on nan, on unequal
+    lengths and on labels of a single class, or others.
 
     >>> roc_auc(torch.tensor([0.1, 0.4, 0.4, 0.8]), torch.tensor([0, 0, 1, 1]))
     87.5
     """
-    check_shape("labels", labels, "N", N=len(scores))
+    total = check_shape("scores", scores, "N")["N"]
+    check_shape("labels", labels, "N", N=total)
     if scores.isnan().any():
         raise ValueError("scores hold nan; allowed: numbers and infinities")
     present = torch.unique(labels).tolist()
-    classes = 2 if scores.ndim == 1 else check_shape("scores", scores, "N K")["K"]
-    if len(present) < 2 or not set(present) <= set(range(classes)):
-        raise ValueError(f"labels are {present}; allowed: two or more of 0 to {classes - 1}")
-    if scores.ndim == 1:
-        return 100 * _area(scores, labels == 1)
-    return 100 * sum(_area(scores[:, k], labels == k) for k in present) / len(present)
-
-
-def _area(scores: Tensor, positive: Tensor) -> float:
+    if present != [0, 1]:
+        raise ValueError(f"labels are {present}; allowed: 0 and 1, both")
     _, place, counts = torch.unique(scores, return_inverse=True, return_counts=True)
     twice_rank = (2 * counts.cumsum(0) - counts + 1)[place]  # of the mean rank of equal scores
-    n, total = int(positive.sum()), len(scores)
-    wins = int(twice_rank[positive].sum()) - n * (n + 1)  # doubled, hence whole numbers
-    return wins / (2 * n * (total - n))
+    n = int(labels.sum())
+    wins = int(twice_rank[labels == 1].sum()) - n * (n + 1)  # doubled, hence whole numbers
+    return 100 * (wins / (2 * n * (total - n)))
 
 
 def _check(predictions: Tensor, labels: Tensor) -> None:

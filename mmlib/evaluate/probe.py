@@ -18,7 +18,7 @@ from torch import Tensor
 from mmlib._checks import check_choice, check_range, check_shape
 from mmlib.device import check_products
 from mmlib.evaluate._logistic import Problems
-from mmlib.evaluate.metrics import accuracy, balanced_accuracy, roc_auc
+from mmlib.evaluate.metrics import accuracy, balanced_accuracy
 
 STRENGTHS = tuple(10.0**k for k in range(-5, 2))  # of C, strong to weak regularisation
 _CHOICE, _FINAL = 1e-4, 1e-5  # tolerances of a probe: to choose C, and of its classifier
@@ -52,7 +52,6 @@ class ProbeResult:
 
     accuracy: float
     balanced_accuracy: float
-    auc: float
     C: float
     validation: dict[float, float]  # balanced accuracy for each C
     classifier: LinearClassifier
@@ -110,11 +109,10 @@ def linear_probe(
     merits = [_merit(classifier, val_x, val_y) for classifier in path]
     best = path[max(range(len(path)), key=merits.__getitem__)]
     (best,) = logistic_path(train_x, train_y, [best.C], **options, tolerance=_FINAL)
-    logits = best.logits(test_x).double()
+    guess = best.logits(test_x).argmax(1)
     return ProbeResult(
-        accuracy=accuracy(logits.argmax(1), test_y),
-        balanced_accuracy=balanced_accuracy(logits.argmax(1), test_y),
-        auc=roc_auc(_scores(logits), test_y),
+        accuracy=accuracy(guess, test_y),
+        balanced_accuracy=balanced_accuracy(guess, test_y),
         C=best.C,
         validation={c.C: merit[0] for c, merit in zip(path, merits, strict=True)},
         classifier=best,
@@ -232,8 +230,3 @@ def stratified_split(
 def _merit(classifier: LinearClassifier, x: Tensor, y: Tensor) -> tuple[float, float]:
     logits = classifier.logits(x)
     return balanced_accuracy(logits.argmax(1), y), -F.cross_entropy(logits, y).item()
-
-
-def _scores(logits: Tensor) -> Tensor:
-    """What the ROC orders: log-odds of class 1, or the log-probability of each of many classes."""
-    return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits.log_softmax(1)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmlib.evaluate.labels import labels_probe
+from mmlib.evaluate.labels import labels_probe, which_labels
 from mmlib.evaluate.metrics import accuracy, balanced_accuracy, f1, f1_labels
 from mmlib.evaluate.probe import linear_probe
 from mmlib.evaluate.ridge import mean_squared_error, ridge_probe
@@ -73,24 +73,21 @@ def explained(predictions: Tensor, numbers: Tensor) -> float:
 
 
 def _classes(features: Parts, labels: Parts, **options) -> Probed:
-    result = linear_probe(*_fit(features, labels), **_held(features, labels), **options)
+    both = [x[part] for part in ("train", "test") for x in (features, labels)]
+    result = linear_probe(*both, **_held(features, labels), **options)
     said = result.classifier.logits(features["test"]).argmax(dim=1)
     return Probed(said.cpu(), max(result.validation.values()))
 
 
 def _labels(features: Parts, labels: Parts) -> Probed:
-    result = labels_probe(*_fit(features, labels), **_held(features, labels))
-    return Probed(result.predictions.cpu(), max(result.validation.values()))
+    found, scores = labels_probe(features["train"], labels["train"], **_held(features, labels))
+    return Probed(which_labels(found, features["test"]).cpu(), max(scores.values()))
 
 
 def _numbers(features: Parts, labels: Parts) -> Probed:
     regression, errors = ridge_probe(features["train"], labels["train"], **_held(features, labels))
     said = regression.predict(features["test"])
     return Probed(said.cpu(), 1e4 * min(errors.values()))
-
-
-def _fit(features: Parts, labels: Parts) -> list[Tensor]:
-    return [x[part] for part in ("train", "test") for x in (features, labels)]
 
 
 def _held(features: Parts, labels: Parts) -> dict[str, tuple[Tensor, Tensor]]:

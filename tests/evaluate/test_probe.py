@@ -5,7 +5,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from mmlib.evaluate import _logistic as module
-from mmlib.evaluate.metrics import balanced_accuracy, roc_auc
+from mmlib.evaluate.metrics import balanced_accuracy
 from mmlib.evaluate.probe import PROBES, linear_probe, logistic_path, stratified_split
 
 
@@ -182,7 +182,6 @@ def test_probe_chooses_on_validation_refits_and_scores_on_test():
     _, _, fitted = sklearn_fit(*union, result.C)
     logits = torch.from_numpy(fitted.decision_function(test[0].numpy()))
     assert result.balanced_accuracy == balanced_accuracy(logits.argmax(1), test[1])
-    assert result.auc == pytest.approx(roc_auc(logits.softmax(1), test[1]), abs=0.01)
 
 
 def test_equal_validation_accuracy_is_decided_by_cross_entropy():
@@ -196,7 +195,6 @@ def test_equal_validation_accuracy_is_decided_by_cross_entropy():
     )
     assert set(result.validation.values()) == {50.0}
     assert result.C == 1e-3
-    assert result.auc > 70
 
 
 def test_random_split_is_the_generators_and_the_test_set_chooses_nothing():
@@ -216,7 +214,6 @@ def test_labels_unrelated_to_the_embeddings_are_read_at_chance():
     x, y = torch.randn(2000, 10, generator=g), torch.randint(4, (2000,), generator=g)
     result = linear_probe(x[:1000], y[:1000], x[1000:], y[1000:], generator=g)
     assert abs(result.balanced_accuracy - 25) < 5
-    assert abs(result.auc - 50) < 4
 
 
 def test_stratified_split_holds_the_share_of_every_class():

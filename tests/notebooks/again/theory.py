@@ -198,7 +198,8 @@ def of_information() -> Values:
         if features is one_hot:
             strength = found.C
         yield f"probe.{name}.balanced_accuracy", found.balanced_accuracy
-        yield f"probe.{name}.auc", found.auc
+        score = found.classifier.logits(sides[2]).double().diff(dim=1)[:, 0]
+        yield f"probe.{name}.auc", roc_auc(score, sides[3])
     areas = []
     for _ in range(20):
         train, test = drawn(cfg.pairs), drawn(cfg.test_pairs)
