@@ -7,7 +7,6 @@ was made of the labels, such as a trained model.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +16,8 @@ from mmlib._checks import check_range, check_shape
 from mmlib.label_dp._checks import check_labels
 from mmlib.label_dp.audit import clopper_pearson
 from mmlib.label_dp.coins import Generator, uniform
+
+_ABSTAIN = (0.0, 0.5, 0.9, 0.95, 0.99)  # shares of canaries to leave out, one of which is taken
 
 
 @dataclass(frozen=True)
@@ -73,22 +74,16 @@ class CanaryBound:
     guesses: int
 
 
-def canary_bound(
-    margins: Tensor,
-    *,
-    confidence: float,
-    abstain: Sequence[float] = (0.0, 0.5, 0.9, 0.95, 0.99),
-) -> CanaryBound:
+def canary_bound(margins: Tensor, *, confidence: float) -> CanaryBound:
     """Bound epsilon from below by how well planted labels are told from their decoys.
 
     Of pure epsilon, each guess is right with chance e^eps / (e^eps + 1) at most. An attacker may
-    leave the least certain canaries out; the best of the shares ``abstain`` is taken, and paid for.
+    leave the least certain canaries out; the best of five shares is taken, and paid for.
 
     Args:
         margins: (M,), the score of the planted label minus that of the decoy: of a model's
             confidence, or of the released label itself. Where it is 0 nothing is guessed.
         confidence: with which the bound holds, between 0 and 1.
-        abstain: shares to leave out.
 
     Source: Malek et al. 2021; for one run with many canaries Steinke et al. 2023.
 
@@ -98,18 +93,16 @@ def canary_bound(
     """
     check_shape("margins", margins, "M")
     check_range("confidence", confidence, 0.0, 1.0, open_low=True, open_high=True)
-    for share in abstain:
-        check_range("abstain", share, 0.0, 1.0, open_high=True)
     margins = margins[margins != 0].double()
     surest = margins.abs().sort(descending=True).values
     found = []
-    for share in abstain:
+    for share in _ABSTAIN:
         place = math.floor((1 - share) * len(surest) + 1e-9)
         if place == 0:  # too few are left
             continue
         guessed = margins[margins.abs() >= surest[place - 1]]  # equals in or out together
         right, n = int((guessed > 0).sum()), len(guessed)
-        low, _ = clopper_pearson(torch.tensor([right]), n, (1 - confidence) / len(abstain))
+        low, _ = clopper_pearson(torch.tensor([right]), n, (1 - confidence) / len(_ABSTAIN))
         bound = math.log(low.item() / (1 - low.item())) if low > 0.5 else 0.0
         found.append(CanaryBound(bound, right, n))
     found.append(CanaryBound(0.0, 0, 0))  # if there was nothing to guess

@@ -21,7 +21,7 @@ def audited(run: SimpleNamespace, mechanism: Callable, inputs: int, outcomes: in
         found = audit.audit(
             mechanism, range(inputs), outcomes, draws=n, confidence=cfg.confidence, generator=coins
         )
-    return found.lower_bound
+    return found
 
 
 def of_label_dp() -> Values:
