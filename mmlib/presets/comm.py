@@ -39,6 +39,20 @@ class CommSettings(TrifeatureSettings):
     resamples: int = Field(ge=10, description="draws of combinations for an interval")
 
 
+# Four values of each attribute: with ten, S takes hours of two cores to leave 50. Crops keep more
+# of an image than the paper's: a third of 24 pixels a side would be little of a shape.
+_SMALL = {
+    "image_size": 24, "shapes": ("square", "circle", "plus", "triangle"),
+    "textures": ("solid", "stripes", "dots", "pluses"),
+    "colors": ("red", "green", "blue", "yellow"), "texture_zoom": 4,
+    "same_texture": True, "train_pairs": 10_000,
+    "trunk": "small", "trunk_width": 16, "width": 64, "heads": 4,
+    "head_hidden": 64, "head_features": 64, "temperature": 0.1,
+    "crop_low": 0.6, "blur": False, "batch_size": 128,
+    "learning_rate": 3e-3, "weight_decay": 1e-4, "precision": "float32",
+    "probe_crops": False, "probe_penalty": "l2", "resamples": 200,
+}  # fmt: skip
+
 PRESETS = {
     "smoke": {
         "methods": (
@@ -56,39 +70,20 @@ PRESETS = {
         "learning_rate": 1e-3, "weight_decay": 1e-4, "precision": "float32",
         "points": 1, "probe_crops": False, "probe_penalty": "l2", "resamples": 10,
     },
-    # The loss is the paper's formula, where the larger presets take the released code's, and crops
-    # keep more of an image: a third of 24 pixels a side would be little of a shape.
-    "quick": {
-        "methods": ("cross", "cross_self", "comm"), "protocol": "clean",
-        "convention": "paper",
-        "image_size": 24, "shapes": ("square", "circle", "plus", "triangle"),
-        "textures": ("solid", "stripes", "dots", "pluses"),
-        "colors": ("red", "green", "blue", "yellow"), "texture_zoom": 4,
-        "train_renderings": 20, "test_renderings": 10,
-        "same_texture": True, "train_pairs": 10_000, "probe_pairs": 1500,
-        "trunk": "small", "trunk_width": 16, "width": 64, "heads": 4,
-        "head_hidden": 64, "head_features": 64, "temperature": 0.1,
-        "crop_low": 0.6, "blur": False, "steps": 300, "synergy_steps": 100, "batch_size": 128,
-        "learning_rate": 3e-3, "weight_decay": 1e-4, "precision": "float32",
-        "points": 3, "probe_crops": False, "probe_penalty": "l2", "resamples": 200,
+    "quick": {  # the loss is the paper's formula, where the larger ones take the released code's
+        **_SMALL, "methods": ("cross", "cross_self", "comm"),
+        "protocol": "clean", "convention": "paper",
+        "train_renderings": 20, "test_renderings": 10, "probe_pairs": 1500,
+        "steps": 300, "synergy_steps": 100, "points": 3,
     },
-    # Four values of each attribute, as in quick: with ten, S takes hours of two cores to leave 50.
-    # The loss is the released code's, as in the paper's runs.
     "desk": {
+        **_SMALL,
         "methods": (
             "cross", "cross_self", "factorcl", "full_only", "masked_only", "comm", "supcon",
         ),
         "protocol": None, "convention": "released",
-        "image_size": 24, "shapes": ("square", "circle", "plus", "triangle"),
-        "textures": ("solid", "stripes", "dots", "pluses"),
-        "colors": ("red", "green", "blue", "yellow"), "texture_zoom": 4,
-        "train_renderings": 60, "test_renderings": 20,
-        "same_texture": True, "train_pairs": 10_000, "probe_pairs": 3000,
-        "trunk": "small", "trunk_width": 16, "width": 64, "heads": 4,
-        "head_hidden": 64, "head_features": 64, "temperature": 0.1,
-        "crop_low": 0.6, "blur": False, "steps": 900, "synergy_steps": 900, "batch_size": 128,
-        "learning_rate": 3e-3, "weight_decay": 1e-4, "precision": "float32",
-        "points": 6, "probe_crops": False, "probe_penalty": "l2", "resamples": 200,
+        "train_renderings": 60, "test_renderings": 20, "probe_pairs": 3000,
+        "steps": 900, "synergy_steps": 900, "points": 6,
     },
     # Every number is the released code's; bfloat16 is ours, for a GPU's matrix units.
     "paper": {

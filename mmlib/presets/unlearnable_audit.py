@@ -46,20 +46,19 @@ class AuditSettings(KnownPairsSettings):
 
 # Networks, schedule and budget are chapter 6's but for what is named here.
 _CHAPTER_6 = ProtectedSettings.part_of(unlearnable.PRESETS)
+_SAME = {"data": "scenes", "split": "standard", "pixel_noise": 0.4, "known_pairs": 100}
 _ALL = {"rows": Row.__args__, "switches": Switch.__args__, "clean_controls": True}
 _WRITTEN = Defence.__args__[1:]  # words are read as they were written, so none is to be reread
 
 PRESETS = {
     "smoke": {
-        **_CHAPTER_6["smoke"], **_ALL,
-        "data": "scenes", "split": "standard", "pixel_noise": 0.4, "known_pairs": 8,
-        "tokenizer": "words", "pieces": 128, "mode": "corrected",
+        **_CHAPTER_6["smoke"], **_SAME, **_ALL,
+        "known_pairs": 8, "tokenizer": "words", "pieces": 128, "mode": "corrected",
         "defences": Defence.__args__, "steps": 2, "points": 1,
     },
     # The task is hard on purpose: on an easy one no protection is worth the name.
     "quick": {
-        **_CHAPTER_6["quick"],
-        "data": "scenes", "split": "standard", "pixel_noise": 0.4, "known_pairs": 100,
+        **_CHAPTER_6["quick"], **_SAME,
         "n_train": 1024, "n_test": 250,
         "tokenizer": "words", "pieces": 512, "mode": "corrected",
         "rows": ("mem_3", "random_tokens", "constant_prefix"), "switches": (),
@@ -69,15 +68,13 @@ PRESETS = {
     },
     # A core trains a hacker in 20 s; with all rows and controls a seed takes half an hour.
     "desk": {
-        **_CHAPTER_6["desk"], **_ALL,
-        "data": "scenes", "split": "standard", "pixel_noise": 0.4, "known_pairs": 100,
+        **_CHAPTER_6["desk"], **_SAME, **_ALL,
         "tokenizer": "words", "pieces": 4096, "mode": "corrected", "defences": _WRITTEN,
         "steps": 600, "warmup_steps": 0, "points": 10, "candidates": 8,
     },
     # The data stay the scenes, and the vocabulary has pieces of their words.
     "paper": {
-        **_CHAPTER_6["paper"], **_ALL,
-        "data": "scenes", "split": "standard", "pixel_noise": 0.4, "known_pairs": 100,
+        **_CHAPTER_6["paper"], **_SAME, **_ALL,
         "tokenizer": "pieces", "pieces": 4096, "mode": "faithful",
         "defences": Defence.__args__, "points": 32,
     },
