@@ -79,10 +79,6 @@ class TokenAdapter(nn.Module):
         return vectors[:, None]
 
 
-class IdentityAdapter(nn.Identity):
-    """A sequence encoder's output (B, T, width) is tokens already."""
-
-
 class FusionTransformer(nn.Module):
     """Tokens of M modalities to one embedding (B, D): the class token of a transformer over all.
 

@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from mmlib.encoders.image import AlexNetTrunk
 from mmlib.fusion import (
     FusionTransformer,
-    IdentityAdapter,
     MapAdapter,
     PooledFusion,
     ProjectionHead,
@@ -95,7 +94,6 @@ def test_vector_adapters():
     assert adapter.weight.std().item() == pytest.approx(1, abs=0.05)
     assert adapter.bias.std().item() == pytest.approx(1, abs=0.05)
     assert torch.equal(TokenAdapter(10)(x)[:, 0], x)
-    assert IdentityAdapter()(tokens) is tokens
 
 
 @pytest.fixture

@@ -20,13 +20,7 @@ from mmlib.encoders.image import GlobalPool, SmallConvNet
 from mmlib.encoders.sequence import SequenceTransformer, StepMean
 from mmlib.encoders.table import TableMLP
 from mmlib.encoders.text import TextStates, TextTransformer
-from mmlib.fusion import (
-    FusionTransformer,
-    IdentityAdapter,
-    MapAdapter,
-    ProjectionHead,
-    TokenAdapter,
-)
+from mmlib.fusion import FusionTransformer, MapAdapter, ProjectionHead, TokenAdapter
 from mmlib.methods import Transform, published
 from mmlib.methods.clip import DualEncoder
 from mmlib.methods.cmc import CMC
@@ -179,7 +173,7 @@ def _adapter(modality: Modality, encoder: nn.Module, cfg: CommRealSettings) -> n
     if _has_its_own(modality, cfg):
         return published.adapter(modality, encoder, cfg.width)
     tokens = modality.kind == "sequence" or isinstance(encoder, TextStates)
-    return IdentityAdapter() if tokens else TokenAdapter(cfg.width)
+    return nn.Identity() if tokens else TokenAdapter(cfg.width)
 
 
 def _pooled(modality: Modality, encoder: nn.Module, cfg: CommRealSettings) -> nn.Module:

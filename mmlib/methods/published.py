@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from mmlib._checks import check_choice, check_range
@@ -10,10 +12,9 @@ from mmlib.encoders import pretrained
 from mmlib.encoders.image import GlobalPool, ResNetTrunk
 from mmlib.encoders.sequence import CausalConvolutions, GRUEncoder, StepMean
 from mmlib.encoders.vector import Perceptron
-from mmlib.fusion import IdentityAdapter, TokenAdapter, VectorAdapter
+from mmlib.fusion import TokenAdapter, VectorAdapter
 
 PRETRAINED = ("clip_image", "clip_text", "tokens")  # frozen encoders, and what they have given
-NETWORKS = ("perceptron", "gru", "resnet18", "force", "force_tokens", "proprio", *PRETRAINED)
 _TOKENIZED = ("perceptron", "force_tokens")  # one token for each entry of the encoder's output
 _SEQUENCES = ("gru", *PRETRAINED)  # whose output is tokens already
 
@@ -29,6 +30,19 @@ class AsTokens(nn.Module):
         return tokens.float()
 
 
+NETWORKS: dict[str, Callable[[Modality, int], nn.Module]] = {
+    "perceptron": lambda m, width: Perceptron([m.features, 10, 10]),
+    "gru": lambda m, width: GRUEncoder(m.features, width),
+    "resnet18": lambda m, width: ResNetTrunk(18),
+    "force": lambda m, width: CausalConvolutions(m.features, width),
+    "force_tokens": lambda m, width: CausalConvolutions(m.features, 128),
+    "proprio": lambda m, width: Perceptron([m.features, 32, 64, 128, width], 0.1, closed=True),
+    "clip_image": lambda m, width: pretrained.image_tokens(),
+    "clip_text": lambda m, width: pretrained.text_tokens(m.ids),
+    "tokens": lambda m, width: AsTokens(m.features),
+}
+
+
 def encoder(modality: Modality, width: int) -> nn.Module:
     """The encoder of that experiment, for a fusion of ``width``.
 
@@ -39,36 +53,18 @@ def encoder(modality: Modality, width: int) -> nn.Module:
     ``ValueError`` for another name, and where a pre-trained encoder's width is not the fusion's,
     which takes its tokens as they are. Source: CoMM, released code.
     """
-    name, features = check_choice("network", modality.network, NETWORKS), modality.features
-    if name in PRETRAINED:
-        found = _pretrained(modality)
+    found = NETWORKS[check_choice("network", modality.network, NETWORKS)](modality, width)
+    if modality.network in PRETRAINED:
         n = found.out_features
         check_range("width, of pre-trained tokens,", width, n, n)
-        return found
-    if name == "perceptron":
-        return Perceptron([features, 10, 10])
-    if name == "gru":
-        return GRUEncoder(features, width)
-    if name == "resnet18":
-        return ResNetTrunk(18)
-    if name == "proprio":
-        return Perceptron([features, 32, 64, 128, width], 0.1, closed=True)
-    return CausalConvolutions(features, 128 if name == "force_tokens" else width)
-
-
-def _pretrained(modality: Modality) -> nn.Module:
-    if modality.network == "tokens":
-        return AsTokens(modality.features)
-    if modality.network == "clip_image":
-        return pretrained.image_tokens()
-    return pretrained.text_tokens(modality.ids)
+    return found
 
 
 def adapter(modality: Modality, encoder: nn.Module, width: int) -> nn.Module:
     """Tokens from the output of :func:`encoder`, unless that is a map."""
     if modality.network in _TOKENIZED:
         return VectorAdapter(encoder.out_features, width)
-    return IdentityAdapter() if modality.network in _SEQUENCES else TokenAdapter(width)
+    return nn.Identity() if modality.network in _SEQUENCES else TokenAdapter(width)
 
 
 def pooled(modality: Modality, encoder: nn.Module) -> nn.Module:

@@ -4,7 +4,7 @@ from torch import nn
 
 from mmlib import device, losses
 from mmlib.encoders.image import SmallConvNet
-from mmlib.fusion import FusionTransformer, IdentityAdapter, MapAdapter, ProjectionHead
+from mmlib.fusion import FusionTransformer, MapAdapter, ProjectionHead
 from mmlib.fusion import VectorAdapter as Tokens
 from mmlib.methods.comm import CoMM, single_masks, subset_masks
 
@@ -263,7 +263,7 @@ def test_images_with_a_sequence_in_bfloat16():
     torch.manual_seed(0)
     model = CoMM(
         [SmallConvNet(8), nn.Linear(5, 16)],
-        [MapAdapter(32, 16, grid=(2, 2)), IdentityAdapter()],
+        [MapAdapter(32, 16, grid=(2, 2)), torch.nn.Identity()],
         FusionTransformer(16, heads=4),
         ProjectionHead(16, 16, 8),
         augment=[as_is, as_is],
