@@ -24,10 +24,10 @@ import yaml
 
 from mmlib import records
 from mmlib.evidence import counted, deciding, estimate
+from mmlib.evidence.runs import Deciding
 from mmlib.verdicts import orderings
 
 COVERAGE = records.ROOT / "book" / "coverage.yml"
-EXACT = ("theorem", "algorithm")  # kinds that need no repetition
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,15 @@ class Item:
     stand_in: str = ""  # what the item's own experiment runs on in place of the paper's
     note: str = ""
 
+    @property
+    def exact(self) -> bool:
+        """Whether chance plays no part in it, so that it needs no repetition."""
+        return self.kind in ("theorem", "algorithm")
+
+    def deciding(self, loaded: list[dict]) -> Deciding:
+        """The runs by which it is decided: :func:`mmlib.evidence.deciding`."""
+        return deciding(self.chapter, self.experiment, loaded, exact=self.exact)
+
     def paper_value(self, metric: str) -> tuple[float | None, float | None]:
         """The paper's number and its standard deviation over runs, None where not available."""
         value = self.values.get(metric)
@@ -77,10 +86,9 @@ def items() -> dict[str, Item]:
 
 def verdict(item: Item, loaded: list[dict]) -> str:
     """Verdict on an item by the rule at the top of this module."""
-    exact = item.kind in EXACT
     if item.kind == "concept":
         return "drawn" if has_drawing(item, loaded) else "not run here"
-    preset, runs, enough, level = deciding(item.chapter, item.experiment, loaded, exact=exact)
+    preset, runs, enough, level = item.deciding(loaded)
     if not enough:
         return f"not decided by {counted(runs)}" if runs else "not run here"
     held = [orderings.holds(claim, runs, level) for claim in item.claims]
@@ -88,7 +96,7 @@ def verdict(item: Item, loaded: list[dict]) -> str:
         return f"not run here; {item.stand_in} {of_claims(held)}"
     if False in held:
         return "not reproduced"
-    if exact:
+    if item.exact:
         return "reproduced" if held and None not in held else "not run here"
     if preset == "paper" and None not in held and all(
         _agrees(item, metric, runs)

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from mmlib import records
-from mmlib.evidence import counted, deciding, digits, over_seeds, recorded
+from mmlib.evidence import counted, digits, over_seeds, recorded
 from mmlib.verdicts import orderings
-from mmlib.verdicts.items import EXACT, Item, has_drawing, items, of_claims, verdict
+from mmlib.verdicts.items import Item, has_drawing, items, of_claims, verdict
 from mmlib.verdicts.words import words
 
 
@@ -104,8 +104,7 @@ def _evidence(item: Item, loaded: list[dict]) -> str:
     """The runs that an item's verdict is from and how its claims fare in them."""
     if item.kind == "concept":
         return "our own drawing" if has_drawing(item, loaded) else "–"
-    exact = item.kind in EXACT
-    preset, runs, enough, level = deciding(item.chapter, item.experiment, loaded, exact=exact)
+    preset, runs, enough, level = item.deciding(loaded)
     if not runs:
         return "–"
     told = of_claims([orderings.holds(claim, runs, level) for claim in item.claims])
@@ -114,14 +113,14 @@ def _evidence(item: Item, loaded: list[dict]) -> str:
 
 def _outcomes(item: Item, loaded: list[dict]) -> list[str]:
     """Each claim in words, with what the runs that decide say to it; none where none decide."""
-    exact = item.kind in EXACT
-    _, runs, enough, level = deciding(item.chapter, item.experiment, loaded, exact=exact)
+    _, runs, enough, level = item.deciding(loaded)
     told = []
     for claim in item.claims if enough else ():
         left, sign, right, margin = orderings.read(claim)
         ordering = f"“{words(left)}” {orderings.SIGNS[sign]} “{words(right)}”"
         ordering += f" and {margin:g}" if margin else ""
-        told.append(f"{ordering}: {orderings.outcome(claim, runs, exact=exact, level=level)}")
+        outcome = orderings.outcome(claim, runs, exact=item.exact, level=level)
+        told.append(f"{ordering}: {outcome}")
     return told
 
 
