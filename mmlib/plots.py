@@ -108,9 +108,8 @@ def curves(
     figure, ax = _axes(ax)
     sentences = []
     hues = frame[hue]
-    categorical = isinstance(hues.dtype, pd.CategoricalDtype)
-    names = list(hues.cat.categories if categorical else hues.dropna().unique())
-    colors = _from_dark(len(names)) if categorical and hues.cat.ordered else CYCLE
+    names = _names(hues)
+    colors = _from_dark(len(names)) if getattr(hues.dtype, "ordered", False) else CYCLE
     for i, name in enumerate(names):
         rows, color = frame[hues == name], colors[i % len(colors)]
         if rows.empty:
@@ -186,15 +185,11 @@ def bars(
     ``reference`` adds named lines: one height, or one for each group.
     """
     figure, ax = _axes(ax)
-    groups, series = list(dict.fromkeys(frame[x])), list(dict.fromkeys(frame[hue]))
-    places = {name: i for i, name in enumerate(series)}
-    if isinstance(frame[hue].dtype, pd.CategoricalDtype):
-        places = {name: i for i, name in enumerate(frame[hue].cat.categories)}
-        series = [name for name in places if name in series]
+    groups, there = list(dict.fromkeys(frame[x])), set(frame[hue])
+    series = {name: i for i, name in enumerate(_names(frame[hue])) if name in there}
     width = 0.8 / len(series)
     sentences = []
-    for k, name in enumerate(series):
-        i = places[name]
+    for k, (name, i) in enumerate(series.items()):
         rows = frame[frame[hue] == name].groupby(x)[y].agg(["mean", "min", "max"]).reindex(groups)
         at = [g + (k - (len(series) - 1) / 2) * width for g in range(len(groups))]
         whiskers = [rows["mean"] - rows["min"], rows["max"] - rows["mean"]]
@@ -246,10 +241,7 @@ def dots(
     its 95 % interval from three on. Categories keep their places, as in :func:`curves`.
     ``reference`` adds named vertical lines.
     """
-    rows, series = (
-        list(values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else
-             values.unique()) for values in (frame[y], frame[hue])
-    )  # fmt: skip
+    rows, series = _names(frame[y]), _names(frame[hue])
     figure, ax = _axes(ax)
     sentences = []
     for i, name in enumerate(series):
@@ -354,6 +346,12 @@ def number(value: Any) -> str:
     if abs(value) >= 1000:
         return f"{value:.0f}"
     return f"{value:.3g}"
+
+
+def _names(values: pd.Series) -> list:
+    """All categories, so that each keeps its place, or else the values as they come."""
+    categorical = isinstance(values.dtype, pd.CategoricalDtype)
+    return list(values.cat.categories if categorical else values.dropna().unique())
 
 
 def _from_dark(n: int) -> list[Any]:
