@@ -169,11 +169,11 @@ class Trials:
         """
         return self.left_by(self.hackers[name].stop.test, name, clean)
 
-    def left_early(self, name: str, clean: str = "clean") -> float:
+    def left_early(self, name: str) -> float:
         """The same if the hacker had stopped where the known pairs like it best."""
-        return self.left_by(self.hackers[name].by_known.test, name, clean)
+        return self.left_by(self.hackers[name].by_known.test, name)
 
-    def left_known(self, name: str, clean: str = "clean") -> float:
+    def left_known(self, name: str) -> float:
         """The same as :meth:`left`, on the known pairs.
 
         Raises ``ValueError`` if the hacker trained on them, or stopped by them.
@@ -181,7 +181,7 @@ class Trials:
         hacker = self.hackers[name]
         if not hacker.judges:
             raise ValueError(f"{name!r} used the known pairs; allowed: hackers that did not")
-        return self.left_by(hacker.stop.known, name, clean, part="known")
+        return self.left_by(hacker.stop.known, name, part="known")
 
     def left_by(
         self, scores: Mapping[str, float], name: str, clean: str = "clean", part: str = "test"
