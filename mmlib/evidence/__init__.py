@@ -4,7 +4,7 @@
 of them.
 """
 
-from mmlib.evidence.estimates import FEWEST, Estimate, difference, digits, estimate, order, unpaired
+from mmlib.evidence.estimates import FEWEST, Estimate, difference, digits, estimate, unpaired
 from mmlib.evidence.runs import (
     by_experiment,
     counted,
@@ -18,6 +18,6 @@ from mmlib.evidence.tables import Column, cells, less, over_seeds, points, table
 
 __all__ = [
     "FEWEST", "Column", "Estimate", "by_experiment", "cells", "counted", "curves", "deciding",
-    "difference", "digits", "estimate", "less", "level", "one_a_seed", "order", "over_seeds",
+    "difference", "digits", "estimate", "less", "level", "one_a_seed", "over_seeds",
     "points", "recorded", "table", "unpaired",
 ]  # fmt: skip

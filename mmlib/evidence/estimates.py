@@ -117,27 +117,6 @@ def unpaired(a: list[float], b: list[float]) -> Estimate:
     return Estimate(float(low + high) / 2, float(high - low) / 2, n)
 
 
-def order(gap: Estimate, theirs: float | None) -> str:
-    """In words, whether runs decide the order of two, and how another's difference compares.
-
-    A difference of zero has no order that ours could be the same as, or the opposite of.
-
-    >>> order(Estimate(2.0, 1.0, 3), None), order(Estimate(2.0, 1.0, 3), 2.5)
-    ('our runs decide the order', 'the same order')
-    >>> order(Estimate(2.0, 1.0, 3), -2.0)
-    "**the opposite order**, and the paper's difference lies outside our interval"
-    """
-    if not gap.sign:
-        told = "our runs leave the order open"
-    elif not theirs:
-        told = "our runs decide the order"
-    else:
-        told = "the same order" if gap.mean * theirs > 0 else "**the opposite order**"
-    if theirs is not None and abs(theirs - gap.mean) > gap.half_width:
-        told += ", and the paper's difference lies outside our interval"
-    return told
-
-
 def digits(value: float) -> str:
     """Two decimals, or more where the number is small."""
     if value == 0 or not math.isfinite(value) or abs(value) >= 0.1:
