@@ -20,9 +20,9 @@ def beside(item_id: str, run: records.Run | None = None):
         item_id: an id of ``book/coverage.yml``.
         run: the open run whose metrics make the first column.
 
-    Returns a pandas Styler, one row for each metric; its caption states the verdict, how each claim
-    fares, unit, device, sources and the command that makes what has not run here. Raises
-    ``ValueError`` for an unknown id.
+    Returns a pandas Styler, one row for each metric; its caption states the verdict, the unit and
+    the command that makes what has not run here, and under a fold how each claim fares, device and
+    sources. Raises ``ValueError`` for an unknown id.
     """
     import pandas as pd
 
@@ -52,14 +52,20 @@ def beside(item_id: str, run: records.Run | None = None):
             for m in item.metrics
         ]
     frame = pd.DataFrame(columns, index=[words(metric) for metric in item.metrics])
-    caption = [f"{item.title}. Verdict: {verdict(item, loaded)}."]
-    caption += [f"Its claims: {'; '.join(told)}."] if (told := _outcomes(item, loaded)) else []
+    told, word = _outcomes(item, loaded), verdict(item, loaded)
+    if word == "not reproduced":  # by one claim, or by all of them?
+        word += f"; {sum(one.endswith(': holds') for one in told)} of {len(told)} claims hold"
+    caption = [f"{item.title}. Verdict: {word}."]
     caption += [f"Unit: {item.unit}."] if item.unit else []
-    caption += [f"This run: {run.describe()}."] if run is not None else []
     caption += [f"Not run here: {', '.join(absent)}."] if absent else []
-    caption += [f"The paper's numbers: {item.source}."] if item.source else []
-    caption += [f"Rerun: {' '.join(item.reference_source.split())}."] if item.reference else []
     caption += [" ".join(item.note.split())] if item.note else []
+    more = [f"Its claims: {'; '.join(told)}."] if told else []
+    more += [f"This run: {run.describe()}."] if run is not None else []
+    more += [f"The paper's numbers: {item.source}."] if item.source else []
+    more += [f"Rerun: {' '.join(item.reference_source.split())}."] if item.reference else []
+    if more:
+        named = "Claim by claim, and sources" if told else "Sources"
+        caption += [f"<details><summary>{named}</summary>{' '.join(more)}</details>"]
     return frame.style.set_caption(" ".join(caption)).set_table_attributes('class="beside"')
 
 

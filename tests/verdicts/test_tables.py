@@ -13,8 +13,9 @@ def test_beside_lists_each_claim_with_its_outcome(monkeypatch):
     monkeypatch.setattr(tables, "items", lambda: {"x": item})
     monkeypatch.setattr(tables.records, "load", lambda: runs([70, 71, 72], preset="desk"))
     html = tables.beside("x").to_html()
-    assert "Verdict: not reproduced. Its claims: “a, b” above “a, c”: holds; " in html
-    assert "“a, b” below “a, c”: does not hold; “a, d” above “a, b”: not run here. " in html
+    assert "Verdict: not reproduced; 1 of 3 claims hold. " in html
+    assert "</summary>Its claims: “a, b” above “a, c”: holds; " in html
+    assert "“a, b” below “a, c”: does not hold; “a, d” above “a, b”: not run here." in html
     wide = runs([40, 71, 99], preset="desk")  # the interval holds zero, either way
     monkeypatch.setattr(tables.records, "load", lambda: wide)
     assert (
@@ -97,5 +98,7 @@ def test_beside_has_each_metric_in_its_row_and_says_margin_unit_and_source(tmp_p
     shown = tables.beside("x", run)
     live = shown.data["this run (quick, seed 0)"]
     assert live.to_dict() == {"a, b": "61.00", "a, c": "52.00"}
-    assert "“a, b” above “a, c” and 0.5: holds. Unit: points. " in shown.caption
-    assert "The paper's numbers: a poster." in shown.caption
+    seen, _, folded = shown.caption.partition("<details>")
+    assert "Unit: points. " in seen
+    assert "“a, b” above “a, c” and 0.5: holds. This run: " in folded
+    assert "The paper's numbers: a poster." in folded
