@@ -4,6 +4,7 @@ Of each chapter some numbers in the words or the row around them: of another exp
 order or level they would be others.
 """
 
+import csv
 import json
 from collections.abc import Iterator
 from statistics import fmean
@@ -77,6 +78,13 @@ def of_comm() -> Said:
     yield f"reference less overview {(low + high) / 2:+.1f} ± {(high - low) / 2:.1f}"
     ends = [Runs(f"comm/{name}").told("synergy.masked_only") for name in ("longer", "overview")]
     yield f"has a balanced accuracy of {ends[0]}, not {ends[1]}"
+    changes = []
+    for path in sorted((RESULTS / "comm/overview/desk").glob("*/metrics.csv")):
+        with path.open() as file:
+            rows = [row for row in csv.DictReader(file) if row["curve"] == "S"]
+        own = [float(row["value"]) for row in rows if row["method"] == "CoMM"]
+        changes.append(own[-1] - own[0])
+    yield f"it changes by {in_words(changes, '+.1f')} points with CoMM"
 
 
 def of_comm_audit() -> Said:
