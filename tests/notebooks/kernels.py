@@ -4,10 +4,12 @@ A line holds a kernel's folder and arguments, the answer is its process id. The 
 its input ends, and a kernel no longer than that.
 """
 
+import gc
 import json
 import os
 import signal
 import sys
+from functools import cache
 from importlib import import_module
 from pkgutil import walk_packages
 
@@ -23,22 +25,27 @@ SHARED = (
 
 
 def drawn(figure, path):
-    """In place of saving a figure, which nobody looks at: drawn once, and without its pixels."""
+    """In place of saving a figure, which nobody looks at: drawn once, without layout or pixels."""
+    figure.set_layout_engine("none")
     figure.draw_without_rendering()
     Image.new("L", (2, 2)).save(path)
     return 1
 
 
 if __name__ == "__main__":
+    gc.disable()  # until a kernel starts: collections here would find nothing
     library = (module.name for module in walk_packages(mmlib.__path__, "mmlib."))
     for name in (*SHARED, *library):  # of the library most chapters import most
         if not name.endswith("__main__"):
             import_module(name)
     from ipykernel.kernelapp import IPKernelApp
 
-    from mmlib import plots
+    from mmlib import plots, records
 
     plots.save = drawn
+    records.load = cache(records.load)
+    records.load()  # which every page reads
+    gc.freeze()  # a kernel's collections would visit, and so copy, all of these objects
 
     signal.signal(signal.SIGCHLD, lambda *_: os.waitpid(-1, os.WNOHANG))
     for line in sys.stdin:
@@ -46,6 +53,7 @@ if __name__ == "__main__":
         if pid := os.fork():
             print(pid, flush=True)
             continue
+        gc.enable()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         os.chdir(folder)
