@@ -1,5 +1,6 @@
 """Options and fixtures shared by all tests."""
 
+import gc
 import os
 import shutil
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ os.environ.setdefault("MPLBACKEND", "agg")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+gc.disable()  # until all is imported, which leaves nothing to collect and would be visited often
+
 
 def pytest_addoption(parser):
     parser.addoption("--pages", action="store_true", help="look at the built book in a browser")
@@ -25,6 +28,10 @@ def pytest_collection_modifyitems(items):
     """Side by side, chapters run first: they take longest, and no worker is to end with one."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: CHAPTERS not in item.path.parents)
+
+
+def pytest_collection_finish():
+    gc.enable()
 
 
 # Of a module: while playwright is open, its event loop keeps others from starting theirs.

@@ -4,6 +4,7 @@ A line holds a call's folder, environment, file for what it prints and arguments
 its process id; or such an id, and the answer comes when that call has ended, with its status.
 """
 
+import gc
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ if __name__ == "__main__":
     cli = import_module("snakemake.cli")
     import_module("smart_open")  # which reading a Snakefile imports
     cli.get_argument_parser()  # imports the plugins
+    gc.freeze()  # a call's collections would visit, and so copy, all of these objects
     for line in sys.stdin:
         asked = json.loads(line)
         if isinstance(asked, int):
