@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
 from mmlib import train
 from mmlib.augment import image
@@ -74,15 +74,16 @@ class _Operations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name, kwargs = func.overloadpacket.__name__, dict(kwargs or {})
-        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
+        asked = kwargs.get("device")
+        if asked is not None:
+            kwargs["device"] = torch.device("cpu")
+        leaves, form = tree_flatten((args, kwargs))
+        tensors = [x for x in leaves if isinstance(x, Tensor)]
         there = any(isinstance(x, There) for x in tensors)
         host = any(not isinstance(x, There) and x.ndim for x in tensors)  # numbers go anywhere
         if any(x.device == THERE and not isinstance(x, There) for x in tensors):
             raise RuntimeError(f"{func}: a list of the host as an index, which has no values here")
-        on_device = there
-        if kwargs.get("device") is not None:
-            on_device = torch.device(kwargs["device"]) == THERE
-            kwargs["device"] = torch.device("cpu")
+        on_device = there if asked is None else torch.device(asked) == THERE
         if name == "_to_copy":
             waits = there != on_device
         else:
@@ -93,10 +94,10 @@ class _Operations(TorchDispatchMode):
             waits = there and (host or masks or name in _READS)
         if waits:
             _note(self.waits)
-        values = tree_map(lambda x: x.here if isinstance(x, There) else x, (args, kwargs))
+        values = tree_unflatten([x.here if isinstance(x, There) else x for x in leaves], form)
         out = func(*values[0], **values[1])
         if on_device and name not in ("_local_scalar_dense", "equal"):
-            out = tree_map(lambda x: There(x) if isinstance(x, Tensor) else x, out)
+            out = There(out) if isinstance(out, Tensor) else tree_map_only(Tensor, There, out)
             return return_and_correct_aliasing(func, args, kwargs, out)
         return out
 
@@ -245,9 +246,9 @@ def test_any_modalities(method, second):
         batch = [torch.zeros(n, 3, 16, 16, dtype=torch.uint8, device=THERE), x]
         if method == "supcon":
             batch.append(torch.arange(n, device=THERE) % 3)
+        model = modalities.build(method, kinds, cfg).to(THERE)
 
     def fitted(steps):
-        model = modalities.build(method, kinds, cfg).to(THERE)
         fit(
             model, lambda rows, g: model.loss([x[rows] for x in batch], g), Optim(steps, 0.01),
             EpochSampler(n, n, seed=0, device=THERE), generator=seeded(), progress=False,
