@@ -200,6 +200,9 @@ def of_unlearnable_sweeps() -> Said:
         for desk in (runs[0], again)
     ]
     yield f"{gaps[0]}, not decided {gaps[1]}, decided"
+    photos = Runs("unlearnable_sweeps/length-photos")
+    gap = photos.less("left.length_5.random", "left.length_1.random", "+.2f", looks=photos.looks)
+    yield f"{gap}, decided"
     yield f"{runs[0].less('left.share_50.mixed', 'left.share_50.open', '+.2f')}, decided"
 
 
