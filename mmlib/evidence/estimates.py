@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 
 FEWEST = 3  # runs that decide where chance plays a part
@@ -108,13 +109,18 @@ def unpaired(a: list[float], b: list[float]) -> Estimate:
     >>> f"{unpaired([3.0, 4.0, 5.0], [1.0, 1.1, 0.9]):+.1f}"
     '+3.0 ± 2.5'
     """
-    from scipy.stats import ttest_ind
-
     n = min(len(a), len(b))
     if n < 2:
         raise ValueError(f"runs are {len(a)} and {len(b)}; allowed: two or more on either side")
-    low, high = ttest_ind(a, b, equal_var=False).confidence_interval()
-    return Estimate(float(low + high) / 2, float(high - low) / 2, n)
+    mean = math.fsum(a) / len(a) - math.fsum(b) / len(b)
+    shares = [statistics.variance(side) / len(side) for side in (a, b)]
+    total = sum(shares)
+    if not total:
+        return Estimate(mean, 0.0, n)
+    from scipy.stats import t
+
+    degrees = total**2 / sum(v**2 / (len(s) - 1) for v, s in zip(shares, (a, b), strict=True))
+    return Estimate(mean, float(t.ppf(0.975, degrees)) * math.sqrt(total), n)
 
 
 def digits(value: float) -> str:

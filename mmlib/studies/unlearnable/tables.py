@@ -1,4 +1,4 @@
-"""What runs of chapters 6, 11 and 12 say, under titles: retrieval, figures, and on the way."""
+"""What runs of chapters 6, 11 and 12 say, under titles: retrieval, sizes, figures, on the way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmlib import plots
-from mmlib.evidence import Column, points
+from mmlib.evidence import Column, Estimate, over_seeds, points, unpaired
 from mmlib.mem.course import Point
 
 if TYPE_CHECKING:
@@ -50,6 +50,43 @@ def retrieval(runs: list[dict[str, float]]) -> dict[tuple[str, str], Column]:
         for direction, arrow in ARROWS.items()
         for part, (title, spec) in parts.items()
     }
+
+
+def change(
+    metric: str, first: list[dict[str, float]], second: list[dict[str, float]]
+) -> Estimate | None:
+    """A metric of the ``second`` runs less that of the ``first``, which are paired by nothing.
+
+    None where a side has fewer than two runs with it.
+
+    >>> first, second = [{"a": 1.0}, {"a": 1.1}, {"a": 0.9}], [{"a": 3.0}, {"a": 4.0}, {"a": 5.0}]
+    >>> f"{change('a', first, second):+.1f}"
+    '+3.0 ± 2.5'
+    """
+    before, after = ([run[metric] for run in runs if metric in run] for runs in (first, second))
+    return unpaired(after, before) if min(len(before), len(after)) > 1 else None
+
+
+def side_by_side(
+    rows: Mapping[str, str], first: list[dict[str, float]], second: list[dict[str, float]],
+    titles: tuple[str, str],
+) -> pd.DataFrame:  # fmt: skip
+    """Median ranks and the protection left in runs of two settings, and what the second changes.
+
+    ``rows`` are as :func:`mmlib.evidence.table` has them.
+    """
+    measures = {
+        f"median rank, {arrow}": (f"median_rank.{way}.{{}}", "z.0f")
+        for way, arrow in ARROWS.items()
+    }
+    shown = {}
+    for measure, (metric, spec) in (measures | {"left": ("left.{}", "z.2f")}).items():
+        names = [metric.format(name) for name in rows.values()]
+        for title, runs in zip(titles, (first, second), strict=True):
+            shown[measure, title] = [over_seeds(name, runs, "–", spec) for name in names]
+        gaps = [change(name, first, second) for name in names]
+        shown[measure, "change"] = [f"{gap:+{spec}}" if gap else "–" for gap in gaps]
+    return pd.DataFrame(shown, index=list(rows))
 
 
 def tight(frame: pd.DataFrame) -> Styler:

@@ -7,7 +7,7 @@ from mmlib.evidence import Column
 from mmlib.mem.course import Point
 from mmlib.mem.protections import rows, switched
 from mmlib.mem.settings import Protection
-from mmlib.studies.unlearnable.tables import TITLES, left_figure, of_curves
+from mmlib.studies.unlearnable.tables import TITLES, left_figure, of_curves, side_by_side
 
 
 def test_every_protection_that_is_compared_has_a_title_of_its_own():
@@ -20,6 +20,23 @@ def test_every_protection_that_is_compared_has_a_title_of_its_own():
 
 
 KEYS = ("median_rank.i2t", "median_rank.t2i")
+
+
+def test_two_settings_stand_side_by_side_and_their_seeds_are_no_pairs():
+    def runs(*ranks):
+        return [{f"{k}.a": r for k in KEYS} | {"left.a": r / 1000} for r in ranks]
+
+    small, large = runs(90.0, 100.0, 110.0), runs(150.0, 140.0, 160.0)
+    frame = side_by_side({"A": "a", "B": "b"}, small, large, ("32 px", "48 px"))
+    # By seeds the change would be 50 ± 25; of unpaired runs both spreads are in it.
+    told = ["100 ± 25", "150 ± 25", "+50 ± 23"]
+    assert frame.loc["A"].tolist() == [*told, *told, "0.10 ± 0.02", "0.15 ± 0.02", "+0.05 ± 0.02"]
+    assert frame.loc["B"].tolist() == ["–"] * 9
+    assert list(frame.columns)[:3] == [
+        ("median rank, i→t", part) for part in ("32 px", "48 px", "change")
+    ]
+    one = side_by_side({"A": "a"}, small, large[:1], ("32 px", "48 px"))
+    assert one.loc["A"].tolist()[:3] == ["100 ± 25", "150", "–"]
 
 
 def test_recorded_curves_are_points_of_each_hacker_and_seed_in_the_order_of_steps():
