@@ -179,12 +179,12 @@ def of_unlearnable() -> Said:
 
 def of_unlearnable_audit() -> Said:
     scenes, photos = (Runs(f"unlearnable_audit/optimised-{name}") for name in ("scenes", "photos"))
-    for desk in (scenes, photos):
-        words, whole = (
+    for name, other in (("mem_words", "random_tokens"), ("mem_3", "random_tokens_noise")):
+        of_scenes, of_photos = (
             desk.less(f"left.{name}", f"left.{other}", "+.2f", looks=desk.looks)
-            for name, other in (("mem_words", "random_tokens"), ("mem_3", "random_tokens_noise"))
+            for desk in (scenes, photos)
         )
-        yield f"{words}, decided {whole}, "
+        yield f"{of_scenes}, decided {of_photos}, "
     yield f"MEM-3 {scenes.told('left.mem_3', '.2f')} {photos.told('left.mem_3', '.2f')}"
     first = Runs("unlearnable_audit/flickr8k")
     yield f"decide, by: unit on Flickr8K {first.less('left.switch_unit', 'left.mem_3', '+.2f')}."
