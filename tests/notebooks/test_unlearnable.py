@@ -3,12 +3,16 @@
 Noise of no level leaves images as they were: hackers who differ in images alone are then the same.
 """
 
+import json
+import re
+
 import pytest
 
 from mmlib.evaluate.retrieval import MEASURES
 from mmlib.mem.scores import rank_ratio
 from mmlib.presets.base import CHAPTERS
-from mmlib.records import ROOT
+from mmlib.records import RESULTS, ROOT
+from mmlib.studies.unlearnable.tables import TITLES
 
 FEW = {"switches": [], "defences": [], "clean_controls": False}
 # Chapter, settings, hackers who are then the same, and others who are not.
@@ -120,3 +124,42 @@ def test_what_is_concluded_follows_from_what_was_measured(case):
             if f"rank_ratio_both.{side}" in metrics:
                 both = rank_ratio(ranks(f"{p}.both"), ranks("clean"))
                 assert metrics[f"rank_ratio_both.{side}"] == both
+
+
+def test_the_table_of_what_is_published_has_the_figures_rows_by_name_and_in_order():
+    notebook = json.loads(
+        (ROOT / "notebooks" / f"{CHAPTERS['unlearnable_audit']}.ipynb").read_text()
+    )
+    (text,) = (
+        "".join(cell["source"]) for cell in notebook["cells"]
+        if "What each row publishes." in "".join(cell["source"])
+    )  # fmt: skip
+    told = {}
+    for titles, names in re.findall(r"^\| (.+?) \| (`.+?`) \|", text, re.M):
+        told |= dict(zip(re.findall(r"`(\w+)`", names), re.split(", (?=MEM)", titles), strict=True))
+    rows = {name: t for name, t in TITLES.items() if not name.startswith("switch_")}
+    assert list(told.items()) == list(rows.items())[1:]  # but clean
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("overview", "optimised-scenes"),
+        ("flickr8k", "optimised-photos"),
+        ("flickr8k", "defended-photos"),
+    ],
+)
+def test_the_first_three_runs_of_a_second_look_are_those_of_the_first(first, second):
+    """So chapter 11 says, since its ten seeds are then not all new."""
+    for seed in range(3):
+        one, other = (
+            json.loads(
+                (RESULTS / "unlearnable_audit" / row / f"desk/seed-{seed}/record.json").read_text()
+            )["metrics"]
+            for row in (first, second)
+        )
+        both = (one.keys() & other.keys()) - {"left_after_best_defence"}  # of the defences it has
+        assert len(both) > 100
+        assert {name: one[name]["value"] for name in both} == {
+            name: other[name]["value"] for name in both
+        }
