@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 
 import mmlib
+from mmlib._checks import check_choice
 from mmlib.device import device_name, pick_device
 from mmlib.presets.base import Settings, resolve
 from mmlib.records.folder import ROOT, RUNS, place, sha256, write_atomically
@@ -163,12 +164,18 @@ class Run:
         """The metrics noted so far, name to value."""
         return {name: metric["value"] for name, metric in self._metrics.items()}
 
-    def describe(self) -> str:
-        """What made this run's numbers, for captions: preset, data, seed, device, commit."""
+    def describe(self, data: str | None = None) -> str:
+        """What made this run's numbers, for captions: preset, data, seed, device, commit.
+
+        ``data``: the set that a caption is of, by the name it was noted under; by default all sets.
+        """
+        sets = ", ".join(self._data) or "none"
+        if data is not None:
+            sets = check_choice("data", data, self._data)
         commit = (self._git["commit"] or "no commit")[:9] + ("" if self._git["clean"] else "+")
         return (
-            f"preset {self.settings.preset}, data {', '.join(self._data) or 'none'}, seed "
-            f"{self.seed}, {device_name(self.device)}, commit {commit}"
+            f"preset {self.settings.preset}, data {sets}, seed {self.seed}, "
+            f"{device_name(self.device)}, commit {commit}"
         )
 
     def so_far(self) -> dict[str, Any]:

@@ -143,6 +143,14 @@ def test_a_curve_keeps_labels_that_some_of_its_points_have(run):
     assert len(run.curves()) == 3
 
 
+def test_a_caption_names_the_set_that_it_is_of(run, fill):
+    fill(run).data("other", torch.ones(1))
+    assert "data toy, other, seed" in run.describe()
+    assert "data other, seed" in run.describe("other")
+    with pytest.raises(ValueError, match="data is 'othr'"):
+        run.describe("othr")
+
+
 def test_a_caption_and_a_record_say_of_what_code_and_digits_a_run_is(tmp_path, fill, monkeypatch):
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
     for clean, end in ((True, "012345678"), (False, "012345678+")):
