@@ -1,5 +1,7 @@
 """Canaries are fair coins to who saw nothing, and bound epsilon from below, not from above."""
 
+import math
+
 import pytest
 import torch
 from scipy import stats
@@ -65,6 +67,18 @@ def test_a_leak_in_few_canaries_is_found_by_abstaining():
     low, _ = clopper_pearson(torch.tensor([5050]), 10_000, 0.05)
     assert low < 0.5  # all canaries together would show nothing
     assert canary_bound(torch.zeros(5), confidence=0.95).guesses == 0
+
+
+def test_what_guesses_of_a_thousand_show():
+    """The solution of exercise 4 in chapter 10."""
+    needed = math.e / (1 + math.e)
+    low = clopper_pearson(torch.tensor([530, 763, 764]), 1000, 0.01)[0]
+    assert low[0] < 0.5
+    assert low[1] < needed < low[2]
+    some = torch.tensor([1.0] * 764 + [-1.0] * 236)
+    assert 0.9 < canary_bound(some, confidence=0.99).lower_bound < 1
+    some = torch.tensor([1.0] * 530 + [-1.0] * 470)
+    assert canary_bound(some, confidence=0.99).lower_bound == 0
 
 
 def test_chance_alone_convicts_no_more_often_than_stated():
