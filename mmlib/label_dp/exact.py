@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmlib._checks import check_range, check_shape
+from mmlib._checks import check_choice, check_range, check_shape
+from mmlib.label_dp.mechanisms.double_rr import DoubleRR
+from mmlib.label_dp.mechanisms.redrawn_rr import RedrawnRR
 from mmlib.label_dp.neighbours import nearest
 from mmlib.label_dp.pools import pool_sizes
 
@@ -47,6 +49,34 @@ def double_rr_law(images: Tensor, noise: float, draws: Tensor | None = None) -> 
     image = (1 - noise) * kept + noise * draws.mean(0)  # y' is uniform
     label = response_law(noise, size["K"]).to(images.device)
     return torch.einsum("yj,yx,xs->yjs", label, images, image)
+
+
+def pairs_law(joint: Tensor, classes: Tensor, terms: DoubleRR | RedrawnRR) -> Tensor:
+    """Law (A, B) of image and row after a release by uniform draws, of their ``joint`` before it.
+
+    ``classes`` (A,) is the private label of each kind of image; each class needs images. Draws are
+    of each class's own distribution. The row stays or, by double RR's ``terms``, moves with the
+    image. By double RR a row that stays meets, with chance lambda, an image that knows nothing of
+    it: whatever the label is, if classes are equally frequent.
+
+    >>> joint = torch.eye(2) / 2
+    >>> pairs_law(joint, torch.arange(2), RedrawnRR(n_classes=2, noise_label=0.5, noise_image=0.5))
+    tensor([[0.3750, 0.1250],
+            [0.1250, 0.3750]], dtype=torch.float64)
+    """
+    size = check_shape("joint", joint, "A B")
+    check_shape("classes", classes, "A", A=size["A"])
+    joint = joint.double()
+    of_class = F.one_hot(classes, terms.n_classes).T.double()[:, :, None] * joint  # p(a, b, y)
+    drawn = of_class / of_class.sum((1, 2), keepdim=True)  # image and row of a draw, p(a, b | y)
+    if isinstance(terms, RedrawnRR):
+        check_choice("table", terms.table, ("stays",))
+        rows = response_law(terms.noise_image, terms.n_classes) @ of_class.sum(1)  # p(y', b)
+        return drawn.sum(2).T @ rows
+    other = drawn.mean(0)  # the class is uniform
+    if terms.table != "moves":
+        other = other.sum(1, keepdim=True) * joint.sum(0)
+    return (1 - terms.noise_image) * joint + terms.noise_image * other
 
 
 def response_law(noise: float, n_classes: int) -> Tensor:

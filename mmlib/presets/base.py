@@ -31,6 +31,7 @@ CHAPTERS = {  # chapter -> its notebook, in reading order
     "label_dp_audit": "10_label_dp_audit",
     "unlearnable_audit": "11_unlearnable_audit",
     "unlearnable_sweeps": "12_unlearnable_sweeps",
+    "private_information": "13_private_information",
 }
 
 # What IPython puts beside the parameters in a notebook's namespace, as far as it is plain data.

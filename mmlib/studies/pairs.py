@@ -84,17 +84,18 @@ class PairStudy:
         name: str,
         labelled: bool = False,
         on_step: Callable[[int], None] | None = None,
+        pairs: trifeature.Pairs | None = None,
     ) -> list[dict[str, float]]:
         """Train on free or ``biased`` pairs, and return the history, of 20 rows or a few more.
 
         Where it is ``labelled``, the model's loss gets class numbers after the images, those of S
         where pairs would be biased, else of the other tasks; pairs are then free, as biased ones
         have one class. Pairs come in an order that only the seed decides. ``name`` and ``on_step``
-        are those of :func:`mmlib.train.fit`.
+        are those of :func:`mmlib.train.fit`. ``pairs`` are trained on in place of the study's own.
         """
         labels = [self.classes(of_synergy=biased)] if labelled else []
         biased = biased and not labelled
-        cfg, pairs = self.cfg, self.training_pairs[biased]
+        cfg, pairs = self.cfg, self.training_pairs[biased] if pairs is None else pairs
         first, second = pairs.first.to(self.device), pairs.second.to(self.device)
 
         def loss(rows: Tensor, generator: torch.Generator) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from mmlib.label_dp.mechanisms.laplace import Laplace
 from mmlib.label_dp.mechanisms.noisy_query import NoisyQuery
 from mmlib.label_dp.mechanisms.prior_rr import PriorRR
 from mmlib.label_dp.mechanisms.randomized_response import LabelRR
+from mmlib.label_dp.mechanisms.redrawn_rr import RedrawnRR
 from mmlib.label_dp.mechanisms.two_stage_rr import TwoStageRR
 
 from .chances import generator, labels_of
@@ -24,6 +25,7 @@ COINS = {"n_classes": K, "noise_label": 0.5, "noise_image": 0.8, "divergence": 0
 NEAR = {"n_classes": K, "noise": 0.5, "neighbours": 1}
 ANCHORS = {"anchors": LINE[[0, 2, 5]], **PLACES}
 DOUBLE = DoubleRR(**COINS, pools="given")
+REDRAWN = RedrawnRR(n_classes=K, noise_label=0.5, noise_image=0.8)
 FLOOR = DoubleRR(**COINS, pools="given", neighbours=1, floor=0.5, largest_pool=2)
 PRIOR = {"prior": torch.tensor([0.5, 0.4, 0.1])}
 
@@ -43,6 +45,8 @@ def found(mechanism, n_outcomes):
         (FLOOR, PLACES, "standard", 0.1),
         (FLOOR, PLACES, "population", 0.5),  # its bound is for any world
         (CoupledRR(n_classes=K, noise=0.5, divergence=0.0), GIVEN, "population", 0.05),
+        (REDRAWN, GIVEN, "standard", 0.1),
+        (REDRAWN, GIVEN, "population", 0.1),
         (Anchored(**NEAR), ANCHORS, "standard", 0.05),
         (Anchored(**NEAR), ANCHORS, "population", 0.05),
         (NoisyQuery(**NEAR, clip=2.0, sigma=1.0), PLACES, "standard", 0.1),

@@ -15,6 +15,7 @@ from mmlib.label_dp.mechanisms.laplace import Laplace
 from mmlib.label_dp.mechanisms.noisy_query import NoisyQuery
 from mmlib.label_dp.mechanisms.prior_rr import PriorRR
 from mmlib.label_dp.mechanisms.randomized_response import LabelRR
+from mmlib.label_dp.mechanisms.redrawn_rr import RedrawnRR
 from mmlib.label_dp.mechanisms.two_stage_rr import TwoStageRR
 from mmlib.label_dp.release import TEACHING
 from mmlib.label_dp.terms import NOTIONS
@@ -101,6 +102,7 @@ def test_every_mechanism_draws_through_the_ledger():
         (DoubleRR(**two, pools="given"), {"pool_labels": pool}),
         (DoubleRR(**two, pools="given", floor=0.3, **knn), {"features": features, **public}),
         (CoupledRR(n_classes=7, noise=0.5), {"pool_labels": pool}),
+        (RedrawnRR(**two), {"pool_labels": pool}),
         (
             Anchored(n_classes=7, noise=0.5, neighbours=2),
             {"anchors": torch.randn(7, 4, generator=g), **public},
@@ -132,7 +134,7 @@ def test_every_mechanism_draws_through_the_ledger():
             assert torch.equal(shown[own], features[own])
             assert torch.equal(shown[~own], places[release.source[~own] - 300])
             classes = pool[release.source[~own] - 300]
-            if isinstance(terms, DoubleRR):  # every class about equally often, whatever the label
+            if isinstance(terms, DoubleRR | RedrawnRR):  # every class comes, whatever is released
                 assert classes.bincount(minlength=7).min() > 5
             else:
                 assert torch.equal(classes, release.labels[~own])

@@ -16,6 +16,7 @@ from mmlib.label_dp.mechanisms.laplace import Laplace
 from mmlib.label_dp.mechanisms.noisy_query import NoisyQuery
 from mmlib.label_dp.mechanisms.prior_rr import PriorRR
 from mmlib.label_dp.mechanisms.randomized_response import LabelRR
+from mmlib.label_dp.mechanisms.redrawn_rr import RedrawnRR
 from mmlib.label_dp.mechanisms.two_stage_rr import TwoStageRR
 from mmlib.label_dp.terms import _ORDERS, total_cost
 
@@ -61,6 +62,8 @@ def near(floor, k, **changes):
         (CoupledRR(n_classes=K, noise=ONE, divergence=0.0), math.inf, 5),
         (CoupledRR(n_classes=K, noise=ONE), math.inf, math.inf),
         (CoupledRR(n_classes=K, noise=1.0), 0, 0),
+        (RedrawnRR(n_classes=K, noise_label=TWO, noise_image=TWO), 5, 5),
+        (RedrawnRR(n_classes=K, noise_label=ONE, noise_image=TWO), 7.5, 7.5),
         (Anchored(n_classes=K, noise=ONE, neighbours=3), 5, 5),
         (NoisyQuery(n_classes=K, noise=ONE, neighbours=3, clip=1, sigma=1), 5, math.inf),
         (PriorRR(n_classes=K, epsilon=5.0), 5, math.inf),
