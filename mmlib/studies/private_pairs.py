@@ -57,9 +57,7 @@ def ways(cfg: PrivateInformationSettings) -> dict[str, Way]:
         return {"n_classes": classes[private], "noise_label": noise, "noise_image": noise}
 
     def swapped(title: str, private: str, epsilon: float, table: str = "stays") -> Way:
-        return Way(
-            title, private, DoubleRR(**two(private, epsilon), pools="records", table=table)
-        )
+        return Way(title, private, DoubleRR(**two(private, epsilon), pools="records", table=table))
 
     none = DoubleRR(
         n_classes=classes["shape"], noise_label=0.0, noise_image=0.0, pools="records",

@@ -11,9 +11,12 @@ from mmlib.label_dp.exact import (
     class_images,
     double_rr_law,
     knn_draws,
+    pairs_law,
     renyi_divergence,
     response_law,
 )
+from mmlib.label_dp.mechanisms.double_rr import DoubleRR
+from mmlib.label_dp.mechanisms.redrawn_rr import RedrawnRR
 
 ORDERS = [1.0, 1.5, 2.0, 4.0, 8.0, 32.0, math.inf]
 
@@ -142,3 +145,51 @@ def test_divergence_between_plain_distributions():
     assert renyi_divergence(p, q, 1 + 1e-7) == pytest.approx(0.5 * math.log(2), abs=1e-6)
     with pytest.raises(ValueError, match=r"order is 0.5; allowed: \[1.0"):
         renyi_divergence(p, q, 0.5)
+
+
+CLASSES = torch.tensor([0, 0, 1, 1, 1])
+NOISY = {"n_classes": 2, "noise_label": 0.1, "noise_image": 0.6}
+
+
+def slow_pairs_law(joint, terms):
+    """Both mechanisms step by step: every record, its coin, every class, every record drawn."""
+    law, n_classes = torch.zeros_like(joint), terms.n_classes
+    mass = [joint[y == CLASSES].sum() for y in range(n_classes)]
+    redrawn = isinstance(terms, RedrawnRR)
+    for a in range(5):
+        for b in range(3):
+            keeps = (1 - terms.noise_image) * joint[a, b]
+            if not redrawn:
+                law[a, b] += keeps
+            for new in range(5):
+                for its_row in range(3):
+                    y = CLASSES[new]
+                    chance = joint[a, b] * terms.noise_image / n_classes
+                    chance += keeps * (redrawn and y == CLASSES[a])
+                    row = its_row if terms.table == "moves" else b
+                    law[new, row] += chance * joint[new, its_row] / mass[y]
+    return law
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        DoubleRR(**NOISY, pools="records", table="stays"),
+        DoubleRR(**NOISY, pools="records", table="moves"),
+        RedrawnRR(**NOISY, table="stays"),
+    ],
+    ids=["double_rr", "moves", "redrawn"],
+)
+def test_pairs_after_a_release_are_those_of_its_steps(terms):
+    joint = torch.rand(5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    joint /= joint.sum()
+    torch.testing.assert_close(pairs_law(joint, CLASSES, terms), slow_pairs_law(joint, terms))
+
+
+def test_of_equal_classes_it_does_not_matter_which_label_is_private():
+    """A swapped image is any image, whatever names the class that it is drawn from."""
+    joint = torch.eye(6, dtype=torch.float64) / 6
+    terms = DoubleRR(n_classes=2, noise_label=0.5, noise_image=0.5, pools="records", table="stays")
+    one, other = torch.arange(6) // 3, torch.arange(6) % 2
+    torch.testing.assert_close(pairs_law(joint, one, terms), pairs_law(joint, other, terms))
+    torch.testing.assert_close(pairs_law(joint, one, terms), 0.5 * joint + 0.5 / 36)

@@ -329,3 +329,13 @@ def test_embeddings_have_the_precision_of_training_and_are_given_as_float32(crop
     exact, rounded = found["float32"], found["bfloat16"]
     assert rounded.dtype == torch.float32
     assert 0 < (rounded - exact).norm() / exact.norm() < 0.03
+
+
+def test_pairs_that_are_given_are_trained_on_in_place_of_the_study_s_own(first):
+    own, model = first.training_pairs[True], Recorder()
+    given = replace(own, first=torch.full_like(own.first, 3), second=torch.full_like(own.second, 5))
+    g = torch.Generator().manual_seed(0)
+    first.train(model, 2, biased=True, generator=g, name="", pairs=given)
+    for batch in model.seen:
+        for side, place in zip(batch, (3, 5), strict=True):
+            assert (side == first.images["train"][place]).all()

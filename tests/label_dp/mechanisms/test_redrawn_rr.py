@@ -19,7 +19,7 @@ def test_label_and_class_of_the_image_are_two_responses_and_its_images_come_as_o
         for i in range(9):
             c = POOL[i].item()
             named, drawn = 0.1 + 0.7 * (j == 1), 0.2 + 0.4 * (c == 1)
-            chances[j, i] = named * drawn / (POOL == c).sum()
+            chances[j, i] = named * drawn / (c == POOL).sum()
     shown = source - len(labels)  # never below 0, which would be a record's own image
     assert agrees((released * 9 + shown).bincount(minlength=27), chances.flatten())
 
