@@ -59,8 +59,8 @@ def pairs_law(joint: Tensor, classes: Tensor, terms: DoubleRR | RedrawnRR) -> Te
     image. By double RR a row that stays meets, with chance lambda, an image that knows nothing of
     it: whatever the label is, if classes are equally frequent.
 
-    >>> joint = torch.eye(2) / 2
-    >>> pairs_law(joint, torch.arange(2), RedrawnRR(n_classes=2, noise_label=0.5, noise_image=0.5))
+    >>> noisy = {"n_classes": 2, "noise_label": 0.5, "noise_image": 0.5, "table": "stays"}
+    >>> pairs_law(torch.eye(2) / 2, torch.arange(2), RedrawnRR(**noisy))
     tensor([[0.3750, 0.1250],
             [0.1250, 0.3750]], dtype=torch.float64)
     """
