@@ -25,6 +25,7 @@ WORDS = {  # a word of each chapter that the search must find
     "comm_real": "MultiBench",
     "label_dp_audit": "canaries",
     "unlearnable_sweeps": "woven",
+    "private_information": "redrawn",
 }
 
 

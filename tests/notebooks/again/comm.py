@@ -1,9 +1,10 @@
 """Chapters on CoMM: which pairs a model learns from, and of which probes say what it learned."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import torch
-from sklearn.metrics import precision_score
+from sklearn.metrics import precision_score, roc_auc_score
 from torch import nn
 from torch.nn.functional import normalize
 
@@ -13,6 +14,9 @@ from mmlib.data import trifeature
 from mmlib.evaluate.features import codes
 from mmlib.evaluate.probe import PROBES
 from mmlib.information import mutual_information, uniform_over
+from mmlib.label_dp.accounting import noise_for
+from mmlib.label_dp.mechanisms.double_rr import double_rr
+from mmlib.label_dp.mechanisms.redrawn_rr import RedrawnRR
 from mmlib.methods.clip import DualEncoder
 from mmlib.methods.supervised import fine_tuned
 from mmlib.presets.comm_ablation import VIEWS
@@ -277,7 +281,61 @@ def of_triples(**parameters) -> Values:
             yield f"tasks.{name}.{task}", study.score(study.probe(found[name], task), task)
 
 
+def of_private_information() -> Values:
+    it = Trained("private_information")
+    study, run, cfg = it.study, it.run, it.run.settings
+    own, labels = study.training_pairs[True], study.labels["train"]
+    noise, n = noise_for(5.0, 3, responses=2), len(own)
+    two = {"n_classes": 3, "noise_label": noise, "noise_image": noise}
+    shape, texture = labels[own.first, :2].T
+    _, source = double_rr(shape, noise, 3, generator=run.generator(100))
+    _, drawn = RedrawnRR(**two).draw(texture, run.generator(100), pool_labels=texture)
+    swapped = replace(own, first=own.first[source])
+    releases = {
+        "none": own, "double_rr.eps5": swapped,
+        "moves": replace(swapped, second=own.second[source]),
+        "redrawn_texture": replace(own, first=own.first[drawn - n]),
+    }  # fmt: skip
+    yield "noise.redrawn_shape", noise
+    first, second = (labels[side] for side in (own.first, own.second))
+    shapes = zip(first[:, 0].tolist(), second[:, 0].tolist(), strict=True)
+    yield "exact.bits_shape.none", mutual_information(uniform_over(shapes))
+    for name, pairs in releases.items():
+        first, second = (labels[side] for side in (pairs.first, pairs.second))
+        agree = first[:, 0] == second[:, 0]
+        follow = study.world.mapping[first[:, 1]] == second[:, 2]
+        told = texture == study.world.mapping.argsort()[second[:, 2]]
+        told = told if name == "redrawn_texture" else shape == second[:, 0]
+        for what, share in (("agree", agree), ("follow", follow), ("row", told)):
+            yield f"share.{what}.{name}", share.double().mean().item()
+        for method in ("cross", "comm"):
+            model = study.untrained(method)
+            study.train(
+                model, cfg.synergy_steps, biased=True, pairs=pairs, name=method,
+                generator=run.generator(1),
+            )  # fmt: skip
+            found = it.probed(study.features(model), "R", "U1", "U2", "S")["test"]
+            for part in ("redundancy", "uniqueness1", "uniqueness2", "synergy", "synergy_auc"):
+                yield f"{part}.{method}.{name}", found.score(part)
+            if method == "cross":
+                yield from of_cosines(study, model, name)
+
+
+def of_cosines(study: PairStudy, model: DualEncoder, name: str) -> Values:
+    """Whether halves of Cross's embeddings tell a pair of test images, over all such pairs."""
+    shape, texture, color = study.labels["test"].T
+    pairs = torch.cartesian_prod(*[torch.arange(len(shape))] * 2).T
+    every = replace(study.probe_pairs["test"], first=pairs[0], second=pairs[1])
+    embedded = {"test": study.embed(model, "test", pairs=every)}
+    cosine = similarity_of_halves(embedded)["test"][:, 0].cpu()
+    same = shape[pairs[0]] == shape[pairs[1]]
+    follow = study.world.mapping[texture[pairs[0]]] == color[pairs[1]]
+    for rule, right, among in (("shape", same, follow), ("map", follow, same)):
+        area = 100 * roc_auc_score(right[among].numpy(), cosine[among].numpy())
+        yield f"pairing_{rule}.cross.{name}", area
+
+
 AGAIN = {
     "comm": of_comm, "comm_audit": of_comm_audit, "comm_ablation": of_comm_ablation,
-    "comm_real": of_comm_real,
+    "comm_real": of_comm_real, "private_information": of_private_information,
 }  # fmt: skip
