@@ -14,10 +14,10 @@ from mmlib.evidence.runs import (
     one_a_seed,
     recorded,
 )
-from mmlib.evidence.tables import Column, cells, less, over_seeds, points, table
+from mmlib.evidence.tables import Column, cells, counted_apart, less, over_seeds, points, table
 
 __all__ = [
-    "FEWEST", "Column", "Estimate", "by_experiment", "cells", "counted", "curves", "deciding",
-    "difference", "digits", "estimate", "less", "level", "one_a_seed", "over_seeds",
+    "FEWEST", "Column", "Estimate", "by_experiment", "cells", "counted", "counted_apart", "curves",
+    "deciding", "difference", "digits", "estimate", "less", "level", "one_a_seed", "over_seeds",
     "points", "recorded", "table", "unpaired",
 ]  # fmt: skip

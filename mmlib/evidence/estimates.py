@@ -50,12 +50,16 @@ class Estimate:
         """Whether it is told from zero, in words."""
         return "decided" if self.sign else "not decided"
 
-    def __str__(self) -> str:
+    @property
+    def uncounted(self) -> str:
+        """Its text without how many runs there are, for where a title says that."""
         if self.n == 1:
             return digits(self.mean)
         mean = self.mean if abs(self.mean) > 1e-9 * self.half_width else 0.0
-        width = f" ± {digits(self.half_width)}" if self.half_width else ""
-        return f"{digits(mean)}{width} ({self.n} runs)"
+        return digits(mean) + (f" ± {digits(self.half_width)}" if self.half_width else "")
+
+    def __str__(self) -> str:
+        return self.uncounted + (f" ({self.n} runs)" if self.n > 1 else "")
 
     def __format__(self, spec: str) -> str:
         if not spec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Sized
 from typing import TYPE_CHECKING, NamedTuple
 
 from mmlib.evidence.estimates import FEWEST
@@ -90,7 +90,7 @@ def curves(
     return points.dropna(axis=1, how="all") if found else points
 
 
-def counted(runs: list) -> str:
+def counted(runs: Sized) -> str:
     """How many runs, in words."""
     return "1 run" if len(runs) == 1 else f"{len(runs)} runs"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from mmlib.evidence.estimates import difference, estimate
+from mmlib.evidence.runs import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +25,28 @@ def over_seeds(
     """
     values = [run[metric] for run in runs if metric in run]
     return format(estimate(values), spec) if values else absent
+
+
+def counted_apart(metrics: Iterable[str], runs: list[dict[str, float]]) -> tuple[str, list[str]]:
+    """A column of metrics over the runs that have each: of how many most are, and the cells.
+
+    The number is for the column's title, so that cells are narrow; a cell of other runs counts
+    its own. It is empty where no run has any of the metrics.
+
+    >>> runs = [{"a": 1.0, "b": 5.0, "d": 0.0}, {"a": 2.0, "d": 0.0}, {"a": 3.0, "d": 0.0}]
+    >>> counted_apart(["a", "b", "c", "d"], runs)
+    ('3 runs', ['2.00 ± 2.48', '5.00 (1 run)', 'not run here', '0.00'])
+    """
+    values = [[run[metric] for run in runs if metric in run] for metric in metrics]
+    count = Counter(len(found) for found in values if found)
+    most = max(count, key=lambda n: (count[n], n), default=0)
+
+    def cell(found: list[float]) -> str:
+        if not found:
+            return "not run here"
+        return estimate(found).uncounted + (f" ({counted(found)})" if len(found) != most else "")
+
+    return counted(range(most)) if most else "", [cell(found) for found in values]
 
 
 def less(a: str, b: str, runs: list[dict[str, float]], level: float = 0.95) -> str:
@@ -47,7 +71,7 @@ def cells(rows: dict[str, str | tuple[str, str]], runs: list[dict[str, float]]) 
 
     def cell(row: str | tuple[str, str]) -> str:
         if isinstance(row, str):
-            return over_seeds(row, runs).split(" (")[0]
+            return counted_apart([row], runs)[1][0]
         gap = difference(*row, runs)
         return f"{gap:+.1f}" if gap else "not run here"
 

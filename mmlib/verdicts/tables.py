@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from mmlib import records
-from mmlib.evidence import counted, digits, over_seeds, recorded
+from mmlib.evidence import counted, counted_apart, digits, recorded
 from mmlib.verdicts import orderings
 from mmlib.verdicts.items import Item, has_drawing, items, of_claims, verdict
 from mmlib.verdicts.words import words
@@ -38,7 +38,8 @@ def beside(item_id: str, run: records.Run | None = None):
     absent = []
     for preset in ("desk", "paper"):
         if runs := shown_of(item, preset, loaded):
-            columns[f"ours, {preset}"] = [over_seeds(metric, runs) for metric in item.metrics]
+            count, cells = counted_apart(item.metrics, runs)
+            columns[f"ours, {preset} ({count})" if count else f"ours, {preset}"] = cells
             absent = []  # nobody misses the smaller runs of what has larger ones
         else:
             asked = f"CHAPTER={item.chapter} EXPERIMENT={item.experiment}"

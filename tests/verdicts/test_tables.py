@@ -79,6 +79,23 @@ def test_beside_counts_the_open_run_for_exact_items(tmp_path):
     assert "Verdict: reproduced" in tables.beside("labeldp-theorem", run).to_html()
 
 
+def test_beside_counts_runs_once_and_in_a_cell_only_where_they_are_others(monkeypatch):
+    item = Item(**{**vars(ITEM), "values": {"a.b": 70.0, "d.e": 60.0}, "also": ("more",)})
+    loaded = runs([70, 71, 72], preset="desk")
+    loaded += [record(9, "desk", d_e=61.0) | {"experiment": "more"}]
+    monkeypatch.setattr(tables, "items", lambda: {"x": item})
+    monkeypatch.setattr(tables.records, "load", lambda: loaded)
+    shown = tables.beside("x").data["ours, desk (3 runs)"]
+    assert shown.to_dict() == {
+        "a, b": "71.00 ± 2.48",
+        "a, c": "50.10 ± 0.25",
+        "d, e": "61.00 (1 run)",
+    }
+    rest = record(0, "desk", f_g=1.0)  # has none of the item's metrics
+    monkeypatch.setattr(tables.records, "load", lambda: [rest])
+    assert tables.beside("x").data["ours, desk"].tolist() == ["not run here"] * 3
+
+
 def test_scorecard_has_every_item_once():
     text = tables.scorecard([])
     for item in items().values():
