@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -77,22 +79,40 @@ def swap_images(
     check_labels(of, n_classes)
     sizes = pool_sizes(of, n_classes, include_self or not own_pool)
     records = records_or_all(labels, records)
+
+    def draw(drawn: Tensor, record: Tensor) -> Tensor:
+        return (0 if own_pool else len(labels)) + draw_members(
+            of,
+            sizes,
+            drawn,
+            record if own_pool and not include_self else torch.full_like(record, -1),
+            generator,
+            queries=features,
+            rows=record,
+            features=features if own_pool else pool_features,
+            neighbours=neighbours or 1,
+            floor=floor,
+        )
+
+    return swap(records, noise, n_classes, draw, generator)
+
+
+def swap(
+    records: Tensor,
+    noise: float,
+    n_classes: int,
+    draw: Callable[[Tensor, Tensor], Tensor],
+    generator: Generator,
+) -> Tensor:
+    """The mechanism alone: ``draw`` says which image of a class stands in for a record's own.
+
+    It is given the drawn classes (S,) and the records (S,) whose image is swapped.
+    """
     swapped = coins(noise, records, generator)
     record = records[swapped]
     drawn = uniform(n_classes, record, generator)  # y', whatever the own label is
     source = records.clone()
-    source[swapped] = (0 if own_pool else len(labels)) + draw_members(
-        of,
-        sizes,
-        drawn,
-        record if own_pool and not include_self else torch.full_like(record, -1),
-        generator,
-        queries=features,
-        rows=record,
-        features=features if own_pool else pool_features,
-        neighbours=neighbours or 1,
-        floor=floor,
-    )
+    source[swapped] = draw(drawn, record)
     return source
 
 
