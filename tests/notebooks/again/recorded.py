@@ -217,6 +217,16 @@ def of_unlearnable_sweeps() -> Said:
     gap = photos.less("left.length_5.random", "left.length_1.random", "+.2f", looks=photos.looks)
     yield f"{gap}, decided"
     yield f"{runs[0].less('left.share_50.mixed', 'left.share_50.open', '+.2f')}, decided"
+    shares = [
+        [run[f"left.share_{q}.mixed"] - run[f"left.share_{q}.open"] for run in of.runs]
+        for of in (runs[0], runs[2]) for q in (25, 50, 75)
+    ]  # fmt: skip
+    decided = sum(abs(fmean(gaps)) > half_width(gaps) for gaps in shares)
+    yield f"Decided are {decided} of these {len(shares)} recorded differences."
+    poor = fmean(run["headroom.patches"] for run in runs[2].runs) >= 1 / 3
+    gap = runs[0].less("left.transfer.patches.usual", "left.mem_3", "+.2f")
+    told = "the victim learns too little to tell" if poor else "…"
+    yield f"patches less other weights {gap}, not decided {told}"
 
 
 RECORDED = {
