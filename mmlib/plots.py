@@ -114,7 +114,7 @@ def curves(
         rows, color = frame[hues == name], colors[i % len(colors)]
         if rows.empty:
             continue
-        points, known = rows.groupby(x)[y].agg(["mean", "min", "max"]), ""
+        points, known = rows.groupby(x)[y].agg(["mean", "min", "max"]), ("", "")
         if band == "interval":
             points, known = _intervals(rows.dropna(subset=y).groupby(x)[y], logy)
         every = max(1, len(points) // 10)
@@ -130,7 +130,7 @@ def curves(
         if len(rows) > len(points):
             ax.fill_between(points.index, points["min"], points["max"], color=color, alpha=0.15)
         first, last = points["mean"].iloc[0], points["mean"].iloc[-1]
-        sentences.append(f"{name} goes from {number(first)} to {number(last)}{known}")
+        sentences.append(f"{name} goes from {number(first)}{known[0]} to {number(last)}{known[1]}")
     for i, (name, value) in enumerate((reference or {}).items()):
         ax.axhline(
             value, color=COLORS["grey"], linewidth=1, linestyle=(0, (2 + 3 * i, 2)), label=name
@@ -148,8 +148,8 @@ def curves(
     ) + "."
 
 
-def _intervals(groups, logy: bool) -> tuple[pd.DataFrame, str]:
-    """Mean, lower and upper edge of the 95 % interval of each group, and the last one in words."""
+def _intervals(groups, logy: bool) -> tuple[pd.DataFrame, tuple[str, str]]:
+    """Mean, lower and upper edge of the 95 % interval of each group; first and last in words."""
     scale, back = (np.log, np.exp) if logy else (np.asarray, np.asarray)
     found = {at: estimate(scale(values).tolist()) for at, values in groups}
     points = pd.DataFrame(
@@ -159,12 +159,16 @@ def _intervals(groups, logy: bool) -> tuple[pd.DataFrame, str]:
         },
         index=["mean", "min", "max"],
     ).T
-    last = list(found.values())[-1]
-    if last.n == 1:
-        return points, ""
-    low, high = (number(points[edge].iloc[-1]) for edge in ("min", "max"))
-    spread = f"({low} to {high}, " if logy else f"± {number(last.half_width)} ("
-    return points, f" {spread}{last.n} runs)"
+
+    def spread(at: int) -> str:
+        known = list(found.values())[at]
+        if known.n == 1 or (at == 0 and not known.half_width):  # a start may be the same in all
+            return ""
+        low, high = (number(points[edge].iloc[at]) for edge in ("min", "max"))
+        return f" ({low} to {high})" if logy else f" ± {number(known.half_width)}"
+
+    n = list(found.values())[-1].n
+    return points, (spread(0), f"{spread(-1)} ({n} runs)" if n > 1 else "")
 
 
 def bars(

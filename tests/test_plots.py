@@ -85,7 +85,8 @@ def test_on_a_scale_of_logarithms_the_interval_is_theirs():
     edges = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1]
     assert (min(edges), max(edges)) == pytest.approx((10 / factor, 10 * factor))
     assert figure.axes[0].lines[0].get_ydata() == pytest.approx([10.0])
-    assert f"({plots.number(10 / factor)} to {plots.number(10 * factor)}, 3 runs)" in alt
+    spread = f"10 ({plots.number(10 / factor)} to {plots.number(10 * factor)})"
+    assert f"one goes from {spread} to {spread} (3 runs)" in alt
     plt.close(figure)
 
 
@@ -105,8 +106,13 @@ def test_the_text_gives_the_interval_and_the_number_of_runs(frame):
     _, alt = plots.curves(
         frame, "step", "value", "method", xlabel="step", ylabel="loss", band="interval"
     )
-    half = stats.t.ppf(0.975, 1)  # 10 and 12: standard error 1
-    assert f"one goes from 1 to 11 ± {half:.1f} (2 runs)" in alt
+    half = stats.t.ppf(0.975, 1)  # 0 and 2, 10 and 12: standard error 1
+    assert f"one goes from 1 ± {half:.1f} to 11 ± {half:.1f} (2 runs)" in alt
+    frame.loc[frame["step"] == 0, "value"] = 1.0
+    _, same = plots.curves(
+        frame, "step", "value", "method", xlabel="step", ylabel="loss", band="interval"
+    )
+    assert "one goes from 1 to 11 ±" in same
     _, alone = plots.curves(
         frame[frame["seed"] == 0], "step", "value", "method", xlabel="step", ylabel="loss",
         band="interval",
