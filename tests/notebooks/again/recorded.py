@@ -141,7 +141,7 @@ def of_comm_ablation() -> Said:
         desk.less(f"{part}.views.none", f"{part}.views.full") for part in ("uniqueness", "synergy")
     ]
     yield "{} {}".format(*falls)
-    yield f"{desk.told('synergy.fusion.linear', '.2f')} not available to us"
+    yield f"{desk.told('synergy.fusion.linear', '.2f')} synergy (area under ROC), fusion"
     term = Runs("comm_ablation/matching")
     gains = [
         term.less(f"{part}.term.chosen", f"{part}.term.none", looks=term.looks)
