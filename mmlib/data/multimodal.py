@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmlib._checks import check_choice, check_range
 from mmlib.data.table import TableSchema
 from mmlib.data.text import SPECIAL
 
@@ -66,6 +68,12 @@ class Part:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def at(self, rows: Tensor) -> Part:
+        """The samples at those places."""
+        tasks = {name: labels[rows] for name, labels in self.tasks.items()}
+        inputs = tuple(x[rows] for x in self.inputs)
+        return Part(inputs, self.labels[rows], self.units[rows], tasks)
+
 
 @dataclass(frozen=True)
 class Multimodal:
@@ -85,6 +93,58 @@ class Multimodal:
     unit: str = "sample"
     learn: Part | None = None
     target: Literal["classes", "labels", "numbers"] = "classes"
+
+
+def redrawn(
+    data: Multimodal, sizes: Mapping[str, int], *, generator: torch.Generator
+) -> dict[str, Part]:
+    """Parts of those sizes, drawn anew from all three, none of whose samples are in two of them.
+
+    Who is in which part is chance alone, so nothing but a training tells the parts apart. Units
+    are not heeded. Raises ``ValueError`` where the sizes ask for more samples than there are.
+    """
+    parts = (data.train, data.validation, data.test)
+    total = sum(map(len, parts))
+    check_range("samples asked for", sum(sizes.values()), 1, total)
+    pool = Part.of_independent(
+        tuple(torch.cat(xs) for xs in zip(*(part.inputs for part in parts), strict=True)),
+        torch.cat([part.labels for part in parts]),
+    )
+    order = torch.randperm(total, generator=generator, device=generator.device)
+    pieces = order.to(pool.labels.device)[: sum(sizes.values())].split(list(sizes.values()))
+    return {name: pool.at(piece) for name, piece in zip(sizes, pieces, strict=True)}
+
+
+def with_entry(modality: Modality, batch: Tensor, codes: Tensor, kinds: int) -> tuple:
+    """A modality and a batch of it that also tell a code (N,), from 0 to ``kinds`` - 1.
+
+    A table gets one more column, a vector one more entry for each kind, a text one more word, its
+    first, of as many that no other text has. A table's ``marginals`` have no such column and are
+    left out. Raises ``ValueError`` for another kind of modality.
+
+    >>> ids = torch.tensor([[1, 6, 2, 0]])
+    >>> title = Modality("title", "text", 8, length=4)
+    >>> title, longer = with_entry(title, ids, torch.tensor([1]), kinds=2)
+    >>> longer, title.features, title.length
+    (tensor([[1, 9, 6, 2, 0]]), 10, 5)
+    """
+    check_choice("kind", modality.kind, ("table", "vector", "text"))
+    if modality.kind == "text":
+        grown = replace(modality, features=modality.features + kinds, length=modality.length + 1)
+        first = codes[:, None] + modality.features
+        return grown, torch.cat([batch[:, :1], first.to(batch.dtype), batch[:, 1:]], dim=1)
+    if modality.kind == "vector":
+        entries = F.one_hot(codes, kinds).to(batch.dtype)
+        grown = replace(modality, features=modality.features + kinds)
+        return grown, torch.cat([batch, entries], dim=1)
+    schema = modality.schema
+    grown = replace(
+        modality,
+        features=modality.features + 1,
+        schema=TableSchema(schema.n_continuous, (*schema.cardinalities, kinds)),
+        marginals=None,
+    )
+    return grown, torch.cat([batch, codes[:, None].to(batch.dtype)], dim=1)
 
 
 def as_vectors(modality: Modality, batch: Tensor) -> Tensor:

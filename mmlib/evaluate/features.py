@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmlib._checks import check_range, check_shape
 from mmlib.encoders.folded import folded
+from mmlib.methods import transformed
 
 _AT_ONCE = 256  # inputs, and then samples
 
@@ -44,6 +45,26 @@ def embed_pairs(method: nn.Module, inputs: Sequence[Tensor], places: Sequence[Te
         for batch in batches
     ]
     return torch.cat(found).float()
+
+
+@torch.no_grad()
+def projections(
+    method: nn.Module, inputs: Sequence[Tensor], generator: torch.Generator | None = None
+) -> list[Tensor]:
+    """What a method's loss compares: the heads' outputs (N, D), before they are normalised.
+
+    Of a method with a fusion one for each of its ``masks``, of any other one for each modality.
+    They are of the samples as they are or, with a ``generator``, of a random view of each. The
+    method is left in evaluation mode.
+    """
+    method.eval()
+    transforms = method.prepare if generator is None else method.augment
+    masks = [method.masks] if hasattr(method, "masks") else []
+    found = [
+        method.project(transformed(transforms, batch, generator), *masks)
+        for batch in zip(*(x.split(_AT_ONCE) for x in inputs), strict=True)
+    ]
+    return [torch.cat(parts).float() for parts in zip(*found, strict=True)]
 
 
 def principal_components(features: Mapping[str, Tensor], components: int) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ from mmlib.methods.cross_self import CrossSelf
 from mmlib.methods.factorcl import FactorCL
 from mmlib.methods.supcon import SupCon
 from mmlib.methods.supervised import TEMPERATURE
-from mmlib.presets.comm_real import CommRealSettings
+from mmlib.presets.modalities import ModalitySettings
 
 Method = Literal["cross", "cross_self", "factorcl", "comm", "alone", "supcon"]
 MASKS = {"single": single_masks, "subsets": subset_masks}
@@ -38,7 +38,7 @@ MASKS = {"single": single_masks, "subsets": subset_masks}
 def build(
     method: str,
     modalities: Sequence[Modality],
-    cfg: CommRealSettings,
+    cfg: ModalitySettings,
     *,
     seen: Sequence[int] | None = None,
 ) -> nn.Module:
@@ -136,7 +136,7 @@ def prepared(modality: Modality) -> Transform:
     return Normalize() if modality.kind == "image" else as_it_is
 
 
-def _encoder(modality: Modality, cfg: CommRealSettings) -> nn.Module:
+def _encoder(modality: Modality, cfg: ModalitySettings) -> nn.Module:
     if _has_its_own(modality, cfg):
         return published.encoder(modality, cfg.width)
     if modality.kind == "image":
@@ -158,12 +158,12 @@ def _encoder(modality: Modality, cfg: CommRealSettings) -> nn.Module:
     return TableMLP(modality.schema or TableSchema(modality.features), cfg.width)
 
 
-def _has_its_own(modality: Modality, cfg: CommRealSettings) -> bool:
+def _has_its_own(modality: Modality, cfg: ModalitySettings) -> bool:
     wanted = cfg.encoders == "published" or modality.network in published.PRETRAINED
     return wanted and bool(modality.network)
 
 
-def _adapter(modality: Modality, encoder: nn.Module, cfg: CommRealSettings) -> nn.Module:
+def _adapter(modality: Modality, encoder: nn.Module, cfg: ModalitySettings) -> nn.Module:
     if modality.kind == "image" and modality.network != "clip_image":
         with torch.no_grad():
             pixels = torch.zeros(1, 3, modality.features, modality.features)
@@ -176,7 +176,7 @@ def _adapter(modality: Modality, encoder: nn.Module, cfg: CommRealSettings) -> n
     return nn.Identity() if tokens else TokenAdapter(cfg.width)
 
 
-def _pooled(modality: Modality, encoder: nn.Module, cfg: CommRealSettings) -> nn.Module:
+def _pooled(modality: Modality, encoder: nn.Module, cfg: ModalitySettings) -> nn.Module:
     if _has_its_own(modality, cfg):
         return published.pooled(modality, encoder)
     if isinstance(encoder, TextStates):

@@ -16,31 +16,34 @@ from mmlib.methods.supcon import SupCon
 
 TEMPERATURE = 0.07  # of SupCon, as released
 CRITERIA: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "classes": F.cross_entropy,
     "labels": lambda logits, labels: F.binary_cross_entropy_with_logits(logits, labels.float()),
     "numbers": F.mse_loss,
 }
 
 
 class LinearHead(FusedEncoder):
-    """A linear head on the embedding of one view, trained on several labels or on numbers.
+    """A linear head on the embedding of one view, trained on classes, several labels or numbers.
 
     ``head`` gives K outputs. The batch of :meth:`loss` ends with the labels (B, K): 0 or 1 for
     ``target`` ``"labels"``, whose loss is the mean binary cross-entropy, any numbers for
-    ``"numbers"``, whose loss is the mean squared error. Raises ``ValueError`` for another target
-    and for labels of another shape.
+    ``"numbers"``, whose loss is the mean squared error. For ``"classes"`` they are class numbers
+    (B,), and the loss is the cross-entropy, which CoMM's code does not have. Raises ``ValueError``
+    for another target and for labels of another shape.
     Source: CoMM, released code.
     """
 
     def __init__(self, *parts, target: str, **others):
         super().__init__(*parts, **others)
         self.criterion = CRITERIA[check_choice("target", target, CRITERIA)]
+        self.shape = "B" if target == "classes" else "B K"
 
     def loss(self, batch: Sequence[Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """The mean loss of the head's outputs for one random view of each sample."""
         modalities, labels = self.with_labels(batch)
         view = transformed(self.augment, modalities, generator)
         (outputs,) = self.project(view, [[True] * len(self.encoders)])
-        check_shape("labels", labels, "B K", B=len(outputs), K=outputs.shape[1])
+        check_shape("labels", labels, self.shape, B=len(outputs), K=outputs.shape[1])
         return {"loss": self.criterion(outputs, labels)}
 
 
@@ -54,18 +57,30 @@ def fine_tuned(model: FusedEncoder, target: str, outputs: int) -> FusedEncoder:
 
     Raises ``ValueError`` for another target. Source: CoMM, released code.
     """
-    check_choice("target", target, ("classes", *CRITERIA))
+    check_choice("target", target, CRITERIA)
     check_range("outputs", outputs, 1)
+    if target != "classes":
+        return classifier(model, target, outputs)
     model = copy.deepcopy(model)
-    parts = model.encoders, model.adapters, model.fusion
-    views = {"augment": model.augment, "prepare": model.prepare}
-    if target == "classes":
-        return SupCon(*parts, nn.Identity(), temperature=TEMPERATURE, **views)
+    return SupCon(*_parts(model), nn.Identity(), temperature=TEMPERATURE, **_views(model))
+
+
+def classifier(model: FusedEncoder, target: str, outputs: int) -> LinearHead:
+    """A copy of ``model`` under a linear head of ``outputs``, which starts at zero."""
+    model = copy.deepcopy(model)
     like = model.fusion.class_token
     head = nn.Linear(like.shape[-1], outputs, device=like.device, dtype=like.dtype)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
-    return LinearHead(*parts, head, target=target, **views)
+    return LinearHead(*_parts(model), head, target=target, **_views(model))
+
+
+def _parts(model: FusedEncoder) -> tuple[nn.Module, ...]:
+    return model.encoders, model.adapters, model.fusion
+
+
+def _views(model: FusedEncoder) -> dict[str, Sequence]:
+    return {"augment": model.augment, "prepare": model.prepare}
 
 
 @torch.no_grad()

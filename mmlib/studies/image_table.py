@@ -13,7 +13,7 @@ from dataclasses import fields
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy
 
 from mmlib import losses
 from mmlib._checks import check_range
@@ -24,6 +24,7 @@ from mmlib.data.table import TableSchema
 from mmlib.device import to_device
 from mmlib.encoders.image import ResNetTrunk, SmallConvNet
 from mmlib.evaluate import fine_tune
+from mmlib.evaluate.membership import pair_fit
 from mmlib.evaluate.metrics import balanced_accuracy
 from mmlib.evaluate.probe import linear_probe, logistic_path
 from mmlib.label_dp.conditions import Condition
@@ -171,12 +172,8 @@ class ImageTableStudy:
         table = torch.cat([self.private.table, self.test.table])
         batches = zip(images.split(_BATCH), table.split(_BATCH), strict=True)
         z = torch.cat([model.embed(batch) for batch in batches]).float()
-        z1, z2 = (normalize(half) for half in z.chunk(2, dim=1))
-        true, fit = model.scale * (z1 * z2).sum(1), 0
-        for own, partner in ((z1, z2), (z2, z1)):
-            others = model.scale * partner[n:end].T
-            beside = torch.cat([(part @ others).logsumexp(1) for part in own.split(_BATCH)])
-            fit = fit + (true - true.logaddexp(beside)) / 2
+        pairs = z.chunk(2, dim=1)
+        fit = pair_fit(pairs, tuple(half[n:end] for half in pairs), scale=model.scale)
         trained = torch.arange(len(fit), device=fit.device) < n
         return torch.cat([fit[:n], fit[end:]]), torch.cat([trained[:n], trained[end:]]).long()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from mmlib.evaluate.probe import PROBES
 from mmlib.evaluate.targets import TARGETS, Probed
 from mmlib.methods.modalities import build
 from mmlib.methods.supervised import mean_loss
-from mmlib.presets.comm_real import CommRealSettings
+from mmlib.presets.modalities import ModalitySettings
 from mmlib.train import EpochSampler, Optim, fit
 
 
@@ -34,7 +35,7 @@ class ModalityStudy:
         target: the kind of its labels, one of :data:`mmlib.evaluate.targets.TARGETS`.
     """
 
-    def __init__(self, dataset: Multimodal, cfg: CommRealSettings, device: torch.device):
+    def __init__(self, dataset: Multimodal, cfg: ModalitySettings, device: torch.device):
         self.dataset, self.cfg, self.device = dataset, cfg, device
         self.parts = {name: getattr(dataset, name) for name in ("train", "validation", "test")}
         self.learn = dataset.train if dataset.learn is None else dataset.learn
@@ -58,12 +59,16 @@ class ModalityStudy:
         draw: Callable[[int], torch.Generator],
         name: str,
         note: Callable[[str, int, float], None],
+        to_best: bool = True,
+        on_epoch: Callable[[int], None] | None = None,
     ) -> nn.Module:
         """Train a model of the modalities ``seen`` in place, and return it.
 
         One that sees no label takes all epochs, over :attr:`learn`. One that is ``labelled`` takes
-        the training part, and ends as it was at its lowest loss on the validation part. ``draw``
-        gives a new generator for a number; ``note`` gets a curve's name, a step and a value.
+        the training part, and ends as it was at its lowest loss on the validation part or, not
+        ``to_best``, after all epochs. ``draw`` gives a new generator for a number; ``note`` gets a
+        curve's name, a step and a value. ``on_epoch`` gets the number of each epoch of a training
+        that takes all of them, when it is over.
         """
         cfg, part = self.cfg, self.parts["train"] if labelled else self.learn
         fitted, held = (
@@ -89,14 +94,16 @@ class ModalityStudy:
             precision=cfg.precision,
         )
         options = {"generator": draw(1), "name": name, "log_every": max(1, steps // 20)}
-        if labelled:
+        if labelled and to_best:
             rule = Patience(cfg.patience, 0.0)
             fit_to_best(model, loss, optim, sampler, score=score, rule=rule, **options)
             for epoch, value in enumerate(rule.values, start=1):
                 note("validation_loss", epoch, -value)
         else:
-            for row in fit(model, loss, optim, sampler, **options):
-                note("match", row["step"], row["match"])
+            watch = on_epoch and partial(_each_epoch, on_epoch, sampler.steps_per_epoch)
+            for row in fit(model, loss, optim, sampler, on_step=watch, **options):
+                if "match" in row:
+                    note("match", row["step"], row["match"])
         return model
 
     def raw(self, k: int) -> dict[str, Tensor]:
@@ -155,3 +162,8 @@ class ModalityStudy:
             "repeats": self.cfg.resamples,
             "generator": torch.Generator().manual_seed(self.cfg.seed),
         }
+
+
+def _each_epoch(on_epoch: Callable[[int], None], steps: int, step: int) -> None:
+    if step % steps == 0:
+        on_epoch(step // steps)

@@ -4,7 +4,7 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from mmlib.evaluate import features
-from mmlib.evaluate.features import embed_pairs, principal_components
+from mmlib.evaluate.features import embed_pairs, principal_components, projections
 from mmlib.fusion import FusionTransformer, ProjectionHead, VectorAdapter
 from mmlib.methods.clip import DualEncoder
 from mmlib.methods.comm import CoMM
@@ -46,6 +46,27 @@ def test_embeddings_of_shared_inputs_are_those_of_the_samples(method, monkeypatc
     expected = method.embed((x[first], x[second]))  # in evaluation mode from here on
     torch.testing.assert_close(found, expected.detach())
     assert not found.requires_grad
+
+
+@pytest.mark.parametrize(
+    "method",
+    [method for method in methods() if not isinstance(method, FactorCL)],
+    ids=lambda m: type(m).__name__,
+)
+def test_projections_are_what_the_loss_compares(method, monkeypatch):
+    monkeypatch.setattr(features, "_AT_ONCE", 4)
+    x = [torch.randn(9, 4, generator=torch.Generator().manual_seed(k)) for k in (1, 2)]
+    method.augment = [lambda x, g: x + torch.rand(x.shape, generator=g)] * 2
+    plain = projections(method, x)
+    assert not any(module.training for module in method.modules())
+    masks = [method.masks] if isinstance(method, CoMM) else []
+    for found, expected in zip(plain, method.project(x, *masks), strict=True):
+        torch.testing.assert_close(found, expected.detach())
+    seeds = (torch.Generator().manual_seed(seed) for seed in (3, 3, 4))
+    one, again, other = (projections(method, x, seed)[0] for seed in seeds)
+    assert torch.equal(one, again)
+    assert (one != other).any()
+    assert (one != plain[0]).any()
 
 
 def test_errors():

@@ -8,7 +8,7 @@ from torch import nn
 from mmlib import losses
 from mmlib.data.multimodal import Modality
 from mmlib.methods.modalities import build, views
-from mmlib.methods.supervised import CRITERIA, LinearHead, fine_tuned, mean_loss
+from mmlib.methods.supervised import CRITERIA, LinearHead, classifier, fine_tuned, mean_loss
 from mmlib.presets.base import resolve
 
 MODALITIES = [Modality("a", "vector", 3), Modality("b", "vector", 4)]
@@ -122,3 +122,19 @@ def test_errors(comm):
         with pytest.raises(ValueError, match=r"labels has shape .* expected \(B=6, K=1\)"):
             model.loss([*batch(), labels], seeded())
     assert CRITERIA["numbers"] is F.mse_loss
+
+
+def test_a_classifier_of_classes_has_their_cross_entropy(comm):
+    model = classifier(comm, "classes", 3)
+    labels = LABELS["classes"]
+    uniform = model.loss([*batch(), labels], seeded(3))["loss"]
+    torch.testing.assert_close(uniform, torch.tensor(3.0).log())  # the head starts at zero
+    nn.init.normal_(model.head.weight, generator=seeded(2))
+    generator = seeded(3)
+    seen = [views(m, 1.0)(v, generator) for m, v in zip(MODALITIES, batch(), strict=True)]
+    parts = zip(model.adapters, model.encoders, seen, strict=True)
+    outputs = model.head(model.fusion([a(e(v)) for a, e, v in parts]))
+    expected = -outputs.log_softmax(1)[torch.arange(6), labels].mean()
+    torch.testing.assert_close(model.loss([*batch(), labels], seeded(3))["loss"], expected)
+    with pytest.raises(ValueError, match="labels"):
+        model.loss([*batch(), labels[:, None]], seeded(3))

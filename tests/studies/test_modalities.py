@@ -108,6 +108,21 @@ def test_who_sees_labels_ends_at_the_lowest_loss_on_the_validation_part():
     assert model.weight.item() == model.at[2]  # of the second epoch, of two looks each
 
 
+def test_who_takes_all_epochs_of_labels_chooses_none_and_is_followed():
+    it, model, seen = study(epochs=4), Watched(), []
+    it.train(
+        model, (0, 1), labelled=True, to_best=False, draw=seeded, name="x",
+        note=lambda *_: None, on_epoch=lambda epoch: seen.append((epoch, model.weight.item())),
+    )  # fmt: skip
+    assert not model.held  # the validation part
+    assert all(len(batch) == 3 for batch in model.fitted)
+    assert len(model.fitted) == 4 * 3
+    assert [epoch for epoch, _ in seen] == [1, 2, 3, 4]
+    weights = [weight for _, weight in seen]
+    assert weights[-1] == model.weight.item()
+    assert len(set(weights)) == 4
+
+
 def test_trainings_are_optimised_as_the_settings_say(monkeypatch):
     seen = []
 
