@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range, check_shape
-from mmlib.data.text import Tokenizer
+from mmlib.data.text import SPECIAL, Tokenizer
 from mmlib.mem.trigger import draw_places, draw_words, insert
 
 TRIGGERS = "triggers.csv"
@@ -83,10 +83,16 @@ class Protected:
     def survives(self, tokenizer: Tokenizer) -> Tensor:
         """Whether each trigger, written as text and read again, is still the same ids: (N,) bool.
 
-        Special tokens do not survive: no text spells them. Nor do most pieces of words that end
-        none, since they grow together with what follows.
+        In front of any caption it then is, too. One that ends with a piece of a word does not
+        survive alone; before the word that it grows together with it may. Woven words stand apart,
+        so each has to survive alone, and none does where captions are in pieces: it may stand
+        within a word. Special tokens never survive: no text spells them.
         """
-        return tokenizer.survives(self.triggers)
+        if self.woven is None:
+            return tokenizer.survives(self.triggers)
+        whole = tokenizer.whole_words()
+        whole &= whole[len(SPECIAL) :].all()
+        return whole[self.triggers.cpu()].all(dim=1)
 
     def write(self, folder: Path, tokenizer: Tokenizer) -> None:
         """Write a PNG for each image and ``triggers.csv``: file, ids, words, survives.

@@ -1,5 +1,6 @@
 """Files: the bound holds on their bytes, and what is missing is an error."""
 
+import csv
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from mmlib.data.pieces import BytePairTokenizer
 from mmlib.data.text import END, PAD, SPECIAL, START, UNKNOWN, WordTokenizer
+from mmlib.mem.defence_text import reread
 from mmlib.mem.pairs import as_pairs
 from mmlib.mem.protect import protect
 from mmlib.mem.published import Protected, read, take_part
@@ -82,24 +84,32 @@ def test_another_number_or_size_of_images_is_an_error(made, folder):
         read(folder, images[:, :, :8], epsilon=8)
 
 
-def test_pieces_survive_in_part_and_the_file_says_which(tmp_path):
-    tokenizer = BytePairTokenizer.fit(["black dog", "blackened dogs", "the red cat"] * 3, 60)
+@pytest.mark.parametrize("woven", [None, 5])
+@pytest.mark.parametrize("kind", ["words", "pieces"])
+def test_a_trigger_that_survives_is_read_as_it_was_made_in_every_caption(kind, woven, tmp_path):
+    texts = ["a black dog", "blackened dogs run", "the red cat", "a t-shirt", "a car"] * 40
+    tokenizer = (
+        BytePairTokenizer.fit(texts, 50) if kind == "pieces" else WordTokenizer.fit(texts[1:3])
+    )
     g = torch.Generator().manual_seed(0)
-    triggers = torch.randint(len(SPECIAL), len(tokenizer), (300, 3), generator=g)
-    made = Protected(torch.zeros(300, 3, 2, 2).byte(), triggers, [])
-    again = [tokenizer.encode([text], 40)[0].tolist() for text in made.words(tokenizer)]
-    same = [
-        row[1 : row.index(END)] == ids for row, ids in zip(again, triggers.tolist(), strict=True)
-    ]
-    assert made.survives(tokenizer).tolist() == same
-    assert 30 < sum(same) < 270
-    made.write(tmp_path, tokenizer)
-    rows = (tmp_path / "triggers.csv").read_text().splitlines()[1:]
-    assert [row.endswith(",1") for row in rows] == same
-
+    triggers = torch.randint(UNKNOWN, len(tokenizer), (200, 3), generator=g)
     whole = tokenizer.whole_words().nonzero()[:, 0]
-    words = whole[torch.randint(len(whole), (300, 3), generator=g)]
-    assert replace(made, triggers=words).survives(tokenizer).all()
+    triggers[::2] = whole[torch.randint(len(whole), (100, 3), generator=g)]
+    made = Protected(torch.zeros(200, 3, 2, 2).byte(), triggers, [], woven=woven)
+    ids = torch.nn.functional.pad(tokenizer.encode(texts, 20), (0, 3))[:, None]
+    published = made.captions(ids)
+    same = (reread(published, tokenizer) == published).flatten(1).all(dim=1)
+    survives = made.survives(tokenizer)
+    assert same[survives].all()
+    if kind == "words" or woven is None:
+        assert 100 <= survives.sum() < 180
+        assert survives[::2].all()
+    else:  # within a caption's word
+        assert not same[::2].all()
+        assert not survives.any()
+    made.write(tmp_path, tokenizer)
+    with (tmp_path / "triggers.csv").open(newline="") as file:
+        assert [row["survives"] == "1" for row in csv.DictReader(file)] == survives.tolist()
 
 
 def test_which_triggers_survive_writing_and_reading():
