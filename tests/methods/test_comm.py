@@ -243,6 +243,17 @@ def test_a_masked_modality_cannot_reach_the_embedding():
     assert torch.equal(model.fuse([x1, 9 - x2], [[True, False], [True, True]])[0], alone)
 
 
+def test_what_every_mask_hides_is_not_encoded_and_what_some_see_once():
+    model = vectors(3, 4, 5)
+    calls = counted([*model.encoders, *model.adapters])
+    x1, x2, x3 = batch(3, 4, 5)
+    fused = model.fuse([x1, x2, x3], [[True, False, False], [True, True, False]])
+    assert sorted(calls) == [0, 1, 3, 4]
+    calls.clear()
+    torch.testing.assert_close(model.embed((x1, x2, None), mask=[True, True, False]), fused[1])
+    assert sorted(calls) == [0, 1, 3, 4]
+
+
 def test_embedding_has_no_chance_no_head_and_the_fusions_width():
     model = vectors(3, 4).eval()
     x = batch(3, 4)
