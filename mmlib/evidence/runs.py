@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence, Sized
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,11 +37,38 @@ def recorded(
     """Metrics of each record of an experiment at one preset, one for each seed.
 
     Where ``results`` and ``build/runs`` both hold a seed, the kept record in ``results`` counts.
+    One with other settings than the first, a kept one if there is any, does not count, and a
+    warning says so: means are of runs that differ in chance alone. Settings that one of the two has
+    not tell nothing, nor do lists, which say what is tried: a record may have more of it.
     """
     return [
         {name: metric["value"] for name, metric in record["metrics"].items()}
-        for record in one_a_seed(chapter, experiment, preset, loaded)
+        for record in _of_one_setting(one_a_seed(chapter, experiment, preset, loaded))
     ]
+
+
+def _of_one_setting(found: list[dict]) -> list[dict]:
+    def settings(record: dict) -> dict:
+        given = record.get("parameters", {}).items()
+        return {k: v for k, v in given if k != "seed" and not isinstance(v, list)}
+
+    alike = []
+    kept = [record for record in found if record["kept"]]
+    for record in found:
+        first = settings((kept or found)[0])
+        told = [
+            f"{name} {value!r}, not {first[name]!r}"
+            for name, value in settings(record).items()
+            if first.get(name, value) != value
+        ]
+        if told:
+            place = f"{record['chapter']}/{record['experiment']}/{record['preset']}"
+            warnings.warn(
+                f"seed {record['seed']} of {place} does not count: {'; '.join(told)}", stacklevel=3
+            )
+        else:
+            alike.append(record)
+    return alike
 
 
 def by_experiment(
@@ -71,7 +99,7 @@ def curves(
     """
     import pandas as pd
 
-    found = one_a_seed(chapter, experiment, preset, loaded)
+    found = _of_one_setting(one_a_seed(chapter, experiment, preset, loaded))
     parts = [pd.DataFrame(columns=["curve", "step", "value", "seed"])]
     for record in found:
         path = record["path"] / "metrics.csv"

@@ -182,6 +182,7 @@ class Run:
         """What a verdict asks of a record, of this unfinished run."""
         return {
             **self._head(),
+            "parameters": self._parameters(),
             "metrics": self._metrics,
             "files": dict.fromkeys(self._files, ""),
             "path": self.folder,
@@ -198,7 +199,7 @@ class Run:
         record = {
             "schema_version": SCHEMA_VERSION,
             **self._head(),
-            "parameters": self.settings.model_dump(mode="json", exclude={"folder"}),
+            "parameters": self._parameters(),
             "data": self._data,
             "git": self._git,
             "versions": _versions(),
@@ -226,10 +227,13 @@ class Run:
         return Parts(
             self.folder.with_name(re.sub(r"\.\d+\.running$", "", self.folder.name) + ".parts"),
             [notebook, *sorted((ROOT / "mmlib").glob("**/*.py"))],
-            self.settings.model_dump(mode="json", exclude={"folder"}),
+            self._parameters(),
             _versions(),
             device_name(self.device),
         )
+
+    def _parameters(self) -> dict[str, Any]:
+        return self.settings.model_dump(mode="json", exclude={"folder"})
 
     def _head(self) -> dict[str, Any]:
         """What tells this run's record from others."""

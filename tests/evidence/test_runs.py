@@ -34,6 +34,31 @@ def test_two_experiments_of_the_same_metrics_are_kept_apart():
     }
 
 
+def test_runs_of_other_settings_are_not_pooled_and_a_warning_names_them(tmp_path):
+    def of(seed, kept=False, **parameters):
+        made = with_curves(tmp_path / f"{seed}{kept}", seed, [f"R,1,{seed},x,"], kept=kept)
+        return made | {
+            "parameters": {"seed": seed, **parameters},
+            "metrics": {"a": {"value": seed}},
+        }
+
+    asked = "comm", "overview", "desk"
+    alike = [of(0, steps=60, rows=["x"]), of(1, steps=60, rows=["x", "y"]), of(2, depth=2)]
+    shorter = of(3, steps=10, depth=2)
+    assert [run["a"] for run in evidence.recorded(*asked, alike)] == [0, 1, 2]
+    told = "seed 3 of comm/overview/desk does not count: steps 10, not 60"
+    with pytest.warns(UserWarning, match=told):
+        assert [run["a"] for run in evidence.recorded(*asked, [shorter, *alike])] == [0, 1, 2]
+    with pytest.warns(UserWarning, match=told):
+        assert evidence.deciding(*asked[:2], [shorter, *alike], exact=True).runs[-1] == {"a": 2}
+    with pytest.warns(UserWarning, match=told):
+        assert evidence.curves(["R"], *asked, [*alike, shorter])["seed"].tolist() == [0, 1, 2]
+    kept = of(5, kept=True, steps=10)  # what the book shows is what others are measured by
+    with pytest.warns(UserWarning, match="seed [01] of .* steps 60, not 10"):
+        assert [run["a"] for run in evidence.recorded(*asked, [*alike, shorter, kept])] == [2, 3, 5]
+    assert len(evidence.one_a_seed(*asked, [*alike, shorter])) == 4  # all that are there
+
+
 def with_curves(folder, seed, rows, **others):
     folder.mkdir(parents=True)
     if rows:

@@ -1,6 +1,7 @@
 """The procedure: its rows, units and limits, and the surrogate that it trains."""
 
 import copy
+import math
 import sys
 from dataclasses import replace
 
@@ -125,6 +126,16 @@ def test_surrogate_gradients_do_not_pile_up(make_model, make_pairs, monkeypatch,
     assert len(stepped) == len(batches) == 4
     for gradients, alone in zip(stepped, batches, strict=True):
         assert float(sum(g.square().sum() for g in gradients)) == pytest.approx(alone, rel=1e-4)
+
+
+def test_the_surrogates_scale_keeps_its_bound(make_model, make_pairs, small):
+    """One that starts above is brought back by the first step, and ends a step beside it."""
+    model, (images, ids) = make_model(), make_pairs(8)
+    torch.nn.init.constant_(model.log_scale, 9.0)
+    g = torch.Generator().manual_seed(0)
+    protect(model, images, ids, replace(small, rounds=1), generator=g, progress=False)
+    apart = abs(model.log_scale.item() - math.log(100))
+    assert apart <= small.surrogate_steps * small.learning_rate
 
 
 def test_one_noise_for_a_pair_for_an_image_or_for_a_group(run, small):

@@ -17,6 +17,8 @@ from pybtex.database import parse_file
 
 from mmlib import records
 from mmlib.data import triples
+from mmlib.evaluate.retrieval import MEASURES
+from mmlib.mem.protections import MODES
 from mmlib.methods import image_pairs
 from mmlib.presets.base import CHAPTERS, chapter_settings
 from mmlib.records import ROOT
@@ -127,9 +129,20 @@ def of_label_dp_audit(m):
     yield m["canary.linear.lower_bound"] < 0.5 < m["canary.memory.lower_bound"], True
 
 
+def of_unlearnable_audit(m):
+    """Each switch of MEM's code changes what it is about, and with it what a hacker learns."""
+    for choice in MODES["corrected"]:
+        names = "mem_3", f"switch_{choice}"
+        plain, switched = (m[f"choice.{choice}.{name}"] for name in names)
+        yield plain != switched, True
+        plain, switched = ([m[f"{measure}.{name}"] for measure in MEASURES] for name in names)
+        yield plain != switched, True
+
+
 # What metrics have to be, or to be to each other, by what they say they are.
 VALUES = {
     "label_dp": of_label_dp, "image_table": of_image_table, "label_dp_audit": of_label_dp_audit,
+    "unlearnable_audit": of_unlearnable_audit,
 }  # fmt: skip
 
 
@@ -163,6 +176,11 @@ def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path,
         assert len(output.metadata["image/png"]["alt"]) > 20
     text = " ".join(map(told, outputs))
     assert [said for said in RECORDED.get(chapter, tuple)() if said not in text] == []
+    for item in items().values():  # and beside the paper's numbers stand those of all records
+        table = next((t for t in map(told, outputs) if f"{item.title}. Verdict: " in t), None)
+        for experiment in (item.experiment, *item.also) if table else ():
+            for folder in (records.RESULTS / item.chapter / experiment).glob("*"):
+                assert f"ours, {folder.name}" in table, item.id
     check_implied(record)
     check_curves(record, tmp_path / "run")
 

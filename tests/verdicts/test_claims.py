@@ -145,6 +145,14 @@ def test_what_was_found_is_filled_in_from_the_committed_records():
     found = {claim.id: claims.decide(claim, loaded)[1] for claim in claims.claims().values()}
     assert not [text for text in found.values() if "{" in text]
     assert not [text for text in found.values() if re.search(r"-0(\.0+)?\b(?!\.)", text)]
+    for claim in claims.claims().values():  # what there are records of has run
+        mine = claim.chapter, claim.experiment
+        if claim.holds and any(
+            (record["chapter"], record["experiment"]) == mine
+            and claim.metrics <= {*record["metrics"]}
+            for record in loaded
+        ):
+            assert found[claim.id] != "–", claim.id
 
 
 def test_a_floor_that_is_reached_leaves_a_claim_undecided():

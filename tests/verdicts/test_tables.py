@@ -1,9 +1,14 @@
 """A table shows an item's runs beside the paper's numbers, and what has not run."""
 
+from collections import Counter
+
 import pytest
 
+from mmlib import records
+from mmlib.records import RESULTS
 from mmlib.verdicts import tables
 from mmlib.verdicts.items import Item, items, verdict
+from mmlib.verdicts.words import words
 
 from .made import ITEM, record, runs
 
@@ -62,6 +67,26 @@ def test_beside_names_what_has_not_run_and_what_is_unknown(monkeypatch):
         tables.beside("comm-fig9")
 
 
+def test_what_has_committed_records_is_shown_and_decided_by_them(monkeypatch):
+    loaded = records.load(RESULTS)
+    monkeypatch.setattr(tables.records, "load", lambda: loaded)
+    rows = 0
+    for item in items().values():
+        shown, seeds = tables.beside(item.id).data, Counter()
+        for run in loaded:
+            if run["chapter"] == item.chapter and run["experiment"] in (
+                item.experiment, *item.also
+            ):  # fmt: skip
+                column = shown[f"ours, {run['preset']}"]
+                for metric in set(item.metrics) & set(run["metrics"]):
+                    assert column[words(metric)] != "not run here", (item.id, metric)
+                    rows += 1
+                seeds[run["preset"]] += run["experiment"] == item.experiment
+        if max(seeds.values(), default=0) >= 3 and item.claims and not item.stand_in:
+            assert verdict(item, loaded) in ("reproduced", "partly", "not reproduced"), item.id
+    assert rows > 500
+
+
 def test_beside_misses_no_smaller_runs_of_what_has_larger_ones(monkeypatch):
     start = items()["comm-fig5-start"]  # a row of the paper's size, and of no other
     one = record(0, "paper", **dict.fromkeys(start.metrics, 60.0))
@@ -72,11 +97,15 @@ def test_beside_misses_no_smaller_runs_of_what_has_larger_ones(monkeypatch):
     assert "Not run here" not in html
 
 
-def test_beside_counts_the_open_run_for_exact_items(tmp_path):
+def test_beside_counts_the_open_run_for_exact_items(tmp_path, monkeypatch):
     run = tables.records.start("label_dp", {"preset": "quick", "folder": str(tmp_path / "r")})
     run.metric("theorem.max_error", 1e-15, "nats")
     run.metric("theorem.tolerance", 1e-9, "nats")
     assert "Verdict: reproduced" in tables.beside("labeldp-theorem", run).to_html()
+    recorded = {**run.so_far(), "parameters": run.so_far()["parameters"] | {"epsilon": 0.5}}
+    monkeypatch.setattr(tables.records, "load", lambda: [recorded | {"seed": 7}])
+    with pytest.warns(UserWarning, match="seed 7 of .* does not count: epsilon 0.5, not 5.0"):
+        tables.beside("labeldp-theorem", run)
 
 
 def test_beside_counts_runs_once_and_in_a_cell_only_where_they_are_others(monkeypatch):
