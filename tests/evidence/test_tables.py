@@ -1,6 +1,6 @@
 """A table's cells are means over the runs of its column."""
 
-from mmlib.evidence import Column, table
+from mmlib.evidence import Column, less, table
 
 
 def test_a_table_has_the_mean_of_each_rows_metric_over_the_runs_of_each_column():
@@ -13,3 +13,9 @@ def test_a_table_has_the_mean_of_each_rows_metric_over_the_runs_of_each_column()
     assert made.index.tolist() == ["first", "second"]
     assert made["x"]["last"].tolist() == ["2.00 ± 12.71", "–"]
     assert made["x"]["early"].tolist() == ["0.250", "–"]
+
+
+def test_a_difference_is_decided_at_the_level_of_its_row():
+    runs = [{"a": a, "b": 0.0} for a in (1.0, 2.0, 2.0)]
+    told = [less("a", "b", runs, level) for level in (0.95, 0.975)]
+    assert told == ["+1.67 ± 1.43, decided", "+1.67 ± 2.07, not decided"]

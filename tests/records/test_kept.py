@@ -9,6 +9,7 @@ import pytest
 
 from mmlib import records
 from mmlib.presets.base import resolve
+from mmlib.records import kept
 
 
 def test_verify_finds_a_changed_and_a_missing_file(run, fill):
@@ -21,14 +22,20 @@ def test_verify_finds_a_changed_and_a_missing_file(run, fill):
         records.verify(run.folder)
 
 
-def test_seal_publishes_the_whole_folder_at_once(tmp_path, fill):
+def test_seal_publishes_the_whole_folder_at_once(tmp_path, fill, monkeypatch):
     scratch, final = tmp_path / "seed-3.running", tmp_path / "seed-3"
     run = records.start("label_dp", {"preset": "smoke", "seed": 3, "folder": str(scratch)})
     fill(run).finish()
     (scratch / "notebook.ipynb").write_text("{}")
     assert records.load(tmp_path) == []  # scratch folders are not read
     final.mkdir()
-    (final / "old.png").write_text("from an earlier run")
+    for name in ("old.png", "record.json"):
+        (final / name).write_text("from an earlier run")
+    with monkeypatch.context() as cut_short:
+        cut_short.setattr(kept.shutil, "rmtree", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            records.seal(scratch, final)
+    assert records.load(tmp_path) == []  # half of an earlier run is none
     records.seal(scratch, final)
     records.verify(final)
     (record,) = records.load(tmp_path)

@@ -55,6 +55,11 @@ def test_an_attempt_goes_on_from_the_parts_of_one_that_was_cut_short(attempt, tm
     assert second.metrics == {"accuracy.b1": 51.0, "accuracy.b2": 52.0}
     assert list(second.curves("loss")["step"]) == [2, 1]
     assert "a: taken up from an earlier attempt" in capsys.readouterr().out
+    both = attempt()
+    for part, (bias, step) in {"a": (1, 2), "b": (2, 1)}.items():
+        both.once(part, worker(both, calls), bias, step=step)
+    assert calls == [1, 2]
+    assert (both.metrics, list(both.curves("loss")["step"])) == (second.metrics, [2, 1])
     second.finish()
     assert not list(tmp_path.glob("*.parts"))  # the next run of this seed makes all of it
     third = attempt()

@@ -61,6 +61,13 @@ def test_what_something_else_stands_in_for_has_not_run():
     assert verdict(item, runs([70, 71])) == "not decided by 2 runs"
 
 
+def test_a_concept_is_drawn_by_its_own_chapter_alone():
+    concept = Item(**{**vars(ITEM), "kind": "concept", "figure": "sketch"})
+    loaded = [record(0) | {"files": {"sketch.png": ""}}]
+    assert verdict(concept, loaded) == "drawn"
+    assert verdict(concept, [loaded[0] | {"chapter": "label_dp"}]) == "not run here"
+
+
 def test_exact_items_need_one_run_and_their_claim():
     exact = Item(**{**vars(ITEM), "kind": "theorem", "values": {}})
     assert verdict(exact, runs([70], preset="quick")) == "reproduced"
