@@ -60,6 +60,8 @@ def test_photos_of_the_training_part_are_dealt_to_three(source, tmp_path):
             assert five == tuple(f"A dog of {name} , {i} ." for i in range(5))
             colour = torch.tensor([20 * NAMES.index(name), 100, 200])
             assert (image.float().mean((1, 2)) - colour).abs().max() < 4
+    with pytest.raises(FileNotFoundError, match="released"):  # another split than the set has
+        flickr8k(16, root=target, split="released")
 
 
 def test_whole_photos_are_squeezed(source, tmp_path):

@@ -87,6 +87,16 @@ def test_preparation_keeps_what_it_says(prepared):
     assert classes.values.tolist() == [[0, "Belts", 50], [1, "Caps", 45]]
 
 
+def test_every_fifth_of_the_training_rows_by_id_is_for_validation(prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path / "set")
+    rows = pd.read_csv(tmp_path / "set" / "table.csv", keep_default_na=False)
+    rows.sample(frac=1, random_state=0).to_csv(tmp_path / "set" / "table.csv", index=False)
+    train = rows[rows["split"] == "train"].sort_values("id")["title"].tolist()
+    found = products.titles(root=tmp_path / "set")
+    assert list(found["validation"]) == train[4::5]
+    assert list(found["train"]) == [title for title in train if title not in train[4::5]]
+
+
 def test_an_article_keeps_its_photo_its_row_and_its_class(prepared):
     data = products.load(20, root=prepared)
     rows = pd.read_csv(prepared / "table.csv", keep_default_na=False).sort_values("id")
