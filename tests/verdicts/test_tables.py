@@ -72,7 +72,8 @@ def test_what_has_committed_records_is_shown_and_decided_by_them(monkeypatch):
     monkeypatch.setattr(tables.records, "load", lambda: loaded)
     rows = 0
     for item in items().values():
-        shown, seeds = tables.beside(item.id).data, Counter()
+        shown = tables.beside(item.id).data.rename(columns=lambda name: name.partition(" (")[0])
+        seeds = Counter()
         for run in loaded:
             if run["chapter"] == item.chapter and run["experiment"] in (
                 item.experiment, *item.also
