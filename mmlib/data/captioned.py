@@ -61,6 +61,9 @@ class Captioned:
     captions: list[tuple[str, ...]]
     names: tuple[str, ...]
 
+    def __getitem__(self, which: slice) -> Captioned:
+        return Captioned(self.images[which], self.captions[which], self.names[which])
+
 
 @dataclass(frozen=True)
 class Row:

@@ -61,6 +61,20 @@ class Layout:
     def __len__(self) -> int:
         return len(self.count)
 
+    def present(self) -> dict[str, Tensor]:
+        """Which ``colors`` (N, 8) and ``shapes`` (N, 6) a scene has, each bool.
+
+        >>> layout = draw(1, generator=torch.Generator().manual_seed(0))
+        >>> [SHAPES[s] for s in layout.present()["shapes"][0].nonzero()]
+        ['circle', 'bar']
+        """
+        there = torch.arange(MOST, device=self.count.device) < self.count[:, None]
+        kinds = {"colors": (self.color, COLORS), "shapes": (self.shape, SHAPES)}
+        return {
+            name: (torch.nn.functional.one_hot(of, len(names)).bool() & there[..., None]).any(1)
+            for name, (of, names) in kinds.items()
+        }
+
 
 @dataclass(frozen=True)
 class Scenes:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from mmlib._checks import check_choice, check_range
 from mmlib.mem.hacker import evaluate
 from mmlib.mem.pairs import Pairs
-from mmlib.methods.clip import DualEncoder
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Course:
         points: a :class:`Point` for each test, in their order.
     """
 
-    def __init__(self, model: DualEncoder, pairs: Pairs, steps: int, times: int):
+    def __init__(self, model: nn.Module, pairs: Pairs, steps: int, times: int):
         check_range("times", times, 1)
         check_range("steps", steps, 1)
         self.model, self.pairs, self.steps = model, pairs, steps

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmlib._checks import check_range, check_shape
 from mmlib.evaluate.retrieval import retrieval
@@ -14,13 +14,12 @@ from mmlib.mem.defence_images import attacked
 from mmlib.mem.defence_text import drop_words
 from mmlib.mem.fingerprint import check_victim
 from mmlib.mem.published import Protected
-from mmlib.methods.clip import DualEncoder
 from mmlib.train import EpochSampler, Optim, fit
 
 PGD_STEPS = 2  # of the noise of adversarial training, before the views
 
 
-def evaluate(model: DualEncoder, images: Tensor, captions: Tensor) -> dict[str, float]:
+def evaluate(model: nn.Module, images: Tensor, captions: Tensor) -> dict[str, float]:
     """:func:`mmlib.evaluate.retrieval.retrieval` of images (N, 3, H, W) and captions (N, C, T)."""
     c = check_shape("captions", captions, "N C T", N=len(images))["C"]
     model.eval()
@@ -29,13 +28,13 @@ def evaluate(model: DualEncoder, images: Tensor, captions: Tensor) -> dict[str, 
 
 
 @torch.inference_mode()
-def vectors(model: DualEncoder, modality: int, inputs: Tensor) -> Tensor:
-    """Projected vectors (N, D) of images (0) or captions (1), a few at a time."""
-    return torch.cat([model.encode(modality, part) for part in inputs.split(512)])
+def vectors(model: nn.Module, modality: int, inputs: Tensor) -> Tensor:
+    """Vectors (N, D) of images (0) or captions (1) that the model's loss compares."""
+    return model.aligned(modality, inputs)
 
 
 def train_hacker(
-    model: DualEncoder,
+    model: nn.Module,
     images: Tensor,
     captions: Tensor,
     optim: Optim,

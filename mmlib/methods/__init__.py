@@ -13,10 +13,11 @@ inputs: ``encode(modality, batch)``, what is computed from one modality alone, a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from itertools import combinations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmlib import losses
 
@@ -28,6 +29,22 @@ def transformed(
 ) -> list[Tensor]:
     """Each modality of ``batch`` through its own transform."""
     return [t(x, generator) for t, x in zip(transforms, batch, strict=True)]
+
+
+def by_batch(head: nn.Module, features: Tensor) -> Tensor:
+    """A head's output where its batch normalisations take the statistics of ``features``.
+
+    So a head works in training. Where one head serves several masks or kinds of views, each has
+    statistics of its own there, and the running ones are of no single one. The head stays as it is.
+
+    >>> head = nn.BatchNorm1d(2, affine=False).eval()
+    >>> by_batch(head, torch.tensor([[1.0, 5.0], [3.0, 7.0]])).round(decimals=3)
+    tensor([[-1., -1.],
+            [ 1.,  1.]])
+    >>> head.running_mean
+    tensor([0., 0.])
+    """
+    return deepcopy(head).train()(features)
 
 
 def check_lengths(n_modalities: int, **parts: Sequence) -> None:

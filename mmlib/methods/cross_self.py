@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mmlib import losses
-from mmlib.methods import Transform, check_lengths, mean_match, transformed
+from mmlib.methods import Transform, by_batch, check_lengths, mean_match, transformed
 from mmlib.methods.fused import FusedEncoder, Mask
 from mmlib.methods.towers import Towers
 
@@ -46,6 +46,35 @@ class CrossSelf(Towers):
     def encode(self, modality: int, batch: Tensor) -> Tensor:
         """The output (B, C) of one modality's encoder, of the samples as they are."""
         return self.encoders[modality](self.prepare[modality](batch, None))
+
+    def aligned(self, modality: int, inputs: Tensor) -> Tensor:
+        """The head's outputs (N, D) for one modality of N samples as they are.
+
+        The head takes the statistics of all N, as :func:`mmlib.methods.by_batch` says.
+        """
+        features = torch.cat([self.encode(modality, part) for part in inputs.split(512)])
+        return by_batch(self.projections[modality], features)
+
+
+class SelfAlone(Towers):
+    """Self-supervision of each modality, and no term across: Cross+Self without its alignment.
+
+    The arguments are :class:`CrossSelf`'s, but for ``align``. A probe sees the encoders' outputs.
+    """
+
+    def __init__(self, *parts, temperature: float = 0.1, **others):
+        super().__init__(*parts, **others)
+        self.temperature = temperature
+
+    def loss(self, batch: Sequence[Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Mean over modalities of the loss between two views, and their matches (percent)."""
+        views = (self.project(transformed(self.augment, batch, generator)) for _ in range(2))
+        pairs = list(zip(*views, strict=True))
+        within = [losses.nt_xent(a, b, temperature=self.temperature) for a, b in pairs]
+        match = torch.stack([losses.match_accuracy(a, b) for a, b in pairs]).mean()
+        return {"loss": torch.stack(within).mean(), "match": match}
+
+    encode, aligned = CrossSelf.encode, CrossSelf.aligned
 
 
 class FusedCrossSelf(FusedEncoder):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmlib.data.text import PAD
 from mmlib.fusion import FusionTransformer, PooledFusion
-from mmlib.methods import Transform, check_lengths
+from mmlib.methods import Transform, by_batch, check_lengths
 
 Mask = Sequence[bool]
 
@@ -66,6 +66,15 @@ class FusedEncoder(nn.Module):
         """Tokens (B, T, D) of one modality of the samples as they are."""
         x = self.prepare[modality](batch, None)
         return self._tokens(modality, x, hide=self.fusion.padded)
+
+    def aligned(self, modality: int, inputs: Tensor) -> Tensor:
+        """The head's outputs (N, D) for one modality alone of N samples as they are.
+
+        The head takes the statistics of all N, as :func:`mmlib.methods.by_batch` says.
+        """
+        mask = [k == modality for k in range(len(self.encoders))]
+        seen = ([part if keep else None for keep in mask] for part in inputs.split(512))
+        return by_batch(self.head, torch.cat([self.embed(parts, mask) for parts in seen]))
 
     def combine(self, parts: Sequence[Tensor]) -> Tensor:
         """The embedding (B, D) of all modalities' tokens."""

@@ -50,6 +50,10 @@ class Towers(nn.Module):
         features = self.encoders[modality](self.prepare[modality](batch, None))
         return self.projections[modality](features)
 
+    def aligned(self, modality: int, inputs: Tensor) -> Tensor:
+        """The vectors (N, D) that the loss compares, of one modality of N samples as they are."""
+        return torch.cat([Towers.encode(self, modality, part) for part in inputs.split(512)])
+
     def combine(self, parts: Sequence[Tensor]) -> Tensor:
         """All vectors side by side."""
         return torch.cat(parts, dim=1)

@@ -32,6 +32,7 @@ CHAPTERS = {  # chapter -> its notebook, in reading order
     "unlearnable_audit": "11_unlearnable_audit",
     "unlearnable_sweeps": "12_unlearnable_sweeps",
     "private_information": "13_private_information",
+    "unlearnable_comm": "14_unlearnable_comm",
     "fused_leaks": "15_fused_leaks",
 }
 

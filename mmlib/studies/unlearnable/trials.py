@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmlib.evaluate.retrieval import MEASURES, random_retrieval
 from mmlib.mem.course import Course, Point, best
@@ -34,7 +34,7 @@ class Hacker:
     known pairs like it best, others at the last step.
     """
 
-    model: DualEncoder
+    model: nn.Module
     began: tuple[str, Optim]
     points: list[Point]
     history: list[dict[str, float]]
@@ -119,7 +119,7 @@ class Trials:
         *,
         title: str | None = None,
         network: str = "usual",
-        model: DualEncoder | None = None,
+        model: nn.Module | None = None,
         optim: Optim | None = None,
         early: bool = False,
         **more: Any,
