@@ -229,9 +229,39 @@ def of_unlearnable_sweeps() -> Said:
     yield f"{gap}, not decided {told}"
 
 
+def of_private_information() -> Said:
+    desk = Runs("private_information/overview")
+    kinds = (
+        "redundancy", "uniqueness1", "uniqueness2", "synergy_auc", "pairing_shape", "pairing_map",
+    )  # fmt: skip
+    rows = {
+        "untrained": "untrained", "no noise": "none", "double RR, ε = 3": "double_rr.eps3",
+        "double RR, image 2 moves": "moves", "redrawn, private texture": "redrawn_texture",
+    }  # fmt: skip
+    for method in ("cross", "comm"):
+        for title, name in rows.items():
+            found = [desk.told(f"{kind}.{method}.{name}") for kind in kinds]
+            yield f"{title} {' '.join(found)}"
+    left = [
+        desk.runs[0][f"exact.{of}"] for of in ("own.double_rr.eps3", "bits_shape.double_rr.eps3")
+    ]
+    row = [f"{100 * left[0]:.0f}", f"{100 * left[1] / desk.runs[0]['exact.bits_shape.none']:.0f}"]
+    for metric in (f"{of}.{m}" for m in ("cross", "comm") for of in ("redundancy", "pairing_map")):
+        gains = [
+            [run[f"{metric}.{name}"] - run[f"{metric}.double_rr.eps0"] for run in desk.runs]
+            for name in ("double_rr.eps3", "none")
+        ]
+        row.append(in_words([100 * a / b for a, b in zip(*gains, strict=True)], ".0f"))
+    yield f"ε = 3 {' '.join(row)} ε = 1"
+    pair = "pairing_map.{}.redrawn_texture", "pairing_map.{}.redrawn_shape"
+    gaps = [desk.less(*(of.format(m) for of in pair), "+.2f") for m in ("cross", "comm")]
+    yield "M: texture private less shape private {}, decided {}, decided".format(*gaps)
+
+
 RECORDED = {
     "contrastive": of_contrastive, "comm": of_comm, "comm_audit": of_comm_audit,
     "comm_ablation": of_comm_ablation, "comm_real": of_comm_real, "image_table": of_image_table,
     "label_dp_audit": of_label_dp_audit, "unlearnable": of_unlearnable,
     "unlearnable_audit": of_unlearnable_audit, "unlearnable_sweeps": of_unlearnable_sweeps,
+    "private_information": of_private_information,
 }  # fmt: skip
