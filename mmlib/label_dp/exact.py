@@ -68,7 +68,7 @@ def pairs_law(joint: Tensor, classes: Tensor, terms: DoubleRR | RedrawnRR) -> Te
     check_shape("classes", classes, "A", A=size["A"])
     joint = joint.double()
     of_class = F.one_hot(classes, terms.n_classes).T.double()[:, :, None] * joint  # p(a, b, y)
-    drawn = of_class / of_class.sum((1, 2), keepdim=True)  # image and row of a draw, p(a, b | y)
+    drawn = of_class / of_class.sum((1, 2), keepdim=True)  # p(a, b | y)
     if isinstance(terms, RedrawnRR):
         check_choice("table", terms.table, ("stays",))
         rows = response_law(terms.noise_image, terms.n_classes) @ of_class.sum(1)  # p(y', b)
