@@ -14,6 +14,7 @@ import pytest
 import yaml
 from papermill.cli import papermill as command_line
 from pybtex.database import parse_file
+from scipy.stats import norm
 
 from mmlib import records
 from mmlib.data import triples
@@ -137,12 +138,26 @@ def of_unlearnable_audit(m):
         yield plain != switched, True
         plain, switched = ([m[f"{measure}.{name}"] for measure in MEASURES] for name in names)
         yield plain != switched, True
+def of_fused_leaks(m):
+    """A vector without noise is found by whoever knows the photo; the price is the exact one."""
+    yield m["blur.plain.top_checked"], 100
+    yield m["vector.chance.rank"], 10
+    yield m["vector.chance.top"], 5
+    for name in [n.removeprefix("epsilon.noise_") for n in m if n.startswith("epsilon.")]:
+        ratio, epsilon = 2 / (int(name) / 100), m[f"epsilon.noise_{name}"]
+
+        def delta(e, ratio=ratio):  # Balle and Wang 2018, Theorem 8
+            low = norm.logcdf(-ratio / 2 - e / ratio)
+            return norm.cdf(ratio / 2 - e / ratio) - math.exp(e + low)
+
+        yield delta(epsilon) < 1e-5 < delta(0.9 * epsilon), True
 
 
 # What metrics have to be, or to be to each other, by what they say they are.
 VALUES = {
     "label_dp": of_label_dp, "image_table": of_image_table, "label_dp_audit": of_label_dp_audit,
     "unlearnable_audit": of_unlearnable_audit,
+    "fused_leaks": of_fused_leaks,
 }  # fmt: skip
 
 
