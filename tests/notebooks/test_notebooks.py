@@ -138,6 +138,8 @@ def of_unlearnable_audit(m):
         yield plain != switched, True
         plain, switched = ([m[f"{measure}.{name}"] for measure in MEASURES] for name in names)
         yield plain != switched, True
+
+
 def of_fused_leaks(m):
     """A vector without noise is found by whoever knows the photo; the price is the exact one."""
     yield m["blur.plain.top_checked"], 100
