@@ -7,7 +7,7 @@ from dataclasses import replace
 from mmlib._checks import check_choice
 from mmlib.mem.settings import Protection
 
-# The choices of the released code, and ours in their place. Two slips of it need no switch:
+# The choices of the released code, and ours in their place. Three slips of it need no switch:
 # gradients are cleared once a round, but its loss scaler divides what is left over by 65,536 on a
 # GPU; and the surrogate's scale has no upper bound, but 4,000 steps of 1e-4 cannot reach it.
 # Its float noise moves in whole levels from zero, so all that an 8-bit image loses of it is what
