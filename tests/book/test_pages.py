@@ -26,6 +26,7 @@ WORDS = {  # a word of each chapter that the search must find
     "label_dp_audit": "canaries",
     "unlearnable_sweeps": "woven",
     "private_information": "redrawn",
+    "unlearnable_comm": "shortcut",
     "fused_leaks": "outsiders",
 }
 

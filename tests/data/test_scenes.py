@@ -272,3 +272,13 @@ def test_shapes_lie_about_the_cells_that_are_occupied():
     covered = (drawn != ground).any(dim=1)
     assert 0.88 < float((covered & inside).sum() / covered.sum()) < 0.93
     assert (covered & inside).flatten(1).any(dim=1).all()
+
+
+def test_a_scene_has_the_colors_and_shapes_of_its_things():
+    layout = scenes.draw(200, generator=torch.Generator().manual_seed(3))
+    present = layout.present()
+    for row in range(len(layout)):
+        things = range(int(layout.count[row]))
+        for kind, of in (("colors", layout.color), ("shapes", layout.shape)):
+            expected = {int(of[row, k]) for k in things}
+            assert set(present[kind][row].nonzero()[:, 0].tolist()) == expected

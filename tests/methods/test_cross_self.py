@@ -4,7 +4,7 @@ from torch import nn
 
 from mmlib import losses
 from mmlib.fusion import FusionTransformer, ProjectionHead, VectorAdapter
-from mmlib.methods.cross_self import CrossSelf, FusedCrossSelf
+from mmlib.methods.cross_self import CrossSelf, FusedCrossSelf, SelfAlone
 
 
 def as_is(x, generator):
@@ -125,3 +125,21 @@ def test_errors():
         CrossSelf([nn.Identity()] * 2, [nn.Identity()], align=[], augment=[], prepare=[])
     with pytest.raises(ValueError, match="number of modalities is 1"):
         CrossSelf([nn.Identity()], [nn.Identity()], align=[], augment=[], prepare=[])
+
+
+def test_self_alone_is_cross_self_without_its_alignment():
+    both, generator = make(align=as_is), seeded()
+    views = [noisy(x, generator) for _ in range(2) for x in batch()]
+    alone = SelfAlone(both.encoders, both.projections, augment=[noisy] * 2, prepare=[as_is] * 2)
+    found = alone.loss(batch(), seeded())["loss"]
+    first, second = both.project(views[:2]), both.project(views[2:])
+    within = [losses.nt_xent(a, b, temperature=0.1) for a, b in zip(first, second, strict=True)]
+    assert torch.allclose(found, sum(within) / 2)
+
+
+def test_aligned_vectors_are_the_heads_outputs_by_the_statistics_of_all():
+    model, (images, _) = make().train(), batch(600)  # more than go through an encoder at once
+    expected = model.projections[0](model.encoders[0](images))
+    before = model.projections[0][1].running_mean.clone()
+    assert torch.allclose(model.eval().aligned(0, images), expected, atol=1e-5)
+    assert torch.equal(model.projections[0][1].running_mean, before)
