@@ -155,11 +155,31 @@ def of_fused_leaks(m):
         yield delta(epsilon) < 1e-5 < delta(0.9 * epsilon), True
 
 
+def of_unlearnable_comm(m):
+    methods = [name.rpartition(".")[2] for name in m if name.startswith("loss.clean.")]
+    for task in ("colors", "shapes"):
+        for part in ("image", "text"):  # the same encoders with the same weights
+            floor = [m[f"content.{task}.{part}.untrained.{method}"] for method in methods]
+            yield max(floor) - min(floor) < 0.5, True
+    for name in (name for name in m if name.startswith("kept.")):
+        _, task, part, published, method = name.split(".")
+        score, low, high = (
+            m[f"content.{task}.{part}.{p}.{method}"] for p in (published, "untrained", "clean")
+        )
+        yield low + m[name] * (high - low), score
+    for method in set(methods) - {"alone"}:
+        ranks = [f"median_rank.{direction}" for direction in ("i2t", "t2i")]
+        shares = [m[f"{rank}.clean.{method}"] / m[f"{rank}.guessing"] for rank in ranks]
+        yield m[f"headroom.{method}"], max(shares)
+    yield any(name.startswith("by_noise.random_tokens") for name in m), False  # there is none
+
+
 # What metrics have to be, or to be to each other, by what they say they are.
 VALUES = {
     "label_dp": of_label_dp, "image_table": of_image_table, "label_dp_audit": of_label_dp_audit,
     "unlearnable_audit": of_unlearnable_audit,
     "fused_leaks": of_fused_leaks,
+    "unlearnable_comm": of_unlearnable_comm,
 }  # fmt: skip
 
 
