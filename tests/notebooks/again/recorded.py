@@ -255,7 +255,8 @@ def of_private_information() -> Said:
     yield f"ε = 3 {' '.join(row)} ε = 1"
     pair = "pairing_map.{}.redrawn_texture", "pairing_map.{}.redrawn_shape"
     gaps = [desk.less(*(of.format(m) for of in pair), "+.2f") for m in ("cross", "comm")]
-    yield "M: texture private less shape private {}, decided {}, decided".format(*gaps)
+    says = "decided" if len(desk.runs) > 2 else "not decided"  # by fewer than three runs nothing is
+    yield f"M: texture private less shape private {gaps[0]}, {says} {gaps[1]}, {says}"
 
 
 RECORDED = {
