@@ -54,8 +54,8 @@ def _of_one_setting(found: list[dict]) -> list[dict]:
 
     alike = []
     kept = [record for record in found if record["kept"]]
+    first = settings((kept or found)[0]) if found else {}
     for record in found:
-        first = settings((kept or found)[0])
         told = [
             f"{name} {value!r}, not {first[name]!r}"
             for name, value in settings(record).items()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from mmlib.data.trifeature import Pairs
+from mmlib.evaluate.features import projections
 from mmlib.evaluate.metrics import roc_auc
 from mmlib.information import encode, mutual_information
 from mmlib.label_dp.accounting import noise_for
@@ -23,7 +24,6 @@ from mmlib.label_dp.exact import pairs_law
 from mmlib.label_dp.ledger import Ledger
 from mmlib.label_dp.mechanisms.double_rr import DoubleRR
 from mmlib.label_dp.mechanisms.redrawn_rr import RedrawnRR
-from mmlib.methods.fused import FusedEncoder
 from mmlib.presets.private_information import PrivateInformationSettings
 from mmlib.studies.pairs import PairStudy
 
@@ -162,7 +162,6 @@ class PrivatePairs:
         }
 
 
-@torch.no_grad()
 def pairing(study: PairStudy, model: nn.Module) -> dict[str, float]:
     """How well the cosine of two test images' own vectors tells a pair: areas under ROC (%).
 
@@ -171,10 +170,7 @@ def pairing(study: PairStudy, model: nn.Module) -> dict[str, float]:
     is trained to align: of image 1 alone and of image 2 alone. Nothing is fitted.
     """
     images, (shape, texture, color) = study.images["test"], study.labels["test"].T
-    model.eval()
-    views = [prepare(images, None) for prepare in model.prepare]
-    alone = [((True, False), (False, True))] if isinstance(model, FusedEncoder) else []
-    z1, z2 = (normalize(z.float(), dim=1) for z in model.project(views, *alone))
+    z1, z2, *_ = map(normalize, projections(model, [images, images]))  # and, of CoMM, of both
     cosine = (z1 @ z2.T).cpu()
     same = shape[:, None] == shape
     follows = study.world.mapping[texture][:, None] == color

@@ -55,11 +55,7 @@ def load_pairs(
     """
     sizes = {"train": cfg.n_train, "test": cfg.n_test, "val": cfg.known_pairs}
     if cfg.data == "scenes":
-        chance, longest = torch.Generator().manual_seed(cfg.seed), scenes.LONGEST
-        parts = {
-            part: scenes.make(n, cfg.image_size, noise=cfg.pixel_noise, generator=chance)
-            for part, n in sizes.items()
-        }
+        parts, longest = _scenes(cfg, sizes), scenes.LONGEST
     else:
         longest = LONGEST[cfg.data]
         if cfg.data == "emoji":
@@ -77,6 +73,15 @@ def load_pairs(
     return encode_pairs(*taken, longest=longest, room=longest_trigger, device=device, pieces=pieces)
 
 
+def _scenes(cfg: ProtectedSettings, sizes: dict[str, int]) -> dict[str, scenes.Scenes]:
+    """Parts of those sizes, drawn one after the other."""
+    chance = torch.Generator().manual_seed(cfg.seed)
+    return {
+        part: scenes.make(n, cfg.image_size, noise=cfg.pixel_noise, generator=chance)
+        for part, n in sizes.items()
+    }
+
+
 def load_labelled(
     cfg: CommHackerSettings, device: torch.device, *, longest_trigger: int
 ) -> Labelled:
@@ -88,11 +93,7 @@ def load_labelled(
     """
     sizes = {"train": cfg.n_train, "known": cfg.n_labelled, "test": cfg.n_test}
     if cfg.data == "scenes":
-        chance, longest = torch.Generator().manual_seed(cfg.seed), scenes.LONGEST
-        made = {
-            part: scenes.make(n, cfg.image_size, noise=cfg.pixel_noise, generator=chance)
-            for part, n in sizes.items()
-        }
+        made, longest = _scenes(cfg, sizes), scenes.LONGEST
         names = {"colors": tuple(scenes.COLORS), "shapes": scenes.SHAPES}
         labels = {part: drawn.layout.present() for part, drawn in made.items()}
     else:
