@@ -22,8 +22,8 @@ folder: Optional[str] = None
 # Says where it runs, then does the chapter's own thing, then writes its record.
 BODY = """
 import json, os, pathlib, time
+began = time.time()  # before others can see that it has begun
 pathlib.Path(folder, "kernel").write_text(str(os.getpid()))
-began = time.time()
 from mmlib import {module}
 {code}
 """
