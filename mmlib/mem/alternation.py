@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmlib import losses
 from mmlib._checks import check_range, check_shape
@@ -20,7 +21,6 @@ from mmlib.mem.pairs import as_pairs
 from mmlib.mem.settings import Protection
 from mmlib.mem.spelling import spelled
 from mmlib.mem.trigger import allowed_words, draw_places, draw_words, insert, word_shares
-from mmlib.methods.clip import DualEncoder
 
 
 class Alternation:
@@ -28,15 +28,16 @@ class Alternation:
 
     ``owner`` (N,) says which row of ``noise`` and ``triggers`` each image has; ``visits`` has the
     means of each visit. A visit asks ``fixed``: the surrogate as it is then, frozen, which is
-    quicker and the same up to rounding. Images and noise may lie on another device than the
-    surrogate: a batch is brought to the surrogate's.
+    quicker and the same up to rounding; through views it asks ``learning``, a frozen copy that
+    normalises by the batch. Images and noise may lie on another device than the surrogate: a batch
+    is brought to the surrogate's.
     """
 
     checkpoint: Path | None = None  # of the surrogate's training
 
     def __init__(
         self,
-        surrogate: DualEncoder,
+        surrogate: nn.Module,
         images: Tensor,
         captions: Tensor,
         settings: Protection,
@@ -51,8 +52,9 @@ class Alternation:
         if settings.drop_last:
             check_range("batch_size with drop_last", settings.batch_size, 2, n)
         self.surrogate, self.images, self.captions = surrogate, images, captions
-        self.fixed = surrogate
-        self.settings, self.generator, self.device = settings, generator, surrogate.log_scale.device
+        self.fixed = self.learning = surrogate
+        self.settings, self.generator = settings, generator
+        self.device = next(surrogate.parameters()).device
         self.visits: list[dict[str, float]] = []
         self.owner, worn_by = torch.arange(n, device=self.device), images
         if settings.unit == "group":
@@ -82,6 +84,8 @@ class Alternation:
 
     def visit(self, with_triggers: bool) -> dict[str, float]:
         """Improve all triggers (if asked) and all noise, batch by batch, the surrogate frozen."""
+        if self.settings.views:
+            self.learning = copy.deepcopy(self.surrogate).train().requires_grad_(False)
         self.fixed = folded(self.surrogate.eval())
         seen: dict[str, list[Tensor]] = defaultdict(list)
         order = self._shuffled(len(self.images))
@@ -144,20 +148,25 @@ class Alternation:
         """
         model, bodies, values = self.fixed, self._caption(rows), []
         triggers, n = self.triggers[self.owner[rows]], len(rows)
+        order = torch.arange(n, device=self.device)
+        order = order.roll(1) if self.settings.body == "other" else order
+        anew = self.settings.body in ("shuffled", "everywhere")
+
+        def words() -> Tensor:
+            return self._worded(bodies[self._shuffled(n) if anew else order], triggers)
 
         @torch.no_grad()
-        def texts(order: Tensor) -> Tensor:
-            ids = self._worded(bodies[order], triggers)
-            return model.projections[1](model.encoders[1].by_length(ids))
+        def texts() -> Tensor:
+            return model.projections[1](model.encoders[1].by_length(words()))
 
-        order = torch.arange(n, device=self.device)
-        fixed = None
-        if self.settings.body not in ("shuffled", "everywhere"):
-            fixed = texts(order.roll(1) if self.settings.body == "other" else order)
+        fixed = None if anew or self.settings.views else texts()
 
         def loss(noisy: Tensor) -> Tensor:
-            facing = texts(self._shuffled(n)) if fixed is None else fixed
-            value = losses.clip(model.encode(0, noisy), facing, scale=model.scale)
+            if self.settings.views:
+                value = self.learning.loss((noisy, words()), self.generator)["loss"]
+            else:
+                facing = texts() if fixed is None else fixed
+                value = losses.clip(model.encode(0, noisy), facing, scale=model.scale)
             values.append(value.detach())
             return value
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmlib.mem.alternation import Alternation
 from mmlib.mem.fingerprint import fingerprint
 from mmlib.mem.published import Protected
 from mmlib.mem.resume import Resumable
 from mmlib.mem.settings import Protection
-from mmlib.methods.clip import DualEncoder
 from mmlib.train import EpochSampler, Optim, fit
 
 
 def protect(
-    surrogate: DualEncoder,
+    surrogate: nn.Module,
     images: Tensor,
     captions: Tensor,
     settings: Protection,
@@ -33,7 +32,9 @@ def protect(
     visits every pair once, the surrogate frozen: see :class:`Alternation`.
 
     Args:
-        surrogate: image encoder and ``TextTransformer``, from random weights.
+        surrogate: a :class:`mmlib.methods.clip.DualEncoder` of an image encoder and a
+            ``TextTransformer``, from random weights. With ``views`` and words that are not
+            optimised it may be another method of the two.
         images: (N, 3, H, W) uint8.
         captions: (N, C, T) ids; each visit draws one of an image's C captions. With the unit
             "pair" every image is published C times, each time with one of its captions.
@@ -53,6 +54,7 @@ def protect(
     >>> from mmlib.augment.image import ToFloat
     >>> from mmlib.encoders.image import GlobalPool, SmallConvNet
     >>> from mmlib.encoders.text import TextTransformer
+    >>> from mmlib.methods.clip import DualEncoder
     >>> encoders = [GlobalPool(SmallConvNet(1)), TextTransformer(20, 8, 1, 2, 8, out_features=4)]
     >>> inputs = [ToFloat(), lambda ids, generator: ids]
     >>> surrogate = DualEncoder(

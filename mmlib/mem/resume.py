@@ -24,13 +24,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmlib import _checkpoint
 from mmlib.mem.alternation import Alternation
 from mmlib.mem.fingerprint import fingerprint
 from mmlib.mem.settings import Protection
-from mmlib.methods.clip import DualEncoder
 
 
 class Resumable(Alternation):
@@ -42,7 +41,7 @@ class Resumable(Alternation):
 
     def __init__(
         self,
-        surrogate: DualEncoder,
+        surrogate: nn.Module,
         images: Tensor,
         captions: Tensor,
         settings: Protection,

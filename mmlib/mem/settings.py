@@ -34,6 +34,9 @@ class Protection:
     groups: int = 1  # of the unit "group", to which images are dealt at random
     selection: str = "batch"  # of trigger words: batch (all take their j-th), sample (each its own)
     maximise: bool = False  # noise that raises the surrogate's loss
+    # whether PGD meets the surrogate's loss as its training does, whatever its method: on views,
+    # drawn anew at each step, and normalised by the batch. Else it is CLIP's, of images as they are
+    views: bool = False
     special_tokens: bool = False  # may be trigger words, the end token too
     place: str = "front"  # of trigger words: front, woven (between a caption's ids, anew in each)
     pool: int | None = None  # words of a unit, of which each woven caption carries K; None: just K

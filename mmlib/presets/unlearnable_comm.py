@@ -9,7 +9,7 @@ from mmlib.presets.base import Field
 from mmlib.presets.protected import ProtectedSettings
 
 Method = Literal["clip", "clip_views", "cross_self", "alone", "comm", "comm_samples"]
-Published = Literal["random_tokens", "mem_3", "mem_images"]
+Published = Literal["random_tokens", "mem_3", "mem_images", "mem_views", "comm_views"]
 
 
 class CommHackerSettings(ProtectedSettings):
@@ -44,6 +44,7 @@ PRESETS = {
     # CoMM takes a core 0.1 s a step; a seed takes ten minutes.
     "desk": {
         **_CHAPTER_6["desk"], **_SAME, **_ALL,
+        "published": ("random_tokens", "mem_3", "mem_images"),
         "n_train": 2048, "n_labelled": 1600, "fusion_heads": 4, "head_features": 64,
         "steps": 400, "points": 4,
     },

@@ -5,11 +5,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from mmlib import losses
 from mmlib.mem import alternation
 from mmlib.mem.alternation import Alternation
+from mmlib.mem.protect import protect
+from mmlib.mem.settings import Protection
 from mmlib.mem.trigger import prepend
+from mmlib.methods.cross_self import SelfAlone
 
 
 @pytest.mark.parametrize("body", ["own", "shuffled", "everywhere", "other"])
@@ -210,3 +214,70 @@ def test_each_visit_is_in_an_order_of_its_own(make_model, make_pairs, monkeypatc
         state.visit(with_triggers=False)
     assert sorted(visits[0]) == sorted(visits[1]) == list(range(9))
     assert visits[0] != visits[1]
+
+
+def test_noise_made_through_views_is_where_views_look_and_follows_the_surrogates_own_loss(
+    make_model, make_pairs, small
+):
+    """One step by hand; a view is the left half, and the loss no CLIP's."""
+    images, captions = make_pairs(6)
+    settings = replace(small, text="random", body="own", noise_steps=1, views=True)
+    model, met = make_model().train(), []
+
+    def loss(batch, generator):
+        view = model.augment[0](batch[0], generator)[..., :8]
+        met.append(batch[1])
+        features = model.encoders[0](view) * torch.rand((), generator=generator)
+        return {"loss": features.square().sum(dim=1).log().sum()}
+
+    model.loss = loss
+    state = Alternation(model, images, captions, settings, torch.Generator().manual_seed(0))
+    state.learning, rows = model, torch.tensor([4, 1, 5, 0])
+    state.improve_noise(rows, {"noise_before": [], "noise_after": []})
+    assert torch.equal(met[0], prepend(captions[rows, 0], state.triggers[rows]))
+    x = (images[rows] / 255).requires_grad_()
+    (slope,) = torch.autograd.grad(loss((x, met[0]), torch.Generator())["loss"], x)
+    assert not state.noise[..., 8:].any()
+    expected = (images[rows] - slope.sign()).clamp(0, 255) - images[rows]
+    assert (state.noise[rows] == expected).float().mean() > 0.99  # ties of rounding
+    assert state.noise[rows].any()
+
+
+def test_through_views_a_visit_normalises_by_the_batch_and_draws_views_anew(
+    make_model, make_pairs, small
+):
+    images, captions = make_pairs(4)
+    settings = replace(small, text="random", body="own", views=True, noise_steps=3)
+    model, views = make_model(), []
+
+    def view(batch, generator):
+        views.append(torch.rand(2, generator=generator))
+        return batch + 0.1 * views[-1][0]
+
+    model.augment = [view, model.augment[1]]
+    before = copy.deepcopy(model.state_dict())
+    state = Alternation(model, images, captions, settings, torch.Generator().manual_seed(0))
+    state.visit(with_triggers=False)
+    assert len(views) == 3
+    assert len({tuple(draw.tolist()) for draw in views}) == 3
+    assert state.learning.training
+    assert not any(p.requires_grad for p in state.learning.parameters())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_surrogate_of_another_method_makes_noise_that_lowers_its_loss(make_model, make_pairs):
+    images, captions = make_pairs(8)
+    clip = make_model()
+    model = SelfAlone(
+        clip.encoders, [nn.Linear(16, 8), nn.Linear(8, 8)], augment=clip.augment,
+        prepare=clip.prepare,
+    )  # fmt: skip
+    budget = Protection(
+        rounds=1, trigger_rounds=0, surrogate_steps=1, batch_size=8, noise_steps=8, text="random",
+        views=True,
+    )  # fmt: skip
+    made = protect(
+        model, images, captions, budget, generator=torch.Generator().manual_seed(0), progress=False
+    )
+    assert made.history[0]["noise_after"] < made.history[0]["noise_before"]
+    assert (made.images.int() - images.int()).abs().max() == 8

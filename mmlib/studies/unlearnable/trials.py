@@ -90,15 +90,22 @@ class Trials:
         return new_model(self.cfg, self.pairs, offset, **NETWORKS[network])
 
     def protect(
-        self, settings: Protection, network: str = "usual", *, stream: int = 1
+        self,
+        settings: Protection,
+        network: str = "usual",
+        *,
+        stream: int = 1,
+        surrogate: nn.Module | None = None,
     ) -> Protected:
         """The pairs, protected on a surrogate of this kind; the same settings are made once.
 
-        A run that is cut short goes on from what was trained. ``stream`` is the run's generator.
+        A run that is cut short goes on from what was trained. ``stream`` is the run's generator. A
+        ``surrogate`` is trained in place of a network of :data:`NETWORKS`; ``network`` names it.
         """
         key = settings, network, stream
         if key not in self._made:
-            how = self._drawn(SURROGATE, network), *self.pairs.train, settings
+            surrogate = self._drawn(SURROGATE, network) if surrogate is None else surrogate
+            how = surrogate, *self.pairs.train, settings
             chance = self.run.generator(stream)
             if settings.trains:
                 part = f"protect {self.of}, {key}"
