@@ -89,7 +89,8 @@ def test_runs_at_smoke_with_its_solutions_and_leaves_a_record(chapter, tmp_path,
     assert figures
     for output in figures:
         assert len(output.metadata["image/png"]["alt"]) > 20
-    text = " ".join(map(told, outputs))
+    words = [" ".join(cell.source.split()) for cell in cells if cell.cell_type == "markdown"]
+    text = " ".join([*map(told, outputs), *words])
     assert [said for said in RECORDED.get(chapter, tuple)() if said not in text] == []
     for item in items().values():  # and beside the paper's numbers stand those of all records
         table = next((t for t in map(told, outputs) if f"{item.title}. Verdict: " in t), None)

