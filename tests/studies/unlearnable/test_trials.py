@@ -198,6 +198,15 @@ def test_the_same_protection_is_made_once_and_what_trains_nothing_is_no_part(tri
     assert len(run.parts) == 3
 
 
+def test_a_surrogate_of_ones_own_is_trained_and_is_no_victim(tries, table):
+    surrogate, victim = (models.new_model(tries.cfg, tries.pairs, 7) for _ in range(2))
+    made = tries.protect(table["mem_3"], "mine", surrogate=surrogate)
+    assert made.surrogate == (fingerprint(victim), fingerprint(surrogate))
+    assert tries.protect(table["mem_3"]).surrogate != made.surrogate
+    with pytest.raises(ValueError, match="the victim has the weights of the surrogate"):
+        tries.hack("mem_3", *tries.pairs.train, model=victim)
+
+
 def test_a_surrogate_is_no_victim(tries, table):
     tries.protect(table["mem_3"])
     surrogate = models.new_model(tries.cfg, tries.pairs, trials.SURROGATE)
