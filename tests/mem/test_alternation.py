@@ -248,7 +248,8 @@ def test_through_views_a_visit_normalises_by_the_batch_and_draws_views_anew(
 ):
     images, captions = make_pairs(4)
     settings = replace(small, text="random", body="own", views=True, noise_steps=3)
-    model, views = make_model(), []
+    model, views, modes = make_model(), [], []
+    model.encoders[0].register_forward_hook(lambda encoder, *_: modes.append(encoder.training))
 
     def view(batch, generator):
         views.append(torch.rand(2, generator=generator))
@@ -260,7 +261,7 @@ def test_through_views_a_visit_normalises_by_the_batch_and_draws_views_anew(
     state.visit(with_triggers=False)
     assert len(views) == 3
     assert len({tuple(draw.tolist()) for draw in views}) == 3
-    assert state.learning.training
+    assert modes == [True] * 3
     assert not any(p.requires_grad for p in state.learning.parameters())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
