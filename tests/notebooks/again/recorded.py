@@ -307,6 +307,20 @@ def of_unlearnable_comm() -> Said:
     less = [run["left.mem_3.comm"] - run["left.mem_3.clip"] for run in desk.runs]
     assert sign(less) == -1
     yield f"**4. CoMM** does not fall for it more: {left['comm']}"
+    owners = Runs("unlearnable_comm/owners")
+    theirs = owners.told("left.mem_views.clip_views", "z.2f")
+    gap = owners.less("left.mem_views.clip_views", "left.mem_3.clip_views", "+.2f")
+    yield f"of noise made through views, {theirs} and "
+    yield f"({gap}, decided)"
+    for metric, expected in {
+        "left.mem_views.clip_views": 1, "left.comm_views.comm": 0, "left.mem_views.comm": 0,
+        "kept.colors.image.comm_views.comm": -1, "kept.colors.image.mem_views.clip": 1,
+        "kept.colors.image.comm_views.clip": 1,
+    }.items():  # fmt: skip
+        kind, hacker = metric.rsplit(".", 2)[0], metric.rpartition(".")[2]
+        usual = f"{kind}.mem_3.{hacker}"
+        assert sign([run[metric] - run[usual] for run in owners.runs]) == expected, metric
+    yield "Against CoMM neither answer leaves more, and there prediction 6 was wrong."
 
 
 def of_fused_leaks() -> Said:
