@@ -56,8 +56,7 @@ def test_it_asks_nobody(page):
     assert not re.search(r"https?://|fetch\(|import\(|src=", page)
 
 
-def test_labels_follow_what_is_picked(world, page, browser):
-    tab = browser.new_page()
+def test_labels_follow_what_is_picked(world, page, tab):
     complaints = []
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     tab.set_content(page)
@@ -79,7 +78,6 @@ def test_labels_follow_what_is_picked(world, page, browser):
         )
     place = tab.locator("[role=img]").first.evaluate("image => image.style.backgroundPosition")
     assert place == f"-{3 * SIZE}px -{SIZE}px"  # column, row of plus, dots, red
-    tab.close()
     assert not complaints
 
 

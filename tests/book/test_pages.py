@@ -55,20 +55,17 @@ def site(request):
 
 
 @pytest.fixture
-def page(site, browser):
+def page(site, tab):
     """A page that fails the test on a console error or a request that leaves the machine."""
     complaints = []
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfailed", lambda r: complaints.append(f"failed: {r.url}"))
-    page.on(
+    tab.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("requestfailed", lambda r: complaints.append(f"failed: {r.url}"))
+    tab.on(
         "request",
         lambda r: None if r.url.startswith((site, "data:", "blob:")) else complaints.append(r.url),
     )
-    yield page
-    context.close()
+    yield tab
     assert complaints == []
 
 
