@@ -310,8 +310,7 @@ def of_unlearnable_comm() -> Said:
     owners = Runs("unlearnable_comm/owners")
     theirs = owners.told("left.mem_views.clip_views", "z.2f")
     gap = owners.less("left.mem_views.clip_views", "left.mem_3.clip_views", "+.2f")
-    yield f"of noise made through views, {theirs} and "
-    yield f"({gap}, decided)"
+    yield f"Left: made through views {theirs}, MEM-3 {left['clip_views']} ({gap}, decided)."
     for metric, expected in {
         "left.mem_views.clip_views": 1, "left.comm_views.comm": 0, "left.mem_views.comm": 0,
         "kept.colors.image.comm_views.comm": -1, "kept.colors.image.mem_views.clip": 1,
