@@ -137,6 +137,24 @@ def test_a_changed_parameter_in_an_exercise_comes_with_a_name_for_the_run():
                 assert "experiment" in given(changes), (name, changes)
 
 
+def test_rows_that_read_photos_or_articles_are_listed_with_their_set():
+    heads = {
+        name: re.search(rf"^{title}, (.+)$", PAGES["rerun"], re.MULTILINE)[1]
+        for name, title in (("products", "Fashion products"), ("flickr8k", "Flickr8k"))
+    }
+    found = set()
+    for (chapter, experiment, preset), row in grid.rows().items():
+        settings = resolve(chapter, {"preset": preset} | row.get("parameters", {}))
+        data = getattr(settings, "data", "")
+        for name, head in heads.items():
+            if data.startswith(name):
+                found.add(name)
+                named = {f"`{chapter}`", f"{experiment}`", f"`data: {data}`"}
+                assert preset in head, (chapter, experiment)
+                assert any(of in head for of in named), (chapter, experiment)
+    assert found == set(heads)
+
+
 def letters(formula):
     """Latin letters and Greek ones by name, without those of words and commands."""
     formula = re.sub(
