@@ -125,19 +125,26 @@ class Trifeature:
         seed: int,
         same_texture: bool = True,
     ) -> Pairs:
-        """Draw ``n`` different ordered pairs of the same shape from one of :attr:`parts`.
+        """Draw at most ``n`` different ordered pairs of the same shape from one of :attr:`parts`.
 
         An image may be paired with itself. ``biased`` keeps to pairs whose texture of image 1 and
         colour of image 2 are in M, all with S = 1; without ``same_texture`` their textures differ
         (so say descriptions of the paper, not its code). By default all such pairs, in random
         order. With ``seed=SEED`` these are the released experiments' pairs: 10,000 of 576,846 for
         training (57,636 if biased), all 4,094 for the test. Raises ``ValueError`` for another
-        ``split`` and for an ``n`` that is not between 1 and the number of such pairs.
+        ``split``, for ``n`` < 1 and where there is no such pair.
         """
-        shape, texture, color, partner, allowed = self._pairable(split, biased, same_texture)
+        check_choice("split", split, self.parts)
+        shape, texture, color = self.parts[split].labels.T
+        partner = self.mapping[texture]
+        allowed = shape[:, None] == shape
+        if biased:
+            allowed &= partner[:, None] == color
+        if not same_texture:
+            allowed &= texture[:, None] != texture
         allowed = allowed.flatten().nonzero()[:, 0]
-        n = len(allowed) if n is None else n
-        check_range("n", n, 1, len(allowed))
+        check_range("number of such pairs", len(allowed), 1)
+        n = len(allowed) if n is None else min(check_range("n", n, 1), len(allowed))
         rng = np.random.default_rng(seed)
         rng.permutation(len(self.colors))  # the released experiments draw M first
         chosen = allowed[rng.choice(len(allowed), size=n, replace=False)]
@@ -150,23 +157,6 @@ class Trifeature:
         }
         shown = self.parts[split].labels.unique(dim=0, return_inverse=True)[1]
         return Pairs(first, second, labels, shown)
-
-    def count(self, split: str, *, biased: bool, same_texture: bool = True) -> int:
-        """How many pairs :meth:`pairs` has to draw from, without drawing any."""
-        *_, allowed = self._pairable(split, biased, same_texture)
-        return int(allowed.sum())
-
-    def _pairable(self, split: str, biased: bool, same_texture: bool) -> tuple[Tensor, ...]:
-        """Shape, texture, colour and partner colour of each image, and bool (N, N): which pairs."""
-        check_choice("split", split, self.parts)
-        shape, texture, color = self.parts[split].labels.T
-        partner = self.mapping[texture]
-        allowed = shape[:, None] == shape
-        if biased:
-            allowed &= partner[:, None] == color
-        if not same_texture:
-            allowed &= texture[:, None] != texture
-        return shape, texture, color, partner, allowed
 
 
 def load(

@@ -206,10 +206,8 @@ class PairStudy:
         return found
 
     def _draw(self, split: str, n: int, biased: bool, seed: int) -> trifeature.Pairs:
-        """At most n pairs."""
-        which = {"biased": biased, "same_texture": self.cfg.same_texture}
-        n = min(n, self.world.count(split, **which))
-        return self.world.pairs(split, n, seed=seed, **which)
+        options = {"biased": biased, "same_texture": self.cfg.same_texture}
+        return self.world.pairs(split, n, seed=seed, **options)
 
 
 def products(a: Tensor, b: Tensor) -> Tensor:

@@ -236,13 +236,6 @@ def test_halves_are_reduced_by_the_training_pairs_and_multiplied():
     torch.testing.assert_close(found["test"].abs(), torch.tensor(expected).abs())
 
 
-def test_pairs_are_counted_as_they_are_drawn(first):
-    for split in ("train", "test"):
-        for biased in (False, True):
-            drawn = first.world.pairs(split, None, biased=biased, seed=0)
-            assert first.world.count(split, biased=biased) == len(drawn)
-
-
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
