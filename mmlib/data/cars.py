@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,12 +96,8 @@ def class_counts(n: int, classes: int = 286) -> Tensor:
     """
     check_range("classes", classes, 2)
     check_range("n", n, 10 * classes)
-    at = torch.linspace(1, 0, classes, dtype=torch.float64)
-    known = torch.tensor(_SHARES, dtype=torch.float64)
-    logs = torch.tensor(_COUNTS, dtype=torch.float64).log()
-    right = torch.bucketize(at, known).clamp(1, len(known) - 1)
-    weight = (at - known[right - 1]) / (known[right] - known[right - 1])
-    shape = torch.lerp(logs[right - 1], logs[right], weight).exp()
+    logs = np.interp(np.linspace(1, 0, classes), _SHARES, np.log(_COUNTS))
+    shape = torch.from_numpy(logs).exp()
     wanted = n * shape / shape.sum()
     if wanted.min() < 10:
         wanted = 10 + (n - 10 * classes) * shape / shape.sum()

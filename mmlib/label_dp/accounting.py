@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from mmlib._checks import check_range
 
 
@@ -144,7 +146,7 @@ def _divergence(loss: float, n_classes: int, order: float) -> float:
     log_b = -loss - math.log(share)
     log_first = math.log(-math.expm1(-(order - 1) * loss))
     log_second = order * loss + math.log(-math.expm1(-order * loss))
-    return softplus(log_b + log_first + log_second) / (order - 1)
+    return float(np.logaddexp(0, log_b + log_first + log_second)) / (order - 1)
 
 
 def _loss_for(epsilon: float, n_classes: int, order: float) -> float:
@@ -160,8 +162,3 @@ def _loss_for(epsilon: float, n_classes: int, order: float) -> float:
         else:
             high = middle
     return low  # from below: never more than asked for
-
-
-def softplus(x: float) -> float:
-    """log(1 + e^x), which never overflows."""
-    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from mmlib._checks import check_range
-from mmlib.label_dp.accounting import epsilon_of, softplus
+from mmlib.label_dp.accounting import epsilon_of
 
 
 def floor_epsilon(
@@ -82,12 +84,11 @@ def mismatch_cost(
         return 0.0
     odds = math.log1p(-noise) - math.log(noise) + math.log(n_classes) + divergence
     if order == math.inf:
-        return softplus(odds)
+        return float(np.logaddexp(0, odds))
     if order == 1:
         return (1 - noise) * (math.log(n_classes) + divergence) - math.log(noise)
     kept = math.log1p(-noise) + (order - 1) * (math.log(n_classes) + divergence)
-    high, low = max(kept, math.log(noise)), min(kept, math.log(noise))
-    return (high + softplus(low - high)) / (order - 1) - math.log(noise)
+    return float(np.logaddexp(kept, math.log(noise))) / (order - 1) - math.log(noise)
 
 
 def query_cost(clip: float, sigma: float, order: float) -> float:
