@@ -52,24 +52,13 @@ def roughness(images: Tensor) -> Tensor:
     return (x[..., 2:] - 2 * x[..., 1:-1] + x[..., :-2]).abs().mean(dim=(1, 2, 3))
 
 
-def chance_above(published: Tensor, clean: Tensor) -> float:
-    """How often a published example (N,) scores above a clean one (M,), ties counted half: 0 to 1.
-
-    The area under the ROC curve of telling them apart by the score; 0.5 is guessing.
-
-    >>> chance_above(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 2.0]))
-    0.625
-    """
-    labels = torch.cat([torch.ones(len(published)), torch.zeros(len(clean))])
-    return roc_auc(torch.cat([published, clean]).cpu(), labels) / 100
-
-
 def seen(pairs: Pairs, images: Tensor, captions: Tensor, words: int) -> dict[str, float]:
     """Whether published images and captions (N, C, T) can be told from the clean test pairs.
 
-    For each, :func:`chance_above` of their score: how rough an image is, and how unexpected the
-    first ``words`` words of its first caption are after as many known captions as there are known
-    images. 0.5 is guessing.
+    For each, the chance that a published one's score is above a clean one's, ties counted half,
+    which is the area under the ROC curve: of how rough an image is, and how unexpected the first
+    ``words`` words of its first caption are after as many known captions as there are known images.
+    0.5 is guessing.
     """
     known = pairs.known[1].flatten(0, 1)[: len(pairs.known[1])]
     vocabulary = len(pairs.tokenizer)
@@ -77,8 +66,12 @@ def seen(pairs: Pairs, images: Tensor, captions: Tensor, words: int) -> dict[str
     def unexpected(captions: Tensor) -> Tensor:
         return surprise(captions[:, 0], known, words=words, vocabulary_size=vocabulary)
 
+    def area(published: Tensor, clean: Tensor) -> float:
+        labels = torch.arange(len(published) + len(clean)) < len(published)
+        return roc_auc(torch.cat([published, clean]).cpu(), labels.long()) / 100
+
     clean_images, clean_captions = pairs.test
     return {
-        "caption": chance_above(unexpected(captions), unexpected(clean_captions)),
-        "image": chance_above(roughness(images), roughness(clean_images)),
+        "caption": area(unexpected(captions), unexpected(clean_captions)),
+        "image": area(roughness(images), roughness(clean_images)),
     }
