@@ -116,7 +116,7 @@ class FusionTransformer(nn.Module):
         sequence = self._sequence(tokens, [True] * len(tokens) if mask is None else mask)
         if self.padded:
             sequence, there = _without_padding(sequence)
-            return self.transformer.row_seeing(sequence, 0, there)[:, 0]
+            return self.transformer.first_row_seeing(sequence, there)[:, 0]
         first = torch.zeros(len(sequence), dtype=torch.long, device=sequence.device)
         return self.transformer(sequence, rows=first)
 
@@ -146,7 +146,7 @@ class FusionTransformer(nn.Module):
         if self.padded:
             sequence, there = _without_padding(sequence)
             visible = visible & there
-        return list(self.transformer.row_seeing(sequence, 0, visible).unbind(1))
+        return list(self.transformer.first_row_seeing(sequence, visible).unbind(1))
 
     def _sequence(self, tokens: Sequence[Tensor], mask: Sequence[bool]) -> Tensor:
         """The class token and the tokens that are seen: (B, 1 + T, D)."""

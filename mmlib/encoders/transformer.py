@@ -136,8 +136,8 @@ class Transformer(nn.Module):
         x = self.norm(self.blocks[-1](x, causal=causal, rows=rows, of=of))
         return x if rows is None else x.squeeze(1)
 
-    def row_seeing(self, x: Tensor, row: int, visible: Tensor) -> Tensor:
-        """State of one row of x (B, T, D) for each of V choices of the rows it sees: (B, V, D).
+    def first_row_seeing(self, x: Tensor, visible: Tensor) -> Tensor:
+        """State of the first row of x (B, T, D) for each of V choices of what it sees: (B, V, D).
 
         ``visible`` (V, T), or (B, 1, V, T) where samples differ, is boolean. Keys and values are
         computed once for all choices, which only a transformer of one block allows: raises
@@ -145,7 +145,7 @@ class Transformer(nn.Module):
 
         >>> transformer, x = Transformer(width=8, depth=1, heads=2), torch.randn(3, 5, 8)
         >>> visible = torch.tensor([[True] * 5, [True, True, False, False, True]])
-        >>> all_rows, some = transformer.row_seeing(x, 0, visible).unbind(1)
+        >>> all_rows, some = transformer.first_row_seeing(x, visible).unbind(1)
         >>> torch.allclose(some, transformer(x[:, [0, 1, 4]])[:, 0], atol=1e-5)
         True
         """
@@ -153,5 +153,5 @@ class Transformer(nn.Module):
             raise ValueError(f"the transformer has {len(self.blocks)} blocks; allowed: 1")
         shape = "V T" if visible.ndim < 4 else "B 1 V T"
         check_shape("visible", visible, shape, B=len(x), T=x.shape[1])
-        rows = torch.full((len(x),), row, device=x.device)
+        rows = torch.zeros(len(x), dtype=torch.long, device=x.device)
         return self.norm(self.blocks[0](x, rows=rows, visible=visible))

@@ -104,4 +104,4 @@ def test_errors_name_the_value():
 
 def test_a_row_that_sees_a_choice_of_rows_needs_one_block():
     with pytest.raises(ValueError, match="the transformer has 2 blocks; allowed: 1"):
-        Transformer(8, 2, 2).row_seeing(torch.zeros(1, 3, 8), 0, torch.ones(1, 3).bool())
+        Transformer(8, 2, 2).first_row_seeing(torch.zeros(1, 3, 8), torch.ones(1, 3).bool())
