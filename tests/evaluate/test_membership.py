@@ -5,6 +5,7 @@ import torch
 from sklearn.metrics import roc_curve
 from torch.nn.functional import cosine_similarity
 
+from mmlib.evaluate.features import projections
 from mmlib.evaluate.membership import attacks, pair_fit, true_positive_rate
 from mmlib.methods.modalities import build
 from mmlib.presets.base import resolve
@@ -134,3 +135,40 @@ def test_pair_fits_by_the_model_s_own_temperature(digits):
     held = model.embed([x[:30] for x in digits.train.inputs]).chunk(2, dim=1)
     expected = by_hand((z1, z2), held, model.scale.item())
     assert torch.allclose(found["pair"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", SEES)
+def test_attacks_compare_the_vectors_that_they_are_named_by(method, digits):
+    """Views of both parts are drawn one after the other, and scores are means over draws."""
+    model, found = scored(method, digits)
+    parts = [
+        [part.inputs[k][:n] for k in SEES[method]]
+        for part, n in ((digits.test, 40), (digits.train, 30))
+    ]
+    scale = model.scale if method == "cross" else 10  # the others' temperature is 0.1
+    g, plain, drawn = seeded(), [projections(model, x) for x in parts], []
+
+    def fit(one, other, a, b):
+        pairs, held = ((x[a], y[b]) for x, y in zip(one, other, strict=True))
+        return pair_fit(pairs, held, scale=scale)
+
+    for _ in range(2):
+        one, other = ([projections(model, x, g) for x in parts] for _ in range(2))
+        same = [fit(one, other, k, k) for k in range(len(one[0]))]
+        scores = dict(zip(("first", "second", "views"), same, strict=False))
+        if method == "alone":
+            scores = {"own": same[0]}
+        elif method == "comm":
+            ways = [fit(*way, k, 2) for way in ((one, other), (other, one)) for k in (0, 1)]
+            scores["own"] = (sum(ways) / 2 + same[2]) / 3
+        else:
+            scores["own"] = fit(one, one, 0, 1) + (method == "cross_self") * sum(same) / 2
+        drawn.append(scores)
+    expected = {name: (drawn[0][name] + drawn[1][name]) / 2 for name in drawn[0]}
+    if method != "alone":
+        expected["pair"] = fit(plain, plain, 0, 1)
+    if method == "comm":
+        expected["masked"] = (fit(plain, plain, 0, 2) + fit(plain, plain, 1, 2)) / 2
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.allclose(found[name], value, atol=1e-5), name

@@ -1,6 +1,6 @@
 """A table's cells are means over the runs of its column."""
 
-from mmlib.evidence import Column, less, table
+from mmlib.evidence import Column, less, points, table
 
 
 def test_a_table_has_the_mean_of_each_rows_metric_over_the_runs_of_each_column():
@@ -19,3 +19,12 @@ def test_a_difference_is_decided_at_the_level_of_its_row():
     runs = [{"a": a, "b": 0.0} for a in (1.0, 2.0, 2.0)]
     told = [less("a", "b", runs, level) for level in (0.95, 0.975)]
     assert told == ["+1.67 ± 1.43, decided", "+1.67 ± 2.07, not decided"]
+
+
+def test_points_are_of_every_run_that_has_the_metric_in_the_order_of_rows_and_columns():
+    runs = [{"left.a": 1.0}, {"left.a": 2.0, "left.b": 4.0}, {"left.a": 3.0}]
+    found = points({"z": "b", "y": "a"}, {"x": Column(runs, "left.{}"), "w": Column(runs[:1])})
+    told = list(zip(found["row"], found["column"], found["value"], strict=True))
+    assert told == [("z", "x", 4.0), ("y", "x", 1.0), ("y", "x", 2.0), ("y", "x", 3.0)]
+    assert list(found["row"].cat.categories) == ["z", "y"]
+    assert list(found["column"].cat.categories) == ["x", "w"]

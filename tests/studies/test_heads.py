@@ -42,6 +42,9 @@ def test_an_informed_head_undoes_the_noise_and_validates_on_the_last(study):
     assert score_informed(study, x, turned, x_test)[0] < 1
     told = law_likelihood(9 - own.labels, law)
     assert score_informed(study, x, told, x_test) == (100, pytest.approx(100))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(heads, "balanced_accuracy", lambda *_: "macro")
+        assert score_informed(study, x, told, x_test) == (100, "macro")
     seen, strengths = {}, []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(heads, "noised_probe", lambda *a, **k: seen.update(k, given=a))

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -62,6 +63,9 @@ def test_pretraining_learns_from_the_first_n_pairs_alone_and_is_watched_from_bef
     seen = replace(study.seen(), labels=9 - study.private.labels)
     model = study.pretrain(seen, "x", note=lambda *point: points.append(point))
     assert [step for step, *_ in points] == [0, 2, 4]
+    odd, seen_at = with_settings(study, steps=5, points=2), []
+    odd.pretrain(seen, "x", note=lambda step, *_: seen_at.append(step))
+    assert seen_at == [0, 2, 4, 5]  # the last one, too
     first = study.untrained()
     assert points[0][1] == study.matching(first, study.test.images, study.test.table)
     assert points[0][2] == study.probe_quickly(first, seen)
@@ -124,6 +128,8 @@ def test_matching_by_hand(study):
     found = study.matching(model.train(), images, table)
     assert found == pytest.approx(100 * own)  # one full batch
     assert not model.training
+    twice = [torch.cat([x[:128], x[:128]]) for x in (images, table)]
+    assert study.matching(model, *twice) == pytest.approx(100 * own)  # a mean over batches
 
 
 def test_the_fit_of_a_pair_by_hand(study):
@@ -148,6 +154,10 @@ def test_validation_and_training_records_are_not_mixed_up(study):
     x = F.one_hot(study.private.labels, 10).float()
     x_test = F.one_hot(study.test.labels, 10).float()
     assert study.probe((x, x_test)) == (100.0, pytest.approx(100.0))
+    with pytest.MonkeyPatch.context() as patch:
+        told = SimpleNamespace(accuracy="micro", balanced_accuracy="macro")
+        patch.setattr(study_module, "linear_probe", lambda *_, **__: told)
+        assert study.probe((x, x_test)) == ("micro", "macro")
     encoder = study.untrained().encoders[0]
     wrong = study.private.labels.clone()
     wrong[study.n :] = 9 - wrong[study.n :]

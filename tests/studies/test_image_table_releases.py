@@ -30,6 +30,8 @@ def test_what_replaces_values_in_a_view_is_of_the_rows_that_are_seen(study):
     seen = study.seen(released(study, source=one, table="moves"))  # one record's row, many times
     corrupt = study.pretrain(seen, "x").augment[1]
     assert (corrupt.marginals == study.private.table[0]).all()
+    own = study.pretrain(study.seen(), "x").augment[1]
+    assert torch.equal(own.marginals, study.dataset.train.table)  # and of none that choose
 
 
 def test_a_draw_throws_the_same_coins_in_every_condition_and_another_draw_others(study):

@@ -28,6 +28,7 @@ def test_every_way_costs_its_epsilon_by_two_responses():
         assert terms.noise_label == terms.noise_image
         found = epsilon_of(terms.noise_image, terms.n_classes, responses=2)
         assert found == pytest.approx(epsilon, abs=1e-9)
+    assert {f"double_rr.eps{e}" for e in (0, 1, 3, 5)} <= set(WAYS)  # of 0 nothing is left
 
 
 @pytest.mark.parametrize("name", WAYS)

@@ -6,11 +6,14 @@ import pytest
 import torch
 
 from mmlib.augment.text import MaskTokens
+from mmlib.data import scenes
+from mmlib.data.captioned import Captioned
 from mmlib.data.text import MASK
 from mmlib.mem.fingerprint import fingerprint
 from mmlib.mem.hacker import evaluate, vectors
 from mmlib.presets.base import chapter_settings, resolve
 from mmlib.studies.unlearnable import hackers, models
+from mmlib.studies.unlearnable import pairs as pair_module
 from mmlib.studies.unlearnable.pairs import THINGS, load_labelled, named_things
 
 CFG = resolve("unlearnable_comm", {"preset": "smoke"})
@@ -49,6 +52,31 @@ def test_untrained_image_and_text_features_are_the_same_for_all(labelled):
         for part in ("image", "text"):
             assert torch.allclose(found[part], first[part], atol=1e-6), (method, part)
         assert ("image_alone" in found) == method.startswith("comm")
+
+
+def test_comm_is_the_released_code_and_with_samples_the_papers_formula(labelled):
+    conventions = [hacker(name, labelled).convention for name in ("comm", "comm_samples")]
+    assert conventions == ["released", "paper"]
+
+
+@pytest.mark.parametrize("method", ["clip", "comm"])
+def test_what_encoders_give_is_without_chance_of_the_first_caption(method, labelled):
+    model, (images, ids) = hacker(method, labelled), labelled.pairs.known
+    found = hackers.contents(model.train(), images[:9], ids[:9])
+    assert not model.training
+    with torch.no_grad():
+        x = model.encoders[0](model.prepare[0](images[:4], None))
+        expected = {
+            "image": x.mean(dim=(2, 3)) if method == "comm" else x,
+            "text": model.encoders[1](ids[:4, 0]),
+            "both": model.embed([images[:4], ids[:4, 0]]),
+        }
+        if method == "comm":
+            expected["image_alone"] = model.embed([images[:4], None], [True, False])
+            expected["text_alone"] = model.embed([None, ids[:4, 0]], [False, True])
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.allclose(found[name][:4], value, atol=1e-5), name
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -101,6 +129,22 @@ def test_content_is_all_where_features_tell_and_half_where_they_do_not():
     parts = labels[:200], labels[200:]
     assert hackers.content(told[:200], told[200:], parts) > 99
     assert 40 < hackers.content(blind[:200], blind[200:], parts) < 60
+    half = torch.cat([told[:, :1], blind[:, 1:]], dim=1)  # of one label of three: the mean
+    assert 60 < hackers.content(half[:200], half[200:], parts) < 74
+
+
+def test_the_last_quarter_of_the_known_chooses_how_strong_a_probe_is(monkeypatch):
+    seen, probe = {}, hackers.labels_probe
+    monkeypatch.setattr(
+        hackers, "labels_probe", lambda *a, **k: seen.update(k, given=a) or probe(*a, **k)
+    )
+    x, y = torch.randn(42, 2, generator=seeded()), torch.rand(42, 2, generator=seeded(1)) < 0.5
+    hackers.content(x, x, (y, y))
+    for (fitted, held), whole in zip(
+        zip(seen["given"], seen["validation"], strict=True), (x, y), strict=True
+    ):
+        assert torch.equal(fitted, whole[:32])
+        assert torch.equal(held, whole[32:])
 
 
 class Named:
@@ -116,7 +160,11 @@ def test_a_mixed_input_goes_by_what_its_vector_keeps():
     foreign = own.roll(1, 0)
     for weight, expected in ((2.0, 100.0), (0.5, 0.0)):
         mixed = torch.stack([weight * key[0] + rest[1], weight * key[1] + rest[0]])
-        assert hackers.goes_by_key(Named(), 1, mixed, own, foreign) == expected
+        for longer in (1.0, 10.0):  # the length of a vector decides nothing
+            found = hackers.goes_by_key(Named(), 1, mixed, own, longer * foreign)
+            assert found == expected
+    half = torch.stack([2 * key[0] + rest[1], key[1] + 2 * rest[0]])
+    assert hackers.goes_by_key(Named(), 1, half, own, foreign) == 50
 
 
 def survives(p, length):
@@ -146,6 +194,36 @@ def test_parts_do_not_share_images_and_labels_are_the_scenes(labelled):
             assert y.shape == (len(part), len(labelled.names[task]))
             assert (y.sum(dim=1) >= 1).all()
             assert (y.sum(dim=1) <= 3).all()
+
+
+def test_labels_are_those_of_the_part_they_are_given_with(labelled):
+    g = torch.Generator().manual_seed(CFG.seed)
+    sizes = {"train": CFG.n_train, "known": CFG.n_labelled, "test": CFG.n_test}
+    made = {
+        part: scenes.make(n, CFG.image_size, noise=CFG.pixel_noise, generator=g)
+        for part, n in sizes.items()
+    }
+    for part, drawn in made.items():
+        assert torch.equal(getattr(labelled.pairs, part)[0], drawn.images)
+    for task, labels in labelled.tasks.items():
+        for part, y in zip(("known", "test"), labels, strict=True):
+            assert torch.equal(y, made[part].layout.present()[task])
+
+
+def test_labelled_photos_are_those_of_validation_and_test(monkeypatch):
+    def photos(n, thing):
+        images = torch.zeros(n, 3, 16, 16, dtype=torch.uint8)
+        return Captioned(images, [(f"a {thing}",) * 5] * n, tuple(map(str, range(n))))
+
+    parts = {"train": photos(20, "dog"), "val": photos(16, "ball"), "test": photos(14, "beach")}
+    monkeypatch.setattr(pair_module.captioned, "flickr8k", lambda size: parts)
+    asked = {"data": "flickr8k", "n_train": 18, "n_labelled": 15, "n_test": 13}
+    found = load_labelled(CFG.model_copy(update=asked), torch.device("cpu"), longest_trigger=3)
+    sizes = [len(getattr(found.pairs, part)[0]) for part in ("train", "known", "test")]
+    assert sizes == [18, 15, 13]
+    for y, n, thing in zip(found.tasks["things"], (15, 13), ("ball", "beach"), strict=True):
+        assert y.shape == (n, len(THINGS))
+        assert [list(THINGS)[k] for k in y.any(dim=0).nonzero()[:, 0]] == [thing]
 
 
 def test_things_are_words_and_not_parts_of_words():
