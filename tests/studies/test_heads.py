@@ -22,6 +22,9 @@ def test_heads_are_scored_after_every_epoch_and_learn(study):
     ramp = 5 * torch.arange(10.0)
     train_head(study, (x, x_test + ramp), None, "x", lambda *point: moved.append(point))
     assert moved[-1][1] < 20
+    both = []  # and where training's features are moved as well, nothing changes
+    train_head(study, (x + ramp, x_test + ramp), None, "x", lambda *point: both.append(point))
+    assert [score for _, score in both] == pytest.approx([score for _, score in points], abs=2)
 
 
 # --- by a release ---------------------------------------------------------------------------------

@@ -8,9 +8,11 @@ import torch
 from mmlib.augment.text import MaskTokens
 from mmlib.data import scenes
 from mmlib.data.captioned import Captioned
+from mmlib.data.multimodal import Modality
 from mmlib.data.text import MASK
 from mmlib.mem.fingerprint import fingerprint
 from mmlib.mem.hacker import evaluate, vectors
+from mmlib.methods.modalities import views
 from mmlib.presets.base import chapter_settings, resolve
 from mmlib.studies.unlearnable import hackers, models
 from mmlib.studies.unlearnable import pairs as pair_module
@@ -179,6 +181,10 @@ def test_a_key_survives_both_views_as_often_as_the_page_says(p, length):
     views = [MaskTokens(p)(ids, seeded(k)) for k in (0, 1)]
     both = ((views[0] != MASK) & (views[1] != MASK)).any(dim=1).double().mean()
     assert both.item() == pytest.approx(survives(p, length), abs=0.015)
+
+
+def test_words_are_masked_as_in_comms_experiments_with_texts():
+    assert views(Modality("text", "text", 9), 0.5) == MaskTokens(hackers.MASKED)
 
 
 def test_numbers_of_the_exercise_on_masked_words():
