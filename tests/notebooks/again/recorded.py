@@ -293,6 +293,14 @@ def of_private_information() -> Said:
     }  # fmt: skip
     assert alike == {"pairing_shape": [0, 0], "redundancy": [1, 1]}
     yield "By one read-out, the cosine, no difference is decided. The probe of $R$ loses a larger"
+    pays = {
+        of: [run[f"{of}.cross.none"] - run[f"{of}.cross.moves"] for run in desk.runs]
+        for of in ("redundancy", "pairing_map")
+    }
+    assert {of: sign([gap - 5 for gap in gaps]) for of, gaps in pays.items()} == {
+        "redundancy": 0, "pairing_map": -1,
+    }  # fmt: skip
+    yield "That Cross pays less than five points is shown of the map, not of redundancy."
     for of, found in (("synergy_auc", (1, 1)), ("pairing_map", (-1, 0))):
         for name, expected in zip(("double_rr.eps5", "redrawn_texture"), found, strict=True):
             assert desk.sign(f"{of}.comm.{name}", f"{of}.comm.none") == expected
