@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from mmlib._checks import check_range, check_shape
 from mmlib.encoders.folded import folded
-from mmlib.methods import transformed
+from mmlib.methods import by_batch, transformed
+from mmlib.methods.fused import FusedEncoder
 
 _AT_ONCE = 256  # inputs, and then samples
 
@@ -49,22 +50,36 @@ def embed_pairs(method: nn.Module, inputs: Sequence[Tensor], places: Sequence[Te
 
 @torch.no_grad()
 def projections(
-    method: nn.Module, inputs: Sequence[Tensor], generator: torch.Generator | None = None
+    method: nn.Module,
+    inputs: Sequence[Tensor],
+    generator: torch.Generator | None = None,
+    *,
+    as_trained: bool = False,
 ) -> list[Tensor]:
     """What a method's loss compares: the heads' outputs (N, D), before they are normalised.
 
     Of a method with a fusion one for each of its ``masks``, of any other one for each modality.
     They are of the samples as they are or, with a ``generator``, of a random view of each. The
-    method is left in evaluation mode.
+    method is left in evaluation mode. ``as_trained``, batch normalisations of a head take the
+    statistics of all N (:func:`mmlib.methods.by_batch`), else those that run along in training.
     """
     method.eval()
     transforms = method.prepare if generator is None else method.augment
-    masks = [method.masks] if hasattr(method, "masks") else []
-    found = [
-        method.project(transformed(transforms, batch, generator), *masks)
-        for batch in zip(*(x.split(_AT_ONCE) for x in inputs), strict=True)
+    batches = zip(*(x.split(_AT_ONCE) for x in inputs), strict=True)
+    views = (transformed(transforms, batch, generator) for batch in batches)
+    if isinstance(method, FusedEncoder):
+        heads = [method.head] * len(method.masks)
+        found = [method.fuse(view, method.masks) for view in views]
+    else:
+        heads = method.projections
+        found = [[e(x) for e, x in zip(method.encoders, view, strict=True)] for view in views]
+    columns = zip(heads, zip(*found, strict=True), strict=True)
+    return [
+        by_batch(head, torch.cat(parts)).float()
+        if as_trained
+        else torch.cat([head(part) for part in parts]).float()
+        for head, parts in columns
     ]
-    return [torch.cat(parts).float() for parts in zip(*found, strict=True)]
 
 
 def principal_components(features: Mapping[str, Tensor], components: int) -> dict[str, Tensor]:

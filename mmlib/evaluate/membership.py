@@ -89,6 +89,7 @@ def attacks(
     records ``held`` on which it was not trained:
 
     * ``pair``: of the first with the second modality, as they are;
+    * ``running``: the same, but by the heads' running statistics;
     * ``masked``: of each modality alone with the fusion of all, as they are; the mean;
     * ``first``, ``second``: of two random views of that modality alone;
     * ``views``: of two random views of all that the method fuses;
@@ -97,26 +98,36 @@ def attacks(
     Those of views are means over ``draws`` pairs of views, the held records' drawn as well. A
     method without a fusion has no ``masked`` and no ``views``; of one modality alone all but
     ``own``, which is then of two views, are missing.
+
+    But for ``running`` heads work as in training: their batch normalisations take the statistics of
+    what they are given, of records and ``held`` together. Running ones are of all masks at once,
+    and so of none.
     """
     check_range("draws", draws, 1)
     scale = getattr(method, "scale", None)
     scale = 1 / method.temperature if scale is None else scale
-    plain = projections(method, inputs), projections(method, held)
-    fused, count = isinstance(method, FusedEncoder), len(inputs)
+    fused, count, n = isinstance(method, FusedEncoder), len(inputs), len(inputs[0])
+    together = [torch.cat(parts) for parts in zip(inputs, held, strict=True)]
+
+    def vectors(*generator: torch.Generator, as_trained: bool = True) -> tuple[list, list]:
+        """Of the records, and of those held."""
+        found = projections(method, together, *generator, as_trained=as_trained)
+        return [z[:n] for z in found], [z[n:] for z in found]
+
     alone = fused and count == 1
 
     def fit(one: tuple[list, list], other: tuple[list, list], a: int, b: int) -> Tensor:
         return pair_fit((one[0][a], other[0][b]), (one[1][a], other[1][b]), scale=scale)
 
-    scores = {} if alone else {"pair": fit(plain, plain, 0, 1)}
+    scores, plain = {}, vectors()
+    if not alone:
+        running = vectors(as_trained=False)
+        scores = {"pair": fit(plain, plain, 0, 1), "running": fit(running, running, 0, 1)}
     if fused and not alone:
         scores["masked"] = sum(fit(plain, plain, k, -1) for k in range(count)) / count
     found: dict[str, list[Tensor]] = {}
     for _ in range(draws):
-        one, other = (
-            (projections(method, inputs, generator), projections(method, held, generator))
-            for _ in range(2)
-        )
+        one, other = vectors(generator), vectors(generator)
         own = [fit(one, other, k, k) for k in range(len(one[0]))]
         if not alone:
             for name, value in zip(("first", "second", "views"), own, strict=False):

@@ -90,9 +90,8 @@ class FusedCrossSelf(FusedEncoder):
         self.align = align
 
     loss = CrossSelf.loss
+    masks = ((True, False), (False, True))
 
-    def project(
-        self, view: Sequence[Tensor], masks: Sequence[Mask] = ((True, False), (False, True))
-    ) -> list[Tensor]:
+    def project(self, view: Sequence[Tensor], masks: Sequence[Mask] = masks) -> list[Tensor]:
         """One output of the head per mask, by default for each modality alone."""
         return super().project(view, masks)

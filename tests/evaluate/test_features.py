@@ -62,6 +62,11 @@ def test_projections_are_what_the_loss_compares(method, monkeypatch):
     masks = [method.masks] if isinstance(method, CoMM) else []
     for found, expected in zip(plain, method.project(x, *masks), strict=True):
         torch.testing.assert_close(found, expected.detach())
+    trained = projections(method, x, as_trained=True)
+    for part in [method.head] if masks else method.projections:
+        part.train()
+    for found, expected in zip(trained, method.project(x, *masks), strict=True):
+        torch.testing.assert_close(found, expected.detach())
     seeds = (torch.Generator().manual_seed(seed) for seed in (3, 3, 4))
     one, again, other = (projections(method, x, seed)[0] for seed in seeds)
     assert torch.equal(one, again)

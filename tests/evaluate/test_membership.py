@@ -103,7 +103,7 @@ def scored(method, digits, **changes):
 
 def test_each_method_has_the_attacks_that_its_vectors_allow(digits):
     names = {method: set(scored(method, digits)[1]) for method in SEES}
-    assert names["cross"] == names["cross_self"] == {"pair", "first", "second", "own"}
+    assert names["cross"] == names["cross_self"] == {"pair", "running", "first", "second", "own"}
     assert names["comm"] == names["cross"] | {"masked", "views"}
     assert names["alone"] == {"own"}
 
@@ -139,21 +139,32 @@ def test_pair_fits_by_the_model_s_own_temperature(digits):
 
 @pytest.mark.parametrize("method", SEES)
 def test_attacks_compare_the_vectors_that_they_are_named_by(method, digits):
-    """Views of both parts are drawn one after the other, and scores are means over draws."""
+    """Heads take the statistics of both parts together, and scores are means over draws."""
     model, found = scored(method, digits)
-    parts = [
-        [part.inputs[k][:n] for k in SEES[method]]
-        for part, n in ((digits.test, 40), (digits.train, 30))
+    both = [
+        torch.cat([digits.test.inputs[k][:40], digits.train.inputs[k][:30]]) for k in SEES[method]
     ]
+
+    def vectors(generator=None, as_trained=True):
+        return list(
+            zip(
+                *(
+                    z.split([40, 30])
+                    for z in projections(model, both, generator, as_trained=as_trained)
+                ),
+                strict=True,
+            )
+        )
+
     scale = model.scale if method == "cross" else 10  # the others' temperature is 0.1
-    g, plain, drawn = seeded(), [projections(model, x) for x in parts], []
+    g, plain, running, drawn = seeded(), vectors(), vectors(as_trained=False), []
 
     def fit(one, other, a, b):
         pairs, held = ((x[a], y[b]) for x, y in zip(one, other, strict=True))
         return pair_fit(pairs, held, scale=scale)
 
     for _ in range(2):
-        one, other = ([projections(model, x, g) for x in parts] for _ in range(2))
+        one, other = vectors(g), vectors(g)
         same = [fit(one, other, k, k) for k in range(len(one[0]))]
         scores = dict(zip(("first", "second", "views"), same, strict=False))
         if method == "alone":
@@ -167,6 +178,8 @@ def test_attacks_compare_the_vectors_that_they_are_named_by(method, digits):
     expected = {name: (drawn[0][name] + drawn[1][name]) / 2 for name in drawn[0]}
     if method != "alone":
         expected["pair"] = fit(plain, plain, 0, 1)
+        expected["running"] = fit(running, running, 0, 1)
+        assert torch.equal(found["pair"], found["running"]) == (method == "cross")  # no statistics
     if method == "comm":
         expected["masked"] = (fit(plain, plain, 0, 2) + fit(plain, plain, 1, 2)) / 2
     assert found.keys() == expected.keys()
