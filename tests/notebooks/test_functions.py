@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import nbformat
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -105,24 +104,6 @@ def test_values_that_replace_others_in_a_view_are_of_the_part_that_is_trained_on
         assert data.modalities[1].marginals is there[name].inputs[1]
         assert data.train is there[name]
         assert (data.validation, data.test) == (there["partners"], there["outsiders"])
-
-
-def test_methods_are_compared_where_their_utility_first_reaches_a_level():
-    (at_utility,) = leaks("at_utility")
-    rows = [
-        ("utility", "x", None, [10, 40, 20]), ("area", "x", "own", [50, 80, 60]),
-        ("area", "x", "pair", [1, 2, 3]), ("utility", "y", None, [99, 99, 99]),
-    ]  # fmt: skip
-    curves = pd.DataFrame(
-        [
-            (curve, method, attack, step, float(value))
-            for curve, method, attack, values in rows
-            for step, value in zip((0, 2, 1), values, strict=True)
-        ],
-        columns=["curve", "method", "attack", "step", "value"],
-    )
-    found = [at_utility(curves, "x", level) for level in (5, 10, 15, 20, 30, 40)]
-    assert found == pytest.approx([50, 50, 55, 60, 70, 80])
 
 
 def test_candidates_are_the_first_records_of_each_text():
