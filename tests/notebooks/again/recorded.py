@@ -310,13 +310,29 @@ def of_private_information() -> Said:
 def of_unlearnable_comm() -> Said:
     desk, name = Runs("unlearnable_comm/overview"), "colors.image.mem_3"
     left = {m: desk.told(f"left.mem_3.{m}", ".2f") for m in ("clip", "comm", "clip_views")}
-    yield f"On scenes MEM-3 leaves {left['clip']} against CLIP and {left['comm']} against CoMM"
+    photos = Runs("unlearnable_comm/flickr8k")
+    of_photos = photos.told("left.mem_3.clip", ".2f")
+    yield f"On scenes MEM-3 leaves {left['clip']} against CLIP (photos: {of_photos})"
+    yield f"and {left['comm']} against CoMM."
     kept = [desk.told(f"kept.{name}.{m}", "z.2f") for m in ("clip", "cross_self", "comm")]
     yield "a share of {} from protected scenes, Cross+Self {}, CoMM {}".format(*kept)
     assert desk.sign(f"content.{name}.cross_self", f"content.{name}.alone") == -1
     yield "**Cross+Self does not**:"
     assert desk.sign("left.mem_3.comm", "left.mem_3.clip") == -1
     yield f"**4. CoMM** does not fall for it more: {left['comm']}"
+    for a, b, expected in (
+        ("left.mem_3.clip", "left.mem_3.clip_views", 1),
+        ("left.random_tokens.clip", "left.mem_3.clip", 0),
+        ("left.random_tokens.clip_views", "left.mem_3.clip_views", 1),
+        ("content.things.image.clean.clip", "content.things.image.mem_3.clip", 1),
+        ("content.things.image.clean.clip_views", "content.things.image.mem_3.clip_views", 0),
+        ("content.things.image.clean.comm", "content.things.image.mem_3.comm", 0),
+    ):
+        assert photos.sign(a, b) == expected, (a, b)
+    assert min(run["headroom.comm"] for run in photos.runs) > 0.33
+    larger, of_scenes = ([run["left.mem_3.clip"] for run in r.runs] for r in (photos, desk))
+    assert fmean(larger) > fmean(of_scenes)
+    yield "**On photos** the protection from CLIP is larger, and views take a part of it, too ("
     owners = Runs("unlearnable_comm/owners")
     gap = "left.mem_views.clip_views", "left.mem_3.clip_views"
     yield f"leaves more than MEM-3's ({owners.less(*gap, '+.2f')}, decided). That it is"
