@@ -30,6 +30,7 @@ from mmlib.methods import image_only, image_pairs, modalities
 from mmlib.presets.base import resolve
 from mmlib.studies.image_table import ImageTableStudy
 from mmlib.studies.pairs import PairStudy
+from mmlib.studies.private_pairs import PrivatePairs, ways
 from mmlib.studies.unlearnable.models import budget, new_model, optim
 from mmlib.studies.unlearnable.pairs import load_pairs
 from mmlib.train import EpochSampler, Optim, fit
@@ -65,6 +66,11 @@ class Generator(torch.Generator):
     """One of THERE, which draws what one of the CPU does."""
 
     device = THERE
+
+    def clone_state(self) -> Generator:
+        clone = Generator()
+        clone.set_state(self.get_state())
+        return clone
 
 
 class _Operations(TorchDispatchMode):
@@ -183,6 +189,18 @@ def test_pairs_of_images(pairs, method):
         pairs.train(pairs.untrained(method), steps, biased=False, **how)
 
     assert waited(fitted) == ASKS & {method}
+
+
+@pytest.mark.parametrize("way", ["double_rr.eps1", "moves", "redrawn_shape"])
+def test_private_pairs_are_released_where_the_coins_fall(way):
+    cfg = resolve("private_information", {"preset": "smoke"})
+    with apart():
+        private = PrivatePairs(PairStudy(cfg, THERE))
+        shown = private.release(ways(cfg)[way], seeded())
+    here = PrivatePairs(PairStudy(cfg, torch.device("cpu")))
+    expected = here.release(ways(cfg)[way], torch.Generator().manual_seed(0))
+    assert torch.equal(shown.first, expected.first)
+    assert torch.equal(shown.second, expected.second)
 
 
 @pytest.fixture(scope="module")

@@ -112,15 +112,15 @@ class PrivatePairs:
 
         The pools that images come from are the records' images. Pairs have no labels any more.
         """
-        labels = self.label(way)
+        labels, first, second = (  # pairs lie on the host, coins fall where the generator is
+            x.to(generator.device) for x in (self.label(way), self.own.first, self.own.second)
+        )
         pool = {"pool_labels": labels} if isinstance(way.terms, RedrawnRR) else {}
         release = Ledger(labels).release(way.terms, generator=generator, **pool)
-        first, second = self.own.first, self.own.second
-        shown = release.shown(first, first)
+        shown = release.shown(second, second) if way.moves else second
         return replace(
-            self.own, first=shown, labels={},
-            second=release.shown(second, second) if way.moves else second,
-        )  # fmt: skip
+            self.own, first=release.shown(first, first).cpu(), second=shown.cpu(), labels={}
+        )
 
     def measured(self, way: Way, pairs: Pairs) -> dict[str, float]:
         """Shares of released ``pairs``, by name.
