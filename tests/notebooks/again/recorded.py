@@ -41,6 +41,10 @@ class Runs:
         """The same of one less another within a run."""
         return in_words([run[a] - run[b] for run in self.runs], spec, looks)
 
+    def decided(self, pair: tuple[str, str]) -> str:
+        """The difference within a run, to two digits, and whether it is told from zero."""
+        return f"{self.less(*pair, '+.2f')}, {'decided' if self.sign(*pair) else 'not decided'}"
+
     def sign(self, a: str, b: str) -> int:
         """That of one less another within a run, as :func:`sign` decides it."""
         return sign([run[a] - run[b] for run in self.runs])
@@ -359,10 +363,16 @@ def of_fused_leaks() -> Said:
     desk, strong = Runs("fused_leaks/overview"), Runs("fused_leaks/strong-views")
     areas = [desk.told(f"area.{m}.pair") for m in ("cross", "cross_self", "comm")]
     yield "ROC of {} for Cross, {} for Cross+Self and {} for CoMM".format(*areas)
+    areas = [strong.told(f"area.{m}.pair") for m in ("cross", "cross_self", "comm")]
+    assert strong.sign("area.comm.pair", "area.cross.pair") == 0
+    yield "areas are {}, {} and {}. Of Cross and CoMM neither is shown".format(*areas)
+    yield f"running statistics, as is usual, has only {desk.told('area.comm.running')}."
     pairs = [("area.comm.pair", f"area.{m}.pair") for m in ("cross", "cross_self")]
-    first, second = (" and ".join(f"{r.less(*p, '+.2f')}, decided" for p in pairs)
-                     for r in (desk, strong))  # fmt: skip
+    first, second = (" and ".join(map(r.decided, pairs)) for r in (desk, strong))
     yield f"by the fit of photo and title: {first}; with the same views for all, {second}."
+    asked = [(f"area.{m}.running", f"area.{m}.pair") for m in ("comm", "cross_self")]
+    assert [desk.sign(*pair) for pair in asked] == [-1, -1]
+    yield "finds less: {}, on CoMM, and {}, on Cross+Self.".format(*map(desk.decided, asked))
     terms = desk.less("area.comm.views", "area.full_only.views", "+.2f")
     yield f"CoMM less its full term alone: {terms}, decided, by two views of the whole"
     for seed in range(len(desk.runs)):
