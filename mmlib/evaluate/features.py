@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmlib._checks import check_range, check_shape
 from mmlib.encoders.folded import folded
-from mmlib.methods import by_batch, transformed
+from mmlib.methods import transformed
 from mmlib.methods.fused import FusedEncoder
 
 _AT_ONCE = 256  # inputs, and then samples
@@ -49,19 +49,15 @@ def embed_pairs(method: nn.Module, inputs: Sequence[Tensor], places: Sequence[Te
 
 
 @torch.no_grad()
-def projections(
-    method: nn.Module,
-    inputs: Sequence[Tensor],
-    generator: torch.Generator | None = None,
-    *,
-    as_trained: bool = False,
-) -> list[Tensor]:
-    """What a method's loss compares: the heads' outputs (N, D), before they are normalised.
+def head_inputs(
+    method: nn.Module, inputs: Sequence[Tensor], generator: torch.Generator | None = None
+) -> list[tuple[nn.Module, Tensor]]:
+    """Each head of a method, and what it is given (N, F) to make what the loss compares.
 
     Of a method with a fusion one for each of its ``masks``, of any other one for each modality.
     They are of the samples as they are or, with a ``generator``, of a random view of each. The
-    method is left in evaluation mode. ``as_trained``, batch normalisations of a head take the
-    statistics of all N (:func:`mmlib.methods.by_batch`), else those that run along in training.
+    method is left in evaluation mode: there a head's batch normalisations take the statistics that
+    ran along in training; by :func:`mmlib.methods.by_batch` they take those of all N.
     """
     method.eval()
     transforms = method.prepare if generator is None else method.augment
@@ -73,13 +69,7 @@ def projections(
     else:
         heads = method.projections
         found = [[e(x) for e, x in zip(method.encoders, view, strict=True)] for view in views]
-    columns = zip(heads, zip(*found, strict=True), strict=True)
-    return [
-        by_batch(head, torch.cat(parts)).float()
-        if as_trained
-        else torch.cat([head(part) for part in parts]).float()
-        for head, parts in columns
-    ]
+    return list(zip(heads, map(torch.cat, zip(*found, strict=True)), strict=True))
 
 
 def principal_components(features: Mapping[str, Tensor], components: int) -> dict[str, Tensor]:

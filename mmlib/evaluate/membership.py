@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import starmap
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from mmlib._checks import check_range, check_shape
-from mmlib.evaluate.features import projections
+from mmlib.evaluate.features import head_inputs
+from mmlib.methods import by_batch
 from mmlib.methods.cross_self import CrossSelf
 from mmlib.methods.fused import FusedEncoder
 
@@ -109,25 +111,28 @@ def attacks(
     fused, count, n = isinstance(method, FusedEncoder), len(inputs), len(inputs[0])
     together = [torch.cat(parts) for parts in zip(inputs, held, strict=True)]
 
-    def vectors(*generator: torch.Generator, as_trained: bool = True) -> tuple[list, list]:
-        """Of the records, and of those held."""
-        found = projections(method, together, *generator, as_trained=as_trained)
+    def parted(found: Iterable[Tensor]) -> tuple[list, list]:
+        """Vectors of the records, and of those held."""
+        found = [z.float() for z in found]
         return [z[:n] for z in found], [z[n:] for z in found]
+
+    def view() -> tuple[list, list]:
+        return parted(starmap(by_batch, head_inputs(method, together, generator)))
 
     alone = fused and count == 1
 
     def fit(one: tuple[list, list], other: tuple[list, list], a: int, b: int) -> Tensor:
         return pair_fit((one[0][a], other[0][b]), (one[1][a], other[1][b]), scale=scale)
 
-    scores, plain = {}, vectors()
+    scores, given = {}, head_inputs(method, together)
+    plain, running = parted(starmap(by_batch, given)), parted(head(x) for head, x in given)
     if not alone:
-        running = vectors(as_trained=False)
         scores = {"pair": fit(plain, plain, 0, 1), "running": fit(running, running, 0, 1)}
     if fused and not alone:
         scores["masked"] = sum(fit(plain, plain, k, -1) for k in range(count)) / count
     found: dict[str, list[Tensor]] = {}
     for _ in range(draws):
-        one, other = vectors(generator), vectors(generator)
+        one, other = view(), view()
         own = [fit(one, other, k, k) for k in range(len(one[0]))]
         if not alone:
             for name, value in zip(("first", "second", "views"), own, strict=False):

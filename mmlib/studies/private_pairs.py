@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from mmlib.data.trifeature import Pairs
-from mmlib.evaluate.features import projections
+from mmlib.evaluate.features import head_inputs
 from mmlib.evaluate.metrics import roc_auc
 from mmlib.information import encode, mutual_information
 from mmlib.label_dp.accounting import noise_for
@@ -162,6 +162,7 @@ class PrivatePairs:
         }
 
 
+@torch.no_grad()
 def pairing(study: PairStudy, model: nn.Module) -> dict[str, float]:
     """How well the cosine of two test images' own vectors tells a pair: areas under ROC (%).
 
@@ -170,7 +171,8 @@ def pairing(study: PairStudy, model: nn.Module) -> dict[str, float]:
     is trained to align: of image 1 alone and of image 2 alone. Nothing is fitted.
     """
     images, (shape, texture, color) = study.images["test"], study.labels["test"].T
-    z1, z2, *_ = map(normalize, projections(model, [images, images]))  # and, of CoMM, of both
+    given = head_inputs(model, [images, images])  # of CoMM, of both together, too
+    z1, z2, *_ = (normalize(head(x).float()) for head, x in given)
     cosine = (z1 @ z2.T).cpu()
     same = shape[:, None] == shape
     follows = study.world.mapping[texture][:, None] == color

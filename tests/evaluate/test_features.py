@@ -4,8 +4,9 @@ from sklearn.decomposition import PCA
 from torch import nn
 
 from mmlib.evaluate import features
-from mmlib.evaluate.features import embed_pairs, principal_components, projections
+from mmlib.evaluate.features import embed_pairs, head_inputs, principal_components
 from mmlib.fusion import FusionTransformer, ProjectionHead, VectorAdapter
+from mmlib.methods import by_batch
 from mmlib.methods.clip import DualEncoder
 from mmlib.methods.comm import CoMM
 from mmlib.methods.cross_self import CrossSelf
@@ -57,18 +58,22 @@ def test_projections_are_what_the_loss_compares(method, monkeypatch):
     monkeypatch.setattr(features, "_AT_ONCE", 4)
     x = [torch.randn(9, 4, generator=torch.Generator().manual_seed(k)) for k in (1, 2)]
     method.augment = [lambda x, g: x + torch.rand(x.shape, generator=g)] * 2
-    plain = projections(method, x)
+
+    def projections(generator=None):
+        return [head(given).detach() for head, given in head_inputs(method, x, generator)]
+
+    plain = projections()
     assert not any(module.training for module in method.modules())
     masks = [method.masks] if isinstance(method, CoMM) else []
     for found, expected in zip(plain, method.project(x, *masks), strict=True):
         torch.testing.assert_close(found, expected.detach())
-    trained = projections(method, x, as_trained=True)
+    trained = [by_batch(*given).detach() for given in head_inputs(method, x)]
     for part in [method.head] if masks else method.projections:
         part.train()
     for found, expected in zip(trained, method.project(x, *masks), strict=True):
         torch.testing.assert_close(found, expected.detach())
     seeds = (torch.Generator().manual_seed(seed) for seed in (3, 3, 4))
-    one, again, other = (projections(method, x, seed)[0] for seed in seeds)
+    one, again, other = (projections(seed)[0] for seed in seeds)
     assert torch.equal(one, again)
     assert (one != other).any()
     assert (one != plain[0]).any()

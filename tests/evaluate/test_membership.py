@@ -5,8 +5,9 @@ import torch
 from sklearn.metrics import roc_curve
 from torch.nn.functional import cosine_similarity
 
-from mmlib.evaluate.features import projections
+from mmlib.evaluate.features import head_inputs
 from mmlib.evaluate.membership import attacks, pair_fit, true_positive_rate
+from mmlib.methods import by_batch
 from mmlib.methods.modalities import build
 from mmlib.presets.base import resolve
 from mmlib.sets import load
@@ -145,19 +146,13 @@ def test_attacks_compare_the_vectors_that_they_are_named_by(method, digits):
         torch.cat([digits.test.inputs[k][:40], digits.train.inputs[k][:30]]) for k in SEES[method]
     ]
 
-    def vectors(generator=None, as_trained=True):
-        return list(
-            zip(
-                *(
-                    z.split([40, 30])
-                    for z in projections(model, both, generator, as_trained=as_trained)
-                ),
-                strict=True,
-            )
-        )
+    def vectors(generator=None, through=by_batch):
+        with torch.no_grad():
+            found = [through(*given) for given in head_inputs(model, both, generator)]
+        return list(zip(*(z.split([40, 30]) for z in found), strict=True))
 
     scale = model.scale if method == "cross" else 10  # the others' temperature is 0.1
-    g, plain, running, drawn = seeded(), vectors(), vectors(as_trained=False), []
+    g, plain, running, drawn = seeded(), vectors(), vectors(through=lambda head, x: head(x)), []
 
     def fit(one, other, a, b):
         pairs, held = ((x[a], y[b]) for x, y in zip(one, other, strict=True))

@@ -269,8 +269,9 @@ def of_private_information() -> Said:
         row.append(in_words([100 * a / b for a, b in zip(*gains, strict=True)], ".0f"))
     yield f"ε = 3 {' '.join(row)} ε = 1"
     pair = "pairing_map.{}.redrawn_texture", "pairing_map.{}.redrawn_shape"
-    gaps = [desk.less(*(of.format(m) for of in pair), "+.2f") for m in ("cross", "comm")]
-    yield "M: texture private less shape private {}, decided {}, decided".format(*gaps)
+    gaps = [tuple(of.format(m) for of in pair) for m in ("cross", "comm")]
+    assert all(desk.sign(*gap) for gap in gaps)
+    yield "M: texture private less shape private {} {}".format(*map(desk.decided, gaps))
 
     def left(run: dict[str, float], of: str, eps: str) -> float:
         noise, floor, full = (run[f"{of}.{at}"] for at in (eps, "double_rr.eps0", "none"))
@@ -339,7 +340,7 @@ def of_unlearnable_comm() -> Said:
     yield "**On photos** the protection from CLIP is larger, and views take a part of it, too ("
     owners = Runs("unlearnable_comm/owners")
     gap = "left.mem_views.clip_views", "left.mem_3.clip_views"
-    yield f"leaves more than MEM-3's ({owners.less(*gap, '+.2f')}, decided). That it is"
+    yield f"leaves more than MEM-3's ({owners.decided(gap)}). That it is"
     assert sign([run[gap[0]] - run[gap[1]] - 0.1 for run in owners.runs]) == 0
     for kind, published, hacker, expected in (
         ("left", "mem_views", "clip_views", 1), ("left", "comm_views", "comm", 0),
@@ -352,11 +353,11 @@ def of_unlearnable_comm() -> Said:
         assert found == expected, (kind, published, hacker)
     yield "No answer leaves more against it, and there the prediction was wrong."
     kept = [
-        owners.less(*(f"kept.colors.image.{p}.{m}" for p in (published, "mem_3")), "+.2f")
+        owners.decided(tuple(f"kept.colors.image.{p}.{m}" for p in (published, "mem_3")))
         for published, m in (("comm_views", "comm"), ("mem_views", "clip"), ("comm_views", "clip"))
     ]
-    yield f"as predicted ({kept[0]}, decided)."
-    yield f"than from MEM-3's ({kept[1]}, decided and {kept[2]}, decided)."
+    yield f"as predicted ({kept[0]})."
+    yield f"than from MEM-3's ({kept[1]} and {kept[2]})."
 
 
 def of_fused_leaks() -> Said:
@@ -373,8 +374,9 @@ def of_fused_leaks() -> Said:
     asked = [(f"area.{m}.running", f"area.{m}.pair") for m in ("comm", "cross_self")]
     assert [desk.sign(*pair) for pair in asked] == [-1, -1]
     yield "finds less: {}, on CoMM, and {}, on Cross+Self.".format(*map(desk.decided, asked))
-    terms = desk.less("area.comm.views", "area.full_only.views", "+.2f")
-    yield f"CoMM less its full term alone: {terms}, decided, by two views of the whole"
+    terms = "area.comm.views", "area.full_only.views"
+    assert desk.sign(*terms) == 1
+    yield f"CoMM less its full term alone: {desk.decided(terms)}, by two views of the whole"
     for seed in range(len(desk.runs)):
         path = RESULTS / "fused_leaks" / "overview" / "desk" / f"seed-{seed}" / "metrics.csv"
         with path.open() as file:
@@ -388,10 +390,9 @@ def of_fused_leaks() -> Said:
     first = [run[of] for run in desk.runs for of in run if re.fullmatch(r"area\.\w+\.first", of)]
     assert max(first) < 55
     yield "**A photo alone** hardly tells members"
-    worse = [
-        desk.less(f"area.{m}.pair_calibrated", f"area.{m}.pair", "+.2f") for m in ("cross", "comm")
-    ]
-    yield "attack worse: {}, decided, for Cross, and {}, decided, for CoMM.".format(*worse)
+    worse = [(f"area.{m}.pair_calibrated", f"area.{m}.pair") for m in ("cross", "comm")]
+    assert [desk.sign(*pair) for pair in worse] == [-1, -1]
+    yield "attack worse: {}, for Cross, and {}, for CoMM.".format(*map(desk.decided, worse))
     assert desk.sign("vector.comm.attribute", "vector.untrained.attribute") == -1
     yield "On titles they tell it even better than trained CoMM"
     table, learned = Runs("fused_leaks/table"), ("cross_first", "photo")
