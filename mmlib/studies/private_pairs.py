@@ -24,6 +24,7 @@ from mmlib.label_dp.exact import pairs_law
 from mmlib.label_dp.ledger import Ledger
 from mmlib.label_dp.mechanisms.double_rr import DoubleRR
 from mmlib.label_dp.mechanisms.redrawn_rr import RedrawnRR
+from mmlib.methods import by_batch
 from mmlib.presets.private_information import PrivateInformationSettings
 from mmlib.studies.pairs import PairStudy
 
@@ -168,11 +169,12 @@ def pairing(study: PairStudy, model: nn.Module) -> dict[str, float]:
 
     ``shape``: pairs of one shape from others, among those that follow M; ``map``: pairs that follow
     M from others, among those of one shape. The vectors are those that ``model``, Cross or CoMM,
-    is trained to align: of image 1 alone and of image 2 alone. Nothing is fitted.
+    is trained to align: of image 1 alone and of image 2 alone, by heads that work as in training
+    (:func:`mmlib.methods.by_batch`). Nothing is fitted.
     """
     images, (shape, texture, color) = study.images["test"], study.labels["test"].T
     given = head_inputs(model, [images, images])  # of CoMM, of both together, too
-    z1, z2, *_ = (normalize(head(x).float()) for head, x in given)
+    z1, z2, *_ = (normalize(by_batch(head, x).float()) for head, x in given)
     cosine = (z1 @ z2.T).cpu()
     same = shape[:, None] == shape
     follows = study.world.mapping[texture][:, None] == color
