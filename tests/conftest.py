@@ -54,15 +54,6 @@ def browser(request):
 
 
 @pytest.fixture
-def tab(browser):
-    """An empty page, which waits for two minutes: on a busy machine a click has taken half one."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(120_000)
-    yield context.new_page()
-    context.close()
-
-
-@pytest.fixture
 def compiling_by():
     """A ``with`` block in which a function given to it compiles for CPUs, too.
 

@@ -51,9 +51,9 @@ PRESETS = {
     },
     "quick": {
         **_CHAPTER_3["quick"], "convention": "released",
-        "fusions": ("transformer", "mlp", "linear"), "views": ("full", "none"), "crop_lows": (),
+        "fusions": ("transformer", "linear"), "views": ("full", "none"), "crop_lows": (),
         "matchings": (0.3, 1.0), "validation": 0.25,
-        "steps": 120, "synergy_steps": 120, "resamples": 200,
+        "steps": 100, "synergy_steps": 100, "resamples": 200,
     },
     "desk": {
         **_CHAPTER_3["desk"], "fusions": _EVERY_FUSION, "views": tuple(VIEWS),

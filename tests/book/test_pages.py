@@ -4,6 +4,7 @@ import functools
 import http.server
 import re
 import threading
+from contextlib import contextmanager
 
 import pytest
 import yaml
@@ -54,10 +55,15 @@ def site(request):
         server.shutdown()
 
 
-@pytest.fixture
-def page(site, tab):
-    """A page that fails the test on a console error or a request that leaves the machine."""
-    complaints = []
+@contextmanager
+def watched(browser, site, **terms):
+    """An empty tab; fails at the end on a console error or a request that leaves the machine.
+
+    It waits for two minutes: on a busy machine a click has taken half one.
+    """
+    context = browser.new_context(**terms)
+    context.set_default_timeout(120_000)
+    tab, complaints = context.new_page(), []
     tab.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     tab.on("requestfailed", lambda r: complaints.append(f"failed: {r.url}"))
@@ -66,12 +72,36 @@ def page(site, tab):
         lambda r: None if r.url.startswith((site, "data:", "blob:")) else complaints.append(r.url),
     )
     yield tab
+    context.close()
     assert complaints == []
 
 
-@pytest.mark.parametrize("name", toc_pages())
-def test_a_page_renders_whole(name, page, site):
-    page.goto(f"{site}/{name}.html", wait_until="networkidle")
+@pytest.fixture(scope="module")
+def page(request, browser, site):
+    """A page of the book, opened on a phone; once for all tests of it, which takes seconds."""
+    with watched(browser, site, viewport={"width": 390, "height": 844}) as tab:
+        tab.goto(f"{site}/{request.param}.html", wait_until="networkidle")
+        yield tab
+
+
+EVERY = pytest.mark.parametrize("page", toc_pages(), indirect=True)
+EVERY_CHAPTER = pytest.mark.parametrize(
+    "page", [f"notebooks/{file}" for file in CHAPTERS.values()], indirect=True
+)
+
+
+@EVERY
+def test_a_page_fits_a_phone(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    overflow = page.evaluate(
+        "document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
+    )
+    assert overflow <= 1
+
+
+@EVERY
+def test_a_page_renders_whole(page):
+    page.set_viewport_size({"width": 1280, "height": 900})
     assert page.locator("article h1").count() == 1
     for image in page.locator("main img, article img").all():
         assert (image.get_attribute("alt") or "").strip(), image.get_attribute("src")
@@ -87,28 +117,17 @@ def test_a_page_renders_whole(name, page, site):
     assert not role, text[role.start() :][:60]  # did not render
 
 
-@pytest.mark.parametrize("name", toc_pages())
-def test_a_page_fits_a_phone(name, page, site):
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{site}/{name}.html", wait_until="networkidle")
-    overflow = page.evaluate(
-        "document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
-    )
-    assert overflow <= 1
-
-
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_search_finds_a_word_of_each_chapter(chapter, page, site):
-    page.goto(f"{site}/search.html?q={WORDS[chapter]}", wait_until="networkidle")
-    page.wait_for_selector("#search-results li a")
-    found = [a.get_attribute("href") for a in page.locator("#search-results li a").all()]
+def test_search_finds_a_word_of_each_chapter(chapter, browser, site):
+    with watched(browser, site) as tab:
+        tab.goto(f"{site}/search.html?q={WORDS[chapter]}", wait_until="networkidle")
+        tab.wait_for_selector("#search-results li a")
+        found = [a.get_attribute("href") for a in tab.locator("#search-results li a").all()]
     assert any(CHAPTERS[chapter] in href for href in found)
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_figures_are_legible_in_dark_mode(chapter, page, site):
-    page.emulate_media(color_scheme="dark")
-    page.goto(f"{site}/notebooks/{CHAPTERS[chapter]}.html", wait_until="networkidle")
+@EVERY_CHAPTER
+def test_figures_are_legible_in_dark_mode(page):
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     image = page.locator("main .cell_output img").first
     # Figures are drawn in dark ink: they must bring their own white ground along.
@@ -120,9 +139,8 @@ def test_figures_are_legible_in_dark_mode(chapter, page, site):
     assert corner == [255, 255, 255, 255]
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_launch_and_download_buttons_point_at_files_that_exist(chapter, page, site):
-    page.goto(f"{site}/notebooks/{CHAPTERS[chapter]}.html", wait_until="networkidle")
+@EVERY_CHAPTER
+def test_launch_and_download_buttons_point_at_files_that_exist(page):
     links = [a.get_attribute("href") for a in page.locator("header a, .article-header-buttons a").all()]  # fmt: skip # noqa: E501
     notebooks = [link for link in links if link and link.split("#")[0].endswith(".ipynb")]
     assert notebooks, links
