@@ -54,13 +54,24 @@ def test_known_values_on_which_the_definitions_agree(gate, known, definition):
 def test_known_values_on_which_the_definitions_differ():
     # Two independent bits copied: the same amount about Y (imin), though about different parts.
     assert as_tuple(decompose(GATES["copy"], "imin")) == pytest.approx((1, 0, 0, 1), abs=1e-7)
+    assert as_tuple(decompose(GATES["copy"], "broja")) == pytest.approx((0, 1, 1, 0), abs=1e-7)
 
 
 def test_imin_takes_the_smaller_of_both_for_each_value_of_the_label():
     # Each tells its own value of three apart: log 3 of that, log 3/2 of the others, a third each.
     joint = uniform_over([(y == 0, y == 2, y) for y in range(3)])
     assert decompose(joint, "imin").redundancy == pytest.approx(math.log2(1.5))
-    assert as_tuple(decompose(GATES["copy"], "broja")) == pytest.approx((0, 1, 1, 0), abs=1e-7)
+    joint = random_joint((3, 2, 4), 4, power=2)  # whose labels are not alike
+    by_loops = 0.0
+    for y, of_y in enumerate(joint.sum((0, 1)).tolist()):
+        told = [
+            sum(p[y] / of_y * (p[y] / p.sum() / of_y).log2() for p in pair)
+            for pair in (joint.sum(1), joint.sum(0))
+        ]
+        by_loops += of_y * min(told).item()
+    found = decompose(joint, "imin")
+    assert found.redundancy == pytest.approx(by_loops)
+    assert min(as_tuple(found)) > 1e-3  # no limit of what it can be was at work
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS)

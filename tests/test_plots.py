@@ -152,13 +152,15 @@ def test_a_category_of_bars_keeps_its_colour_where_one_before_it_is_missing(fram
     names = pd.CategoricalDtype(["zero", "two", "one"])
     frame = frame[frame["method"] == "one"].astype({"method": names})
     figure, alt = plots.bars(frame, "step", "value", "method", ylabel="loss")
-    assert {bar.get_hatch() for bar in figure.axes[0].patches} == {plots.HATCHES[2]}
-    assert mcolors.to_hex(figure.axes[0].patches[0].get_facecolor()).upper() == plots.CYCLE[2]
+    bars = figure.axes[0].patches
+    assert {bar.get_hatch() for bar in bars} == {plots.HATCHES[2]}
+    assert [bar.get_x() + bar.get_width() / 2 for bar in bars] == pytest.approx([0, 1])
+    assert mcolors.to_hex(bars[0].get_facecolor()).upper() == plots.CYCLE[2]
     assert "zero" not in alt
 
 
 def test_a_reference_of_bars_may_differ_from_group_to_group(frame):
-    levels = {"chance": {0: 2.0, 10: 5.0}}
+    levels = {"chance": {10: 5.0, 0: 2.0}}
     figure, alt = plots.bars(frame, "step", "value", "method", ylabel="loss", reference=levels)
     (lines,) = (c for c in figure.axes[0].collections if c.get_label() == "chance")
     ends = [segment.round(2).tolist() for segment in lines.get_segments()]
@@ -217,25 +219,27 @@ def test_a_chart_is_saved_by_a_palette_and_a_photo_in_full(frame, tmp_path):
 
 
 def test_dots_are_runs_beside_their_mean_with_the_interval_of_three():
-    rows = [("a", 1.0, "x"), ("a", 2.0, "x"), ("a", 6.0, "x"), ("a", 4.0, "y"), ("c", 5.0, "y")]
+    rows = [("c", 1.0, "x"), ("c", 2.0, "x"), ("c", 6.0, "x"), ("c", 4.0, "y"), ("a", 5.0, "y")]
+    rows += [("a", 7.0, "x"), ("a", 8.0, "x")]
     frame = pd.DataFrame(rows, columns=["row", "left", "by"])
-    frame["row"] = pd.Categorical(frame["row"], ["a", "b", "c"])
+    frame["row"] = pd.Categorical(frame["row"], ["c", "b", "a"])
     figure, alt = plots.dots(
         frame, "left", "row", "by", xlabel="left", title="two", reference={"all": 1.0}
     )
     (ax,) = figure.axes
     half = stats.t.ppf(0.975, 2) * stats.sem([1.0, 2.0, 6.0])
-    assert alt == f"Marks of left (two). x: a 3 ± {half:.3g}; y: a 4, c 5; all is 1."
+    assert alt == f"Marks of left (two). x: c 3 ± {half:.3g}, a 7.5; y: c 4, a 5; all is 1."
     drawn = [line.get_xydata().tolist() for line in ax.lines if line.get_marker() in ".os"]
     above, below = -0.16, 0.16
     assert drawn == [
-        [[1.0, above], [2.0, above], [6.0, above]], [[3.0, above]], [[4.0, below]],
-        [[5.0, 2 + below]],
+        [[1.0, above], [2.0, above], [6.0, above]], [[3.0, above]],
+        [[7.0, 2 + above], [8.0, 2 + above]], [[7.5, 2 + above]],
+        [[4.0, below]], [[5.0, 2 + below]],
     ]  # fmt: skip
     ends = [c.get_segments()[0][:, 0].tolist() for c in ax.collections]
     assert ends == [[pytest.approx(3 - half), pytest.approx(3 + half)]]  # of two runs there is none
     assert set(ax.lines[-1].get_xdata()) == {1.0}
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["c", "b", "a"]
     assert ax.get_ylim() == (2.5, -0.5)  # the first above
     named = [text.get_text() for text in ax.get_legend().get_texts()]
     assert sorted(named) == ["all", "x", "y"]
@@ -277,7 +281,7 @@ def test_axes_and_the_texts_opening_say_what_is_drawn(draw, frame):
 
 
 def test_lines_and_whiskers_are_where_the_text_and_the_rows_say():
-    rows = pd.DataFrame({"step": range(40), "value": 2.0, "method": "a"})
+    rows = pd.DataFrame({"step": range(39, -1, -1), "value": 2.0, "method": "a"})
     figure, alt = plots.curves(
         rows, "step", "value", "method", xlabel="step", ylabel="loss", reference={"chance": 5.0}
     )
@@ -286,7 +290,10 @@ def test_lines_and_whiskers_are_where_the_text_and_the_rows_say():
     assert curve.get_markevery() == 4  # about ten markers
     assert "over step, 0 to 39: " in alt
     rows = pd.DataFrame({"step": 0, "value": [1.0, 2.0, 6.0], "method": "a"})
-    figure, _ = plots.bars(rows, "step", "value", "method", ylabel="loss", reference={"two": 2.0})
+    figure, alt = plots.bars(
+        rows, "step", "value", "method", ylabel="loss", reference={"two": 2.0}
+    )
+    assert alt.endswith("a: 0 3; two is 2.")
     (whisker,) = figure.axes[0].collections
     assert whisker.get_segments()[0][:, 1].tolist() == [1.0, 6.0]  # of the mean of 3, not alike
     assert set(figure.axes[0].lines[-1].get_ydata()) == {2.0}

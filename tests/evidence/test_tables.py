@@ -1,6 +1,6 @@
 """A table's cells are means over the runs of its column."""
 
-from mmlib.evidence import Column, less, points, table
+from mmlib.evidence import Column, counted_apart, less, points, table
 
 
 def test_a_table_has_the_mean_of_each_rows_metric_over_the_runs_of_each_column():
@@ -13,6 +13,12 @@ def test_a_table_has_the_mean_of_each_rows_metric_over_the_runs_of_each_column()
     assert made.index.tolist() == ["first", "second"]
     assert made["x"]["last"].tolist() == ["2.00 ± 12.71", "–"]
     assert made["x"]["early"].tolist() == ["0.250", "–"]
+
+
+def test_a_title_counts_the_runs_of_most_cells_not_the_most_runs():
+    runs = [{"a": 1.0, "b": 1.0, "c": 1.0}, {"a": 1.0, "b": 1.0, "c": 1.0}, {"a": 1.0}]
+    told = counted_apart(["a", "b", "c"], runs)
+    assert told == ("2 runs", ["1.00 (3 runs)", "1.00", "1.00"])
 
 
 def test_a_difference_is_decided_at_the_level_of_its_row():

@@ -1,6 +1,7 @@
 """The audit clears what is right, as often as it says, and catches what is wrong."""
 
 import math
+import sys
 
 import pytest
 import torch
@@ -79,6 +80,18 @@ def test_both_ends_of_all_intervals_share_the_error():
     found = bound(counted, (900, 100), 2, draws=1000, confidence=0.95)
     low, high = clopper_pearson(torch.tensor([900, 100]), 1000, 0.05 / (2 * 4))
     assert found == pytest.approx((low[0] / high[1]).log().item())
+
+
+def test_draws_are_made_in_batches_and_no_more_than_asked_for(monkeypatch):
+    monkeypatch.setattr(sys.modules["mmlib.label_dp.audit"], "_BATCH", 300)
+    made = []
+
+    def counted(x, n, g):
+        made.append(n)
+        return torch.zeros(n, dtype=torch.long)
+
+    bound(counted, (0, 1), 2, draws=1000)
+    assert made == [300, 300, 300, 100] * 2
 
 
 def test_choosing_among_many_events_is_paid_for():

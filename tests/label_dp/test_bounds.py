@@ -42,6 +42,8 @@ def test_images_of_a_model_cost_no_more_than_the_mismatch_bound(seed):
 def test_without_mismatch_its_bound_is_the_responses_own():
     for noise in (1e-6, 0.3, 0.962372, 1.0):
         assert mismatch_cost(noise, 286, 0.0) == pytest.approx(epsilon_of(noise, 286), rel=1e-12)
+    near_one = [mismatch_cost(0.3, 5, 0.7, order=order) for order in (1.0, 1 + 1e-6)]
+    assert near_one[0] == pytest.approx(near_one[1], rel=1e-5)
     assert mismatch_cost(0.0, 5, 0.0) == mismatch_cost(0.5, 5, math.inf, order=2) == math.inf
 
 
@@ -83,6 +85,8 @@ def test_the_line_of_the_chapter_with_a_floor():
     assert worst(law) == pytest.approx(math.log(15) + math.log(3))
     # (0.125 + 0.0125 + 0.05) / 0.0125 = 15; the bound takes 27, the worst that a draw could do
     assert floor_epsilon(0.5, 2, 0.2, 1, 4) == pytest.approx(math.log(27) + math.log(3))
+    image = floor_epsilon(0.5, 2, 0.2, 1, 4, noise_label=1.0)  # a label that tells nothing
+    assert image == pytest.approx(math.log(27))
 
 
 def test_no_noise_of_a_query_and_no_finite_order_have_no_finite_cost():

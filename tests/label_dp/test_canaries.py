@@ -19,6 +19,8 @@ def test_canaries_are_wrong_distinct_and_exchangeable():
     found = plant_canaries(labels, 4, 30_000, generator=generator())
     true = labels[found.records]
     assert len(found.records.unique()) == 30_000
+    half = (found.records < 20_000).sum().item()  # any record may be one, as likely as another
+    assert stats.hypergeom(40_000, 20_000, 30_000).cdf(half) == pytest.approx(0.5, abs=0.4999)
     assert (found.planted != true).all()
     assert (found.decoys != true).all()
     assert (found.planted != found.decoys).all()

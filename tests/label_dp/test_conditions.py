@@ -34,6 +34,9 @@ def test_golden_noise_of_both_readings():
         expected = {"population": 0.962372, "standard": 0.659878, "": 0.0}[row.reading]
         for noise in (row.noise_label, row.noise_image):
             assert noise in (0.0, pytest.approx(expected, abs=1e-6)), name
+        if "; λ of " in row.title:
+            assert ("two logs" in row.title) == (row.reading == "population"), name
+            assert ("table moves" in row.title, "nearest" in row.title) == (row.moves, row.nearest)
 
 
 def test_the_grid_is_the_product_and_has_each_row_once():

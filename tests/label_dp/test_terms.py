@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from mmlib.label_dp.accounting import epsilon_of
+from mmlib.label_dp.accounting import approximate_epsilon, epsilon_of
 from mmlib.label_dp.bounds import mismatch_cost
 from mmlib.label_dp.exact import class_images, response_law
 from mmlib.label_dp.mechanisms.anchored import Anchored
@@ -164,6 +164,17 @@ def test_sums_and_deltas_are_googles():
     assert total_cost(terms, "population").epsilon == math.inf
     # A delta never costs: randomized response has its pure bound beside it.
     assert total_cost((double(),), "population", delta=1e-9).epsilon <= 5.0 + 1e-5
+
+
+@pytest.mark.parametrize("sigma", [0.7, 3.0, 30.0])
+def test_no_order_in_between_or_beyond_would_give_a_much_lower_epsilon(sigma):
+    query = NoisyQuery(n_classes=K, noise=1.0, neighbours=3, clip=1.0, sigma=sigma)
+    every = [1 + 10 ** (i / 100) for i in range(-200, 400)]
+    least = min(
+        approximate_epsilon(query.cost("population", order).epsilon, order, 1e-5) for order in every
+    )
+    found = total_cost((query,), "population", delta=1e-5).epsilon
+    assert least * (1 - 1e-9) <= found <= least * 1.01
 
 
 # --- Several releases where images are private: each record has one image for all of them ---------

@@ -28,6 +28,11 @@ def test_seal_publishes_the_whole_folder_at_once(tmp_path, fill, monkeypatch):
     fill(run).finish()
     (scratch / "notebook.ipynb").write_text("{}")
     assert records.load(tmp_path) == []  # scratch folders are not read
+    whole = (scratch / "metrics.csv").read_bytes()
+    (scratch / "metrics.csv").write_bytes(whole + b"loss,2,0.0,comm\n")
+    with pytest.raises(ValueError, match=r"metrics\.csv is not what the run wrote"):
+        records.seal(scratch, final)
+    (scratch / "metrics.csv").write_bytes(whole)
     final.mkdir()
     for name in ("old.png", "record.json"):
         (final / name).write_text("from an earlier run")
@@ -117,11 +122,13 @@ def test_only_larger_runs_of_committed_code_are_kept(run, tmp_path, fill):
     assert not cut_short.exists()
 
 
-def test_a_run_that_was_changed_is_not_kept(run, tmp_path, fill):
+@pytest.mark.parametrize("name", ["metrics.csv", "notebook.ipynb"])
+def test_a_run_that_was_changed_is_not_kept(name, run, tmp_path, fill):
     fill(run).finish()
     as_at_desk(run)
-    (run.folder / "metrics.csv").write_text("curve,step,value\n")
-    with pytest.raises(ValueError, match=r"metrics\.csv is not what the run wrote"):
+    with (run.folder / name).open("a") as file:
+        file.write("\n")
+    with pytest.raises(ValueError, match=f"{name} is not what the run wrote"):
         records.keep(run.folder, tmp_path / "results")
     assert not (tmp_path / "results").exists()
 

@@ -108,6 +108,9 @@ def test_parts_are_of_the_same_settings_data_code_and_name_only(attempt, tmp_pat
     assert not taken_up(other_data)
     with pytest.raises(ValueError, match="part 'a' of the run is there already"):
         taken_up(other_data)
+    other_values = attempt()
+    other_values.data("toy", torch.arange(4) + 1)
+    assert not taken_up(other_values)
     assert not taken_up(attempt(epsilon=4.0))
     for name in ("device_name", "_versions"):
         with monkeypatch.context() as elsewhere:

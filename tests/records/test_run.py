@@ -56,6 +56,7 @@ def test_without_a_record_there_is_no_run(run, monkeypatch, fill):
     assert (record["path"], record["kept"]) == (run.folder, False)
     monkeypatch.setattr(kept, "RESULTS", run.folder.parent)
     assert records.load(run.folder.parent)[0]["kept"]
+    assert records.load(run.folder)[0]["kept"]  # of a part of the results
 
 
 def test_starting_again_takes_back_the_old_record(run, tmp_path, fill):

@@ -44,6 +44,7 @@ def runs(pairs, preset="desk", chapter="comm"):
         ([(3, 1), (3, 1)], {}, "not decided by 2 runs"),
         ([(3, 1)], {"exact": True}, "holds"),
         ([(3, 1)], {"exact": True, "holds": ("a > 3.5",)}, "does not hold"),
+        ([(1, 1)], {"exact": True}, "does not hold"),  # though its opposite does not, either
         ([(3, 1)], {"exact": True, "holds": ("b <= 1",)}, "holds"),
         ([(3, 1)], {"exact": True, "holds": ("a > b", "b > a")}, "does not hold"),  # all of them
         ([(3, 1), (3.1, 1), (2.9, 1)], {"below": {"b": 1.1}}, "holds"),
@@ -51,6 +52,7 @@ def runs(pairs, preset="desk", chapter="comm"):
         ([(3, 1), (3.1, 1)], {"below": {"a": 1}}, "not decided by 2 runs"),
         ([], {}, "not run here"),
         ([(3, 1)], {"exact": True, "found": "{c:.1f}"}, "not run here"),  # an older record
+        ([(3, 1)], {"exact": True, "below": {"c": 1.0}}, "not run here"),
     ],
 )
 def test_verdicts(pairs, options, expected):

@@ -1,5 +1,7 @@
 """The verdict follows its written rule."""
 
+from dataclasses import replace
+
 import pytest
 
 from mmlib.presets import grid
@@ -27,7 +29,8 @@ from .made import ITEM, record, runs
     ],
 )
 def test_verdicts(loaded, expected):
-    assert verdict(ITEM, loaded) == expected
+    for kind in ("figure", "table"):
+        assert verdict(replace(ITEM, kind=kind), loaded) == expected
 
 
 def test_after_a_second_look_a_claim_needs_a_wider_interval(monkeypatch):
@@ -51,6 +54,14 @@ def test_a_number_without_a_deviation_may_be_one_unit_off():
 def test_nothing_is_reproduced_while_a_claim_is_open():
     item = Item(**{**vars(ITEM), "claims": ("a.b > a.c", "a.d > a.c")})  # no run has a.d
     assert verdict(item, runs([70, 71, 72])) == "partly"
+
+
+def test_nothing_is_reproduced_while_a_run_lacks_one_of_the_papers_numbers():
+    item = replace(ITEM, values={"a.b": [70.0, 2.0], "d.e": 60.0})
+    loaded = [record(s, a_b=v, a_c=50.0, d_e=60.0) for s, v in enumerate([70, 71, 72])]
+    assert verdict(item, loaded) == "reproduced"
+    del loaded[1]["metrics"]["d.e"]
+    assert verdict(item, loaded) == "partly"
 
 
 def test_what_something_else_stands_in_for_has_not_run():

@@ -32,6 +32,8 @@ def test_a_margin_is_asked_of_the_difference():
         assert outcome(claim, runs) == found, claim
         held = holds(claim, runs)
         assert held == (None if "c" in claim else found == "holds"), claim
+    asked = [outcome(claim, runs, level=0.999) for claim in ("a > b + 0.7", "a > b + 1.3")]
+    assert asked == ["not shown", "not shown"]  # of that level the interval is ± 1.82
     assert sides("a < b + 1.3") == ("b", "a")
     for wrong in ("a > b - 1", "a > b + c", "a > b +1"):
         with pytest.raises(ValueError, match="ordering is"):

@@ -1,6 +1,7 @@
 """A table shows an item's runs beside the paper's numbers, and what has not run."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -29,6 +30,10 @@ def test_beside_lists_each_claim_with_its_outcome(monkeypatch):
     )
     monkeypatch.setattr(tables.records, "load", lambda: wide[:2])
     assert "Its claims" not in tables.beside("x").to_html()
+    exact = replace(ITEM, kind="theorem", values={})  # what does not hold has failed
+    monkeypatch.setattr(tables, "items", lambda: {"x": exact})
+    monkeypatch.setattr(tables.records, "load", lambda: runs([50], preset="quick"))
+    assert "“a, b” above “a, c”: does not hold." in tables.beside("x").to_html()
 
 
 def test_evidence_is_what_the_verdict_is_from():

@@ -34,6 +34,7 @@ def test_first_seeds_of_all_rows_come_before_second_ones(fill, tmp_path):
     kept = tmp_path / "a/x/desk/seed-0/record.json"
     kept.parent.mkdir(parents=True)
     kept.write_text("{}")
+    (tmp_path / "a/x/desk/seed-1").mkdir()  # of a run that did not finish
     assert fill.missing(grid, "desk", [], tmp_path) == [
         "a/x/desk/seed-1", "b/y/desk/seed-0", "a/x/desk/seed-2", "b/y/desk/seed-1",
     ]  # fmt: skip
@@ -42,6 +43,35 @@ def test_first_seeds_of_all_rows_come_before_second_ones(fill, tmp_path):
     with pytest.raises(ValueError, match=r"row is 'a/y'; allowed at desk: a/x, b/y"):
         fill.missing(grid, "desk", ["a/y"], tmp_path)
     assert fill.missing([], "desk", [], tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("preset", "statuses", "told"),
+    [
+        ("desk", {"snakemake": 0, "mmlib.records": 0}, "done"),
+        ("desk", {"snakemake": 0, "mmlib.records": 1}, "failed"),  # has run, and is not kept
+        ("desk", {"snakemake": 1}, "failed"),
+        ("quick", {"snakemake": 0}, "done"),
+    ],
+)
+def test_what_is_done_has_run_and_of_the_larger_sizes_is_kept(
+    preset, statuses, told, fill, monkeypatch, capsys
+):
+    called = {}
+
+    def call(arguments, seconds):
+        called[arguments[0]] = statuses[arguments[0]]
+        return statuses[arguments[0]]
+
+    monkeypatch.setattr(fill, "call", call)
+    monkeypatch.setattr(fill, "is_committed", lambda: True)
+    monkeypatch.setattr(fill, "missing", lambda *_: ["a/x/seed-0"])
+    monkeypatch.setattr(fill.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["fill.py", preset])
+    with pytest.raises(SystemExit) as end:
+        fill.main()
+    assert (called, end.value.code) == (statuses, told == "failed")
+    assert f"a/x/seed-0: {told}" in capsys.readouterr().out
 
 
 def test_time_ends_the_run_in_progress_and_starts_no_other(checkout):

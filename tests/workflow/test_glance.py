@@ -12,6 +12,26 @@ from mmlib import plots, records
 from mmlib.records import RESULTS, ROOT
 
 
+METRICS = {  # what each bar is to be of, said once more
+    "Cross": "synergy.cross",
+    "Cross+Self": "synergy.cross_self",
+    "FactorCL": "synergy.factorcl",
+    "CoMM": "synergy.comm",
+    "Cross+Self, CoMM's network": "synergy.cross_self_fused",
+    "Cross, its vectors multiplied": "synergy_products.cross",
+    "true labels": "cars.clean",
+    "as released, noise known": "cars.two_logs.known",
+    "as released, an oracle": "cars.two_logs.ceiling",
+    "rows too, an oracle": "cars.two_logs.rows",
+    "noise alone": "left.em_mem_budget",
+    "MEM-3": "left.mem_3",
+    "random words and noise": "left.random_tokens_noise",
+    "MEM-3, best defence": "left_worst.mem_3",
+    "this book's, best defence": "left_worst.chosen",
+}
+THE_PAPERS = {"Cross", "Cross+Self", "FactorCL", "CoMM", "noise alone", "MEM-3"}
+
+
 @pytest.fixture(scope="module")
 def glance():
     sys.path.insert(0, str(ROOT / "workflow"))
@@ -47,6 +67,12 @@ def test_every_bar_is_the_mean_of_its_records(glance):
             assert mcolors.to_hex(bar.get_facecolor()).upper() == color
     for _, place, _, _ in (bar for panel in glance.PANELS for bar in panel.bars):
         assert f"`{place}`" in glance.page(alt, "a.png")
+
+
+def test_every_bar_is_of_the_metric_that_its_title_names_and_the_papers_own_are_marked(glance):
+    bars = [bar for panel in glance.PANELS for bar in panel.bars]
+    assert {title: metric for title, _, metric, _ in bars} == METRICS
+    assert {title for title, *_, whose in bars if whose == glance.METHOD} == THE_PAPERS
 
 
 def test_what_is_not_recorded_has_no_bar(glance):

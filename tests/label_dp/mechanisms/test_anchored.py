@@ -15,7 +15,7 @@ SIDES = torch.tensor([0, 0, 0, 0, 1, 1, 1])
 
 
 def test_an_anchor_of_the_released_label_costs_that_response_alone():
-    anchors = torch.tensor([[3.2], [1.0]])
+    anchors = torch.tensor([[3.9], [1.0]])  # the other class's has other neighbours
     near = torch.zeros(2, 7, dtype=torch.float64)  # q_j: the two nearest of class j
     near[0, [2, 3]] = near[1, [4, 5]] = 0.5
     law = response_law(0.6, 2)[:, :, None] * near  # released label and image; no own image

@@ -101,6 +101,14 @@ def test_nearest_images_come_from_a_thousand_records_as_from_a_loop():
         assert source[i] == pool[distance[i, pool].argmin()]
 
 
+def test_a_pools_images_come_after_those_of_all_records_whoever_is_asked_for():
+    pool = torch.tensor([0, 1, 1, 2])
+    records = torch.full((DRAWS,), 4)
+    source = swap_images(LABELS, 0.6, 3, pool_labels=pool, records=records, generator=generator())
+    chances = torch.tensor([0.0] * 4 + [0.4] + [0.0] * 4 + [0.2, 0.1, 0.1, 0.2])
+    assert agrees(source.bincount(minlength=13), chances)
+
+
 def test_a_class_of_one_needs_self_in_its_pool():
     labels = torch.tensor([0, 0, 1])
     with pytest.raises(ValueError, match="class 1 has 1 records; allowed: at least 2 when"):
