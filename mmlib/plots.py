@@ -208,7 +208,7 @@ def bars(
             yerr=whiskers if (rows["max"] > rows["min"]).any() else None,
             ecolor=COLORS["black"],
         )
-        values = ", ".join(f"{g} {number(v)}" for g, v in zip(groups, rows["mean"], strict=True))
+        values = ", ".join(f"{g} {number(v)}" for g, v in rows["mean"].dropna().items())
         sentences.append(f"{name}: {values}")
     for i, (name, value) in enumerate((reference or {}).items()):
         look = {"linestyle": (0, (2 + 3 * i, 2)), "label": name}
@@ -341,13 +341,13 @@ def arrow(
 def number(value: Any) -> str:
     """A number as a person would say it.
 
-    >>> number(0.123456), number(1234.5), number(12.0), number(math.inf)
-    ('0.123', '1234', '12', '∞')
+    >>> number(0.123456), number(999.7), number(1234.5), number(12.0), number(math.inf)
+    ('0.123', '1000', '1234', '12', '∞')
     """
     value = float(value)
     if value == math.inf:
         return "∞"
-    if abs(value) >= 1000:
+    if abs(value) >= 999.5:  # three digits of which would be 1e+03
         return f"{value:.0f}"
     return f"{value:.3g}"
 

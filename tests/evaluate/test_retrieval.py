@@ -33,6 +33,11 @@ def test_agrees_with_a_plain_loop(n, c):
     assert retrieval(similarity, c) == pytest.approx(by_hand(similarity, c), abs=1e-9)
 
 
+def test_a_median_between_two_ranks_is_rounded_down():
+    found = retrieval(torch.diag(torch.tensor([1.0, 1.0, -1.0, -1.0])), 1)  # ranks 1, 1, 4 and 4
+    assert found["median_rank.i2t"] == found["median_rank.t2i"] == 2
+
+
 def test_ties_count_as_the_mean_over_random_orders():
     g = torch.Generator().manual_seed(0)
     coarse = torch.randint(4, (12, 36), generator=g).double()

@@ -44,6 +44,15 @@ def test_a_margin_is_the_planted_labels_score_less_the_decoys():
     assert of_label.tolist() == [1.0] * 8
 
 
+def test_the_share_that_is_guessed_is_the_surest_one_of_those_that_are_tried():
+    surest_first = torch.arange(1000, 0, -1.0)
+    margins = torch.where(
+        torch.arange(1000) < 100, surest_first, surest_first * (-1) ** surest_first
+    )
+    found = canary_bound(margins, confidence=0.95)
+    assert (found.right, found.guesses) == (100, 100)
+
+
 @pytest.mark.parametrize("epsilon", [0.5, 2.0])
 def test_canaries_bound_epsilon_from_below_and_come_close(epsilon):
     n_classes, labels = 10, torch.arange(20_000) % 10

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from mmlib.label_dp.coins import SystemEntropy, normal, random
+from mmlib.label_dp.coins import SystemEntropy, normal, random, uniform
 from mmlib.label_dp.mechanisms.randomized_response import randomized_response
 
 from .chances import generator
@@ -21,6 +21,8 @@ def test_coins_are_uniform_and_normal(source):
     assert (u >= 0).all()
     assert (u < 1).all()
     assert (u * 2**53 == (u * 2**53).floor()).all()
+    dice = uniform(6, like.long(), source).bincount(minlength=6)
+    assert stats.chisquare(dice.numpy()).pvalue > 1e-6
 
 
 def test_the_systems_coins_use_53_bits_each(monkeypatch):
@@ -28,6 +30,13 @@ def test_the_systems_coins_use_53_bits_each(monkeypatch):
     monkeypatch.setattr("mmlib.label_dp.coins.os.urandom", lambda n: words.ljust(n, b"\0"))
     expected = [2.0 ** (k - 53) for k in range(53)] + [0.0] * 11
     assert random(torch.zeros(64), SystemEntropy()).tolist() == expected
+
+
+def test_normal_numbers_reach_as_far_as_53_bits_do(monkeypatch):
+    u = torch.tensor([0.0, 0.25, 0.5, 0.75], dtype=torch.float64)
+    monkeypatch.setattr("mmlib.label_dp.coins.random", lambda like, generator: u)
+    far, middle = stats.norm.isf([2.0**-54, 0.25])
+    assert normal(u, generator()).tolist() == pytest.approx([-far, -middle, far, middle])
 
 
 def test_the_systems_coins_never_repeat():

@@ -61,6 +61,16 @@ def test_the_grid_adds_to_the_core_and_changes_nothing_of_it():
     assert conditions(K, 5.0, epsilons=(5.0,)) == core
 
 
+def test_rows_at_other_epsilons_and_of_other_neighbours_are_what_their_names_say():
+    rows = conditions(K, 5.0, epsilons=(2.5, 10.0), more_neighbours=(3,), grid=True)
+    for e, end in ((2.5, ".eps2.5"), (5.0, ""), (10.0, ".eps10")):
+        assert rows[f"label_rr{end}"].costs()["standard"] == pytest.approx(e)
+        assert rows[f"double_rr{end}"].costs()["population"] == pytest.approx(e)
+        assert rows[f"one_log{end}"].costs()["population"] == pytest.approx(2 * e)
+    assert GRID.items() <= rows.items()  # also where 2.5 by one response is the noise of 5 by two
+    assert [rows[name].terms.neighbours for name in ("nearest", "nearest.k3")] == [10, 3]
+
+
 def test_costs_by_hand():
     one, both = GRID["label_rr"].costs(), GRID["double_rr"].costs()
     assert one == {

@@ -65,9 +65,11 @@ def test_beside_names_what_has_not_run_and_what_is_unknown(monkeypatch):
     assert "Verdict: not run here" in html
     assert "Not run here: desk (make desk CHAPTER=unlearnable_sweeps EXPERIMENT=overview)" in html
     assert "71.9 ± 2 (sd)" in tables.beside("comm-fig4").to_html()
-    html = tables.beside("mem-table-main").to_html()
-    assert "not available to us" in html
-    assert "rerun by others" in html
+    shown = tables.beside("mem-table-main")
+    assert "not available to us" in shown.to_html()
+    for metric, values in items()["mem-table-main"].reference.items():  # all runs, not the first
+        told = shown.data.at[words(metric), "rerun by others"]
+        assert [float(value) for value in told.split("; ")] == pytest.approx(values, abs=0.005)
     with pytest.raises(ValueError, match="item is 'comm-fig9'; allowed: labeldp-algorithm1"):
         tables.beside("comm-fig9")
 

@@ -11,7 +11,6 @@ from scipy import stats
 from mmlib import plots, records
 from mmlib.records import RESULTS, ROOT
 
-
 METRICS = {  # what each bar is to be of, said once more
     "Cross": "synergy.cross",
     "Cross+Self": "synergy.cross_self",
