@@ -64,9 +64,10 @@ def test_the_band_is_the_range_or_the_interval_of_the_mean():
     runs = pd.DataFrame({"step": [5, 5, 5, 10], "value": [1.0, 2.0, 6.0, 4.0], "method": "one"})
     spread = {"range": (1.0, 6.0), "interval": stats.t.interval(0.95, 2, 3.0, (7 / 3) ** 0.5)}
     for band, (low, high) in spread.items():
-        figure, _ = plots.curves(
+        figure, alt = plots.curves(
             runs, "step", "value", "method", xlabel="step", ylabel="loss", band=band
         )
+        assert alt.endswith(" to 4.")  # of one run, whatever the first point is of
         edges = figure.axes[0].collections[0].get_paths()[0].vertices
         at_five = edges[edges[:, 0] == 5, 1]
         assert (min(at_five), max(at_five)) == pytest.approx((low, high))
