@@ -62,6 +62,8 @@ class Run:
 
     def data(self, name: str, *tensors: torch.Tensor) -> None:
         """Note a data set the run uses, with the sha256 of its shapes, types and values."""
+        if name in self._data:
+            raise ValueError(f"data {name!r} is noted already")
         digest = hashlib.sha256()
         for tensor in tensors:
             tensor = tensor.detach().cpu().contiguous()

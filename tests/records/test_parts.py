@@ -19,11 +19,11 @@ def attempt(tmp_path, monkeypatch):
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
     numbers = iter(range(100))
 
-    def start(**parameters):
+    def start(toy=0, **parameters):
         folder = str(tmp_path / f"seed-3.{next(numbers)}.running")
         given = {"preset": "smoke", "seed": 3, "folder": folder} | parameters
         run = records.start("label_dp", given)
-        run.data("toy", torch.arange(4))
+        run.data("toy", torch.arange(4) + toy)
         return run
 
     return start
@@ -108,9 +108,7 @@ def test_parts_are_of_the_same_settings_data_code_and_name_only(attempt, tmp_pat
     assert not taken_up(other_data)
     with pytest.raises(ValueError, match="part 'a' of the run is there already"):
         taken_up(other_data)
-    other_values = attempt()
-    other_values.data("toy", torch.arange(4) + 1)
-    assert not taken_up(other_values)
+    assert not taken_up(attempt(toy=1))
     assert not taken_up(attempt(epsilon=4.0))
     for name in ("device_name", "_versions"):
         with monkeypatch.context() as elsewhere:
