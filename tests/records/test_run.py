@@ -74,7 +74,7 @@ def test_incomplete_runs_do_not_finish(run):
     with pytest.raises(ValueError, match="figure 'x' is there already"):
         run.figure(plt.figure(), "x", alt="Nothing.")
     run.metric("a.b", 1, "one")
-    with pytest.raises(ValueError, match="metric 'a.b' is noted already"):
+    with pytest.raises(ValueError, match=r"metric 'a\.b' is noted already"):
         run.metric("a.b", 2, "two")
     run.data("toy", torch.zeros(2))
     with pytest.raises(ValueError, match="data 'toy' is noted already"):
