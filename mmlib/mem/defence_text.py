@@ -83,9 +83,9 @@ def swap_captions(captions: Tensor, photo: Tensor) -> Tensor:
 
     Photos are numbered from 0. Raises ``ValueError`` where they have not as many rows each.
 
-    >>> swap_captions(torch.tensor([[[7]], [[8]], [[9]], [[6]]]), torch.tensor([0, 1, 1, 0]))[0]
-    tensor([[7],
-            [6]])
+    >>> swap_captions(torch.tensor([[[7]], [[8]], [[9]], [[6]]]), torch.tensor([0, 1, 1, 0]))[1]
+    tensor([[8],
+            [9]])
     """
     check_shape("photo", photo, "N", N=len(captions))
     fewest, most = (int(count) for count in photo.bincount().aminmax())

@@ -155,7 +155,7 @@ def improve(
                 losses = torch.stack([loss(option) for option in tried])
                 if losses.min() < best:
                     chosen = int(losses.argmin())
-                    best, triggers, features = losses[chosen], options[chosen], tried[chosen]
+                    best, triggers = losses[chosen], options[chosen]
     return Step(triggers, before, best)
 
 

@@ -259,6 +259,15 @@ def test_types(name):
         assert views.max() <= 1 + 1e-6
 
 
+def test_upright_images_are_turned_a_little_and_not_mirrored():
+    usual = simclr(16, crop_low=0.3).transforms
+    upright, sharp = simclr(16, upright=True).transforms, simclr(16, blurred=False).transforms
+    assert usual[0] == ResizedCrop(16, scale=(0.3, 1.0))
+    assert upright[1:] == [Rotation(15) if view == Flip(0.5) else view for view in usual[1:]]
+    assert sharp[1:] == [view for view in usual[1:] if not isinstance(view, GaussianBlur)]
+    assert len(sharp) == len(usual) - 1
+
+
 def test_autocast_does_not_reach_views():
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     views = simclr(32)

@@ -67,12 +67,18 @@ def test_rows_are_possible_cars(world):
     assert torch.corrcoef(torch.stack([age, miles]))[0, 1] > 0.5
     relative = (price / column(table, "entry_price")).log()
     assert torch.corrcoef(torch.stack([age, relative]))[0, 1] < -0.8
+    faster = relative - age * math.log(0.86)  # than by age alone
+    assert torch.corrcoef(torch.stack([miles, faster]))[0, 1] < -0.4
     assert (price > 0).all()
     engine = column(table, "engine_size")
-    assert (models.engines[labels] == engine[:, None]).any(1).all()
+    of_model = models.engines[labels] == engine[:, None]
+    assert of_model.any(1).all()
+    assert of_model.double().mean(0).min() > 0.3  # each of a model's three
     usual = column(table, "bodytype") == models.body[labels]
     assert 0.93 < usual.double().mean() < 0.98
-    assert (models.dimensions[:, 0] < models.dimensions[:, 3]).all()
+    assert (models.dimensions[:, 0] <= 0.75 * models.dimensions[:, 3] + 1).all()
+    automatic = (column(table, "gearbox") == 1).double().view(len(models), -1).mean(dim=1)
+    torch.testing.assert_close(automatic, 0.95 * models.automatic, atol=0.2, rtol=0)
     for name, codes in cars.CATEGORICAL.items():  # each name of a gearbox, a fuel, ... occurs
         assert column(table, name).unique().tolist() == list(range(len(codes)))
 

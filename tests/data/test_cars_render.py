@@ -214,3 +214,15 @@ def test_image_and_row_show_the_same_car():
     images = render(table[:, :4], table[:, 14], red, styled(60), still(60, yaw=90), 160)
     heights = torch.tensor([extent(image)[1] for image in images])
     assert torch.corrcoef(torch.stack([heights, table[:, 1].float()]))[0, 1] > 0.98
+
+
+def test_lamps_are_at_the_end_that_faces_us():
+    """Left or right of the middle, as nose and tail are when the car is turned to the right."""
+    for yaw, side in ((40, 1), (140, -1), (220, 1), (320, -1)):
+        large, small = (picture(yaw=yaw, size=96, style={"lamp_size": k}) for k in (1.0, 0.0))
+        place = (large != small).any(0).any(0).nonzero().double().mean() - 47.5
+        assert side * place > 5
+
+
+def test_zoom_makes_a_car_larger():
+    assert extent(picture(zoom=torch.tensor([1.1]), size=240))[0] == pytest.approx(4730, abs=30)

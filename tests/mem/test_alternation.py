@@ -16,10 +16,11 @@ from mmlib.mem.trigger import prepend
 from mmlib.methods.cross_self import SelfAlone
 
 
+@pytest.mark.parametrize("unit", ["image", "group"])
 @pytest.mark.parametrize("body", ["own", "shuffled", "everywhere", "other"])
-def test_bodies_move_and_triggers_stay(make_model, make_pairs, body, monkeypatch, small):
+def test_bodies_move_and_triggers_stay(make_model, make_pairs, body, unit, monkeypatch, small):
     images, captions = make_pairs(6)
-    settings = replace(small, text="random", body=body)
+    settings = replace(small, text="random", body=body, unit=unit, groups=3)
     model = make_model().eval()
     state = Alternation(model, images, captions, settings, torch.Generator().manual_seed(0))
     seen, encoder = [], model.encoders[1]
@@ -30,7 +31,7 @@ def test_bodies_move_and_triggers_stay(make_model, make_pairs, body, monkeypatch
     assert len(seen) == (settings.noise_steps if anew else 1)  # encoded once
     bodies = captions[rows, 0, 1:-3]
     for ids in seen:
-        assert torch.equal(ids[:, 1:4], state.triggers[rows])
+        assert torch.equal(ids[:, 1:4], state.triggers[state.owner[rows]])
         shown = sorted(ids[:, 4:].tolist())
         assert shown == sorted(bodies.tolist())  # the same captions
     own = [(ids[:, 4:] == bodies).all(dim=1) for ids in seen]
@@ -186,7 +187,9 @@ def test_words_are_sought_for_true_pairs_with_images_as_they_are_published(
     images, captions = make_pairs(6)
     met, improve = [], alternation.improve
     monkeypatch.setattr(
-        alternation, "improve", lambda *given, **how: met.append(given) or improve(*given, **how)
+        alternation,
+        "improve",
+        lambda *given, **how: met.append((given, how)) or improve(*given, **how),
     )
     model = make_model().eval()
     state = Alternation(model, images, captions, small, torch.Generator().manual_seed(0))
@@ -195,24 +198,35 @@ def test_words_are_sought_for_true_pairs_with_images_as_they_are_published(
     seen, encode = [], model.encode
     monkeypatch.setattr(model, "encode", lambda k, x: seen.append(x) or encode(k, x))
     rows, before = torch.tensor([5, 2, 0]), state.triggers.clone()
-    state.improve_triggers(rows, {"trigger_before": [], "trigger_after": []})
-    assert torch.equal(seen[0].int(), (images.int() + state.noise)[rows].clamp(0, 255))
-    ((triggers, bodies, *_),) = met
+    values = {"trigger_before": [], "trigger_after": []}
+    state.improve_triggers(rows, values)
+    noisy = (images.int() + state.noise)[rows].clamp(0, 255)
+    assert torch.equal(seen[0].int(), noisy)
+    for triggers, met_by in ((before, "before"), (state.triggers, "after")):
+        pairs = noisy / 255, prepend(captions[rows, 0], triggers[rows])
+        expected = losses.clip(*model.project(pairs), scale=model.scale)
+        assert values[f"trigger_{met_by}"][0].item() == pytest.approx(expected.item(), rel=1e-5)
+    (((triggers, bodies, *_), how),) = met
+    assert how["count"] == small.candidates
     assert torch.equal(triggers, before[rows])
     assert torch.equal(bodies, captions[rows, 0])
 
 
-def test_each_visit_is_in_an_order_of_its_own(make_model, make_pairs, monkeypatch, small):
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_each_visit_is_in_an_order_of_its_own(
+    make_model, make_pairs, drop_last, monkeypatch, small
+):
     """So that no batch is always the last, and no images are always the ones left out."""
     images, captions = make_pairs(9)
-    state = Alternation(make_model(), images, captions, small, torch.Generator().manual_seed(0))
+    settings, g = replace(small, drop_last=drop_last), torch.Generator().manual_seed(0)
+    state = Alternation(make_model(), images, captions, settings, g)
     visits = []
     for name in ("improve_triggers", "improve_noise"):
         monkeypatch.setattr(state, name, lambda rows, seen: visits[-1].extend(rows.tolist()))
     for _ in range(2):
         visits.append([])
         state.visit(with_triggers=False)
-    assert sorted(visits[0]) == sorted(visits[1]) == list(range(9))
+    assert {*visits[0], *visits[1]} == set(range(9))
     assert visits[0] != visits[1]
 
 

@@ -51,8 +51,10 @@ def test_who_stops_by_known_pairs_does_not_look_at_test_pairs():
 
 
 def test_both_directions_count():
-    points = [point(1, (2, 9), (9, 9)), point(2, (4, 4), (9, 9)), point(3, (9, 2), (9, 9))]
-    assert best(points, "test").step == 2
+    """As ratios: the product is least at (2, 12), the sum at (5, 5)."""
+    ranks = (1, 30), (2, 12), (5, 5), (30, 1)
+    points = [point(step, test, (9, 9)) for step, test in enumerate(ranks)]
+    assert best(points, "test").step == 1
 
 
 def test_wrong_values_are_named(make_model, pairs):

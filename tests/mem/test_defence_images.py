@@ -14,8 +14,12 @@ def test_jpeg_keeps_content_and_changes_noise():
     assert (resaved(smooth, 95).int() - smooth.int()).abs().max() <= 4
     noise = torch.randint(-8, 9, smooth.shape, generator=torch.Generator().manual_seed(0))
     noisy = (smooth.int() + noise).clamp(0, 255).byte()
-    left = (resaved(noisy, 50).int() - smooth.int()).float().std() / noise.float().std()
-    assert left < 0.8
+    left = [
+        (resaved(noisy, quality).int() - smooth.int()).float().std() / noise.float().std()
+        for quality in (50, 75, 95)
+    ]
+    assert left == sorted(set(left))
+    assert left[0] < 0.8
 
 
 def test_rounding_moves_pixels_by_half_a_step_and_undoes_less():

@@ -8,7 +8,7 @@ import torch
 from mmlib import losses
 from mmlib.data.text import END, SPECIAL
 from mmlib.mem.hotflip import candidates, clip_swapped, improve
-from mmlib.mem.trigger import allowed_words, insert, prepend
+from mmlib.mem.trigger import allowed_words, draw_places, insert, prepend
 
 WORDS = 15  # of the 20 ids, 5 are special
 
@@ -56,14 +56,19 @@ def test_candidates_are_the_steepest_words_by_finite_differences(task):
         assert rises[0] < float(loss(table[ids])) < rises[-1]
 
 
-def test_loss_never_rises_and_is_reported_truly(task):
+@pytest.mark.parametrize("woven", [False, True])
+def test_loss_never_rises_and_is_reported_truly(task, woven):
     model, _, captions, loss = task
-    encoder = model.encoders[1]
+    encoder, places = model.encoders[1], None
     for seed in range(5):
+        if woven:
+            places = draw_places(captions, 3, torch.Generator().manual_seed(seed))
         triggers = start_triggers(8, 3, seed)
-        step = improve(triggers, captions, encoder, loss, count=4)
+        step = improve(triggers, captions, encoder, loss, count=4, places=places)
         with torch.no_grad():
-            before, after = (loss(encoder(prepend(captions, t))) for t in (triggers, step.triggers))
+            before, after = (
+                loss(encoder(insert(captions, t, places))) for t in (triggers, step.triggers)
+            )
         assert float(step.before) == pytest.approx(float(before), abs=1e-6)
         assert float(step.after) == pytest.approx(float(after), abs=1e-6)
         assert step.after <= step.before
@@ -108,10 +113,13 @@ def test_with_every_word_tried_it_is_brute_force(task, length):
     assert torch.equal(found.triggers, best)
 
 
-def test_equals_a_slow_search_by_finite_differences(make_model, make_pairs):
+@pytest.mark.parametrize("owner", [None, [1, 0, 0]])
+def test_equals_a_slow_search_by_finite_differences(make_model, make_pairs, owner):
     """Slopes at the first triggers; then, left to right, everybody's j-th word if it helps."""
     images, captions = make_pairs(3)
     captions = captions[:, 0]
+    owner = None if owner is None else torch.tensor(owner)
+    own = torch.arange(3) if owner is None else owner  # whose each caption's trigger is
     model = make_model().double().eval()
     encoder = model.encoders[1]
     with torch.no_grad():
@@ -121,27 +129,27 @@ def test_equals_a_slow_search_by_finite_differences(make_model, make_pairs):
         return losses.clip(vectors, features, scale=model.scale)
 
     for seed in range(3):
-        first = start_triggers(3, 2, seed)
-        found = improve(first, captions, encoder, loss, count=3)
+        first = start_triggers(int(own.max()) + 1, 2, seed)
+        found = improve(first, captions, encoder, loss, count=3, owner=owner)
         with torch.no_grad():
-            ids = prepend(captions, first)
+            ids = prepend(captions, first[own])
             embedded = encoder.token_embedding(ids)
             best, chosen = loss(encoder(ids)), first
             for position in range(2):
                 ranked = []
-                for row in range(3):
-                    slopes = []
+                for trigger in range(len(first)):
+                    rows, slopes = own == trigger, []
                     for word in range(len(SPECIAL), 20):
                         moved = embedded.clone()
-                        step = encoder.token_embedding.weight[word] - moved[row, 1 + position]
-                        moved[row, 1 + position] += 1e-6 * step
+                        step = encoder.token_embedding.weight[word] - moved[rows, 1 + position]
+                        moved[rows, 1 + position] += 1e-6 * step
                         slopes.append((float(loss(encoder.encode_embedded(moved, ids))), word))
                     ranked.append([word for _, word in sorted(slopes)[:3]])
                 options = []
                 for words in zip(*ranked, strict=True):
                     option = chosen.clone()
                     option[:, position] = torch.tensor(words)
-                    options.append((float(loss(encoder(prepend(captions, option)))), option))
+                    options.append((float(loss(encoder(prepend(captions, option[own])))), option))
                 value, option = min(options, key=lambda pair: pair[0])
                 if value < best:
                     best, chosen = value, option

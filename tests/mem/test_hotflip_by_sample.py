@@ -30,6 +30,21 @@ def test_swapped_losses_keep_their_digits_at_a_large_scale():
     assert torch.allclose(found.double(), exact, atol=1e-6)
 
 
+def test_who_has_no_better_word_keeps_the_present_one():
+    """Though the loss would fall, too, if all took theirs."""
+    features, goal = torch.zeros(8, 1), torch.tensor([[1.0]] * 5 + [[0.4]] * 3)
+
+    def loss(rows):
+        return (rows - goal).square().sum()
+
+    def alone(rows, options):
+        return loss(rows) - (rows - goal).square() + (options[..., 0] - goal).square()
+
+    assert loss(torch.ones(8, 1)) < loss(features)
+    change = _each_its_own(features, torch.ones(1, 8, 1), loss(features), loss, alone)
+    assert change.tolist() == [0] * 5 + [-1] * 3
+
+
 def test_changes_that_help_alone_and_hurt_together_are_cut_down():
     """A row that moves from 0 to 1 brings the sum to its goal of 1; all of them overshoot it."""
     features, tried = torch.zeros(8, 1), torch.ones(2, 8, 1)

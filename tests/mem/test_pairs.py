@@ -1,10 +1,10 @@
-"""Captions count as far as they are read."""
+"""Captions count as far as they are read, and stay with their images."""
 
 import pytest
 import torch
 
 from mmlib.data.text import SPECIAL
-from mmlib.mem.pairs import encode_pairs
+from mmlib.mem.pairs import as_pairs, encode_pairs
 
 
 @pytest.mark.parametrize("pieces", [None, 80])
@@ -24,3 +24,11 @@ def test_own_words_are_those_of_captions_as_far_as_they_count(pieces):
     assert cut.own_words < whole.own_words
     if pieces is None:
         assert (cut.own_words, whole.own_words) == (2, 3)
+
+
+def test_in_pairs_each_image_is_there_with_each_of_its_captions(make_pairs):
+    images, ids = make_pairs(3, captions=2)
+    alone, captions = as_pairs(images, ids)
+    for row in range(6):
+        assert torch.equal(alone[row], images[row // 2])
+        assert torch.equal(captions[row, 0], ids[row // 2, row % 2])

@@ -46,6 +46,25 @@ def test_the_surrogate_is_trained_as_the_settings_say(run, monkeypatch, small):
     assert seen == [(asked, 4)]
 
 
+@pytest.mark.parametrize("unit", ["pair", "image", "group"])
+def test_words_are_published_with_the_images_that_the_surrogate_met_them_with(
+    make_model, make_pairs, unit, small
+):
+    """In the last round, of two: the words are then as they are published, noise is to come."""
+    images, ids = make_pairs(9, captions=2)
+    model, met = make_model(), []
+    loss = model.loss
+    model.loss = lambda batch, g: met.append(batch) or loss(batch, g)
+    settings, g = replace(small, unit=unit, groups=3), torch.Generator().manual_seed(3)
+    made = protect(model, images, ids, settings, generator=g, progress=False)
+    published = made.captions(ids)
+    for batch in met[small.surrogate_steps :]:
+        for image, text in zip(*batch, strict=True):
+            same = (made.images.int() - image.int()).abs().flatten(1).amax(dim=1) <= 16
+            assert same.sum() == (2 if unit == "pair" else 1)
+            assert (published[same] == text).all(dim=-1).any()
+
+
 def test_bound_is_exact_after_many_steps(run, small):
     made, images, _ = run(replace(small, noise_steps=12))
     assert (made.images.int() - images.int()).abs().max() == 8

@@ -88,6 +88,9 @@ def test_words_come_from_the_asked_share_of_captions_and_survive_a_filter(run, s
         published = made.captions(ids)
         filtered = without_rare_words(published, 0.2)
         assert torch.isin(made.triggers, filtered).all()
+    edge = of_all[9].item()  # both ends of the range are in it
+    made, *_ = run(replace(small, text="random", word_share=(edge, edge)), captions=4)
+    assert (of_all[made.triggers] == edge).all()
     with pytest.raises(
         ValueError, match=r"no word may be in a trigger; word_share is \(0.99, 1.0\)"
     ):
