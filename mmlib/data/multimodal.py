@@ -154,8 +154,8 @@ def as_vectors(modality: Modality, batch: Tensor) -> Tensor:
     with its codes one-hot; a vector itself; the mean over the steps of a sequence; how often a text
     has each word (special tokens do not count).
 
-    >>> ids = torch.tensor([[1, 6, 6, 2, 0]])
-    >>> as_vectors(Modality("title", "text", 8, length=5), ids)
+    >>> ids = torch.tensor([[1, 6, 9, 6, 2, 0]])  # 9 is beyond the words that are counted
+    >>> as_vectors(Modality("title", "text", 8, length=6), ids)
     tensor([[0., 2., 0.]])
     """
     if modality.kind == "image":

@@ -36,7 +36,7 @@ def source(tmp_path_factory):
     rows = []
     for k, name in enumerate(["Belts"] * 50 + ["Caps"] * 45 + ["Socks"] * 3):
         number = 2000 - k  # not in order
-        brand = "Acme" if k % 2 else f"Rare{k}"
+        brand = "Acme" if k % 2 else "Ten" if k < 20 else "Nine" if k < 38 else f"Rare{k}"
         rows.append(
             {
                 "id": number, "gender": ("Men", "Women")[k % 2], "masterCategory": "All",
@@ -81,7 +81,7 @@ def test_preparation_keeps_what_it_says(prepared):
     assert rows["id"].tolist() == sorted(2000 - k for k in range(95))
     assert (rows["articleType"] == np.where(rows["id"] > 1950, "Belts", "Caps")).all()
     assert ((rows["split"] == "val") == (rows["id"] % 5 == 0)).all()
-    assert set(rows["brand_word"]) == {"acme", "other"}
+    assert set(rows["brand_word"]) == {"acme", "ten", "other"}
     assert (rows["title_chars"] == rows["title"].str.len()).all()
     classes = pd.read_csv(prepared / "classes.csv")
     assert classes.values.tolist() == [[0, "Belts", 50], [1, "Caps", 45]]
@@ -114,7 +114,8 @@ def test_an_article_keeps_its_photo_its_row_and_its_class(prepared):
     gender = [data.categories["gender"][int(code)] for code in part.table[:, 2]]
     assert gender == mine["gender"].tolist()
     assert part.images.shape[1:] == (3, 20, 20)
-    assert part.images[:, :, :, 0].min() > 230  # 60 x 80 is padded with white left and right
+    sides = part.images[..., [0, 1, 2, 17, 18, 19]]
+    assert sides.min() > 230  # 60 x 80 is padded with white left and right, as much
     body = part.images[:, :, 4, 5].float()  # beside the mark: the colour of the class
     expected = torch.tensor([COLOURS[data.classes[k]] for k in part.labels.tolist()]).float()
     assert (body - expected).abs().max() < 40

@@ -15,7 +15,7 @@ def test_jpeg_keeps_content_and_changes_noise():
     noise = torch.randint(-8, 9, smooth.shape, generator=torch.Generator().manual_seed(0))
     noisy = (smooth.int() + noise).clamp(0, 255).byte()
     left = [
-        (resaved(noisy, quality).int() - smooth.int()).float().std() / noise.float().std()
+        ((resaved(noisy, quality).int() - smooth.int()).float().std() / noise.float().std()).item()
         for quality in (50, 75, 95)
     ]
     assert left == sorted(set(left))

@@ -5,7 +5,9 @@ import itertools
 import pytest
 import torch
 
+from mmlib.augment.image import Normalize, simclr
 from mmlib.augment.text import MaskTokens
+from mmlib.augment.transform import as_it_is
 from mmlib.data import scenes
 from mmlib.data.captioned import Captioned
 from mmlib.data.multimodal import Modality
@@ -59,6 +61,20 @@ def test_untrained_image_and_text_features_are_the_same_for_all(labelled):
 def test_comm_is_the_released_code_and_with_samples_the_papers_formula(labelled):
     conventions = [hacker(name, labelled).convention for name in ("comm", "comm_samples")]
     assert conventions == ["released", "paper"]
+
+
+@pytest.mark.parametrize("data", ["scenes", "flickr8k"])
+def test_clip_sees_images_as_they_are_and_others_views_in_which_only_photos_are_mirrored(
+    data, labelled
+):
+    cfg = CFG.model_copy(update={"data": data})
+    view = simclr(CFG.image_size, crop_low=CFG.crop_low, upright=data == "scenes")
+    plain, changed = [Normalize(), as_it_is], [view, MaskTokens(0.15)]
+    for method in METHODS:
+        model = hackers.new_hacker(method, cfg, labelled.pairs, 2)
+        assert list(model.augment) == (plain if method == "clip" else changed), method
+        assert list(model.prepare) == plain, method
+        assert list(getattr(model, "align", plain)) == plain, method
 
 
 @pytest.mark.parametrize("method", ["clip", "comm"])
@@ -117,7 +133,7 @@ def test_settling_moves_statistics_and_no_weight(labelled):
     model = hacker("clip", labelled)
     before, norm = fingerprint(model), model.encoders[0].trunk[1]
     mean = norm.running_mean.clone()
-    hackers.settled(model, labelled.pairs.train[0], 8)
+    hackers.settled(model.eval(), labelled.pairs.train[0], 8)
     assert fingerprint(model) == before
     assert not torch.equal(norm.running_mean, mean)
     assert not model.training

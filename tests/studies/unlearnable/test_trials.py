@@ -135,6 +135,7 @@ def test_what_is_left_is_on_the_scale_of_the_same_part(tries):
     tries.hackers = {
         "clean": of((1, 2), (9, 1), (9, 2)),
         "mem": of((1, 2), (2, 4), (3, 6)),
+        "clean.early": of((1, 2), (9, 1), (2, 9), early=True),
     }
 
     def left(rank, clean, guessing):
@@ -147,6 +148,7 @@ def test_what_is_left_is_on_the_scale_of_the_same_part(tries):
     assert tries.left_known("mem") == left(6, 2, known)
     assert tries.left_by(dict.fromkeys(KEYS, 3), "mem") == left(3, 1, test)
     assert tries.left("mem", "mem") == 0
+    assert tries.left("mem", "clean.early") == left(4, 9, test)
     assert tries.note("mem") == tries.run.metrics["left.mem"] == tries.left("mem")
     assert tries.headroom() == max(1 / test[key] for key in KEYS)
     shares = " and ".join(f"{100 / test[key]:.0f} %" for key in KEYS)
@@ -154,6 +156,13 @@ def test_what_is_left_is_on_the_scale_of_the_same_part(tries):
     assert told == f"The clean model's median ranks are {shares} of guessing's: enough."
     assert tries.run.metrics["headroom.i2t"] == 1 / test[KEYS[0]]
     assert tries.run.metrics["median_rank.t2i.guessing"] == test["median_rank.t2i"]
+
+
+def test_one_direction_without_room_is_too_much(tries):
+    ranks = {KEYS[0]: 1.0, KEYS[1]: tries.guessing[KEYS[1]]}
+    tries.hackers = {"clean": Hacker(None, "same", [Point(1, ranks, None)], [])}
+    assert tries.note_scale().endswith("too much, so nothing can be concluded.")
+    assert tries.headroom() == 1
 
 
 @pytest.mark.parametrize("how", [{"network": "wider"}, {"optim": True}])
