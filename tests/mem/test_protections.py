@@ -77,6 +77,12 @@ def test_answers_differ_from_mem_3_in_what_they_are_called_after():
         "spelled": {"text", "image", "trigger_rounds"},
         "spelled_noise": {"text", "image", "trigger_rounds"},
     }
+    made = answers(BUDGET)
+    for name, answer in made.items():
+        texts = {"woven_optimised": "optimised", "spelled_noise": "none"}
+        assert answer.text == texts.get(name, "random")
+    for name in ("woven_common", "woven_optimised", "woven_words"):
+        assert made[name].word_share == (0.02, 0.25)
 
 
 def test_a_short_budget_still_makes_every_row():
