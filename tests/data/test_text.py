@@ -33,7 +33,8 @@ def test_each_row_starts_ends_and_is_padded_also_when_the_caption_is_cut():
     ids = Tokenizer.fit(CAPTIONS).encode([*CAPTIONS, ""], length=6)
     assert (ids[:, 0] == START).all()
     assert (ids == END).sum(dim=1).eq(1).all()
-    assert ids[0, -1] == END  # cut, but still ended
+    whole = Tokenizer.fit(CAPTIONS).encode(CAPTIONS, length=12)
+    assert ids[0].tolist() == [*whole[0, :5].tolist(), END]  # cut at its end, but still ended
     assert ids[3].tolist() == [START, END, PAD, PAD, PAD, PAD]
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmlib.data._trifeature_images import area_resize
+from mmlib.data._trifeature_images import _stream, area_resize
 from mmlib.data.trifeature import load
 
 
@@ -30,6 +30,11 @@ def test_a_rendering_does_not_depend_on_how_many_there_are_or_what_else_is_drawn
     for name in common:
         pixels = [part.images[part.names.index(name)] for part in (one.train, many.train)]
         assert torch.equal(*pixels)
+
+
+def test_no_two_images_have_the_same_chances():
+    drawn = [chance for *_, chance in _stream({"train": 5, "test": 4})]
+    assert len({repr(chance) for chance in drawn}) == len(drawn) == 5 * 800 + 4 * 200
 
 
 @pytest.mark.parametrize("size", [1, 4, 7, 12, 20])

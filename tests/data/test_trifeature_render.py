@@ -116,3 +116,6 @@ def test_textures_can_be_enlarged():
     rows = np.arange(48, 176) + 112
     assert np.array_equal(plain, rows % 10 < 3)
     assert np.array_equal(large, rows // 3 % 10 < 3)
+    flat = np.arange(448**2).reshape(448, 448)[:150, :150]
+    thrice = flat.repeat(3, axis=0).repeat(3, axis=1)  # to both sides
+    assert np.array_equal(rendering._source(0, 3), thrice[112:336, 112:336])

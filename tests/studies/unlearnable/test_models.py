@@ -42,6 +42,9 @@ def test_trunks_are_what_they_are_called(cfg, pairs, trunk, kind, blocks):
     assert sum(name in ("Block", "_ClipBottleneck") for name in named) == blocks
     if trunk == "patches":
         assert (made.side, len(made.position)) == (4, 16)
+    if kind is ClipResNetTrunk:  # as CLIP draws it
+        weight = model.projections[0].weight
+        assert weight.std().item() * weight.shape[1] ** 0.5 == pytest.approx(1, abs=0.05)
     model.eval()
     images = torch.rand(2, 3, 32, 32)
     z = model.project([model.prepare[0](images, None), pairs.test[1][:2, 0]])
