@@ -15,7 +15,7 @@ from mmlib.data._prepared import digest
 from mmlib.data._root import data_root
 
 COLOURS = {"Belts": (250, 0, 0), "Caps": (0, 0, 250)}
-YEARS = (2010, 2011, 2012)
+YEARS = (2010, 2012, 2012)
 THE_RECORDS = products._ARTICLES
 
 
@@ -41,7 +41,7 @@ def source(tmp_path_factory):
             {
                 "id": number, "gender": ("Men", "Women")[k % 2], "masterCategory": "All",
                 "subCategory": name, "articleType": name, "baseColour": "" if k == 3 else "Red",
-                "season": "Fall", "year": YEARS[k % 3], "usage": "Casual",
+                "season": "Fall", "year": "" if k == 6 else YEARS[k % 3], "usage": "Casual",
                 "productDisplayName": f"{brand} thing {k}",
             }
         )  # fmt: skip
@@ -83,6 +83,8 @@ def test_preparation_keeps_what_it_says(prepared):
     assert ((rows["split"] == "val") == (rows["id"] % 5 == 0)).all()
     assert set(rows["brand_word"]) == {"acme", "ten", "other"}
     assert (rows["title_chars"] == rows["title"].str.len()).all()
+    years = rows.set_index("id")["year"]
+    assert years[1994] == years.drop(1994).median() == 2012  # it had none; the mean is 2011
     classes = pd.read_csv(prepared / "classes.csv")
     assert classes.values.tolist() == [[0, "Belts", 50], [1, "Caps", 45]]
 
