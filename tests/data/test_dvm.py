@@ -52,8 +52,8 @@ def published(tmp_path_factory):
         ad("69_36", 130, Reg_year=1999),  # a year without a price
         ad("69_36", 131),  # without a photo
         ad("69_36", 132, Seat_num=np.nan),
-        ad("69_36", 133, Price="Uknown"),
-        ad("69_36", 134, Color="Amber", Runned_Miles="?"),  # the first code is of nobody's colour
+        ad("69_36", 133, Price="Uknown", Color="White"),  # the last code is nobody's
+        ad("69_36", 134, Color="Amber", Runned_Miles="?"),  # and so is the first
     ]
     images = [
         {"Genmodel_ID": row["Genmodel_ID"], "Image_ID": f"{row['Adv_ID']}$${k}",
@@ -111,7 +111,8 @@ def test_rows_are_selected_step_by_step(published):
     }  # fmt: skip
     assert rows["Genmodel_ID"].drop_duplicates().tolist() == ["69_36", "29_30"]
     assert rows["Image_name"].str.endswith("image_0.jpg").all()
-    # Codes are given before the last rows go, as in the reference: 'Amber' keeps the first.
+    # Codes are given before the last rows go, as in the reference: 'Amber' keeps the first. None
+    # are kept behind the last that is left, so that 'White' has none.
     assert categories["Color"] == ("Amber", "Blue", "Red")
     assert categories["Gearbox"] == ("Manual",)
 
