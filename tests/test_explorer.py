@@ -59,10 +59,9 @@ def test_it_asks_nobody(page):
 @pytest.fixture
 def tab(browser):
     """An empty page, which waits for two minutes: on a busy machine a click has taken half one."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(120_000)
-    yield context.new_page()
-    context.close()
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        context.set_default_timeout(120_000)
+        yield context.new_page()
 
 
 def test_labels_follow_what_is_picked(world, page, tab):

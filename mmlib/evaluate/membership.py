@@ -125,8 +125,9 @@ def attacks(
         return pair_fit((one[0][a], other[0][b]), (one[1][a], other[1][b]), scale=scale)
 
     scores, given = {}, head_inputs(method, together)
-    plain, running = parted(starmap(by_batch, given)), parted(head(x) for head, x in given)
+    plain = parted(starmap(by_batch, given))
     if not alone:
+        running = parted(head(x) for head, x in given)
         scores = {"pair": fit(plain, plain, 0, 1), "running": fit(running, running, 0, 1)}
     if fused and not alone:
         scores["masked"] = sum(fit(plain, plain, k, -1) for k in range(count)) / count

@@ -61,18 +61,16 @@ def watched(browser, site, **terms):
 
     It waits for two minutes: on a busy machine a click has taken half one.
     """
-    context = browser.new_context(**terms)
-    context.set_default_timeout(120_000)
-    tab, complaints = context.new_page(), []
-    tab.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("requestfailed", lambda r: complaints.append(f"failed: {r.url}"))
-    tab.on(
-        "request",
-        lambda r: None if r.url.startswith((site, "data:", "blob:")) else complaints.append(r.url),
-    )
-    yield tab
-    context.close()
+    complaints = []
+    with browser.new_context(**terms) as context:
+        context.set_default_timeout(120_000)
+        tab = context.new_page()
+        tab.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("requestfailed", lambda r: complaints.append(f"failed: {r.url}"))
+        known = (site, "data:", "blob:")
+        tab.on("request", lambda r: r.url.startswith(known) or complaints.append(r.url))
+        yield tab
     assert complaints == []
 
 
@@ -128,6 +126,7 @@ def test_search_finds_a_word_of_each_chapter(chapter, browser, site):
 
 @EVERY_CHAPTER
 def test_figures_are_legible_in_dark_mode(page):
+    page.emulate_media(color_scheme="dark")
     page.evaluate("document.documentElement.dataset.theme = 'dark'")
     image = page.locator("main .cell_output img").first
     # Figures are drawn in dark ink: they must bring their own white ground along.
