@@ -13,12 +13,13 @@ from mmlib.device import check_products
 _BLOCK = 2**17  # numbers at once where distances are computed anew: they stay in the cache
 _SPARE = 6  # members beyond the k that are looked at: rounding seldom leaves more in question
 _TERMS = 128  # of a norm that are summed without float64
+_COLUMNS = 512  # of a product that are summed at a time: rounding grows with it, passes fall
 
 
 def nearest(queries: Tensor, pool: Tensor, k: int, own: Tensor) -> Tensor:
     """The ``k`` members of ``pool`` nearest to each query by Euclidean distance, in order of index.
 
-    Exact: one matrix product gives all distances up to its rounding error, which is bounded, and
+    Exact: matrix products give all distances up to their rounding error, which is bounded, and
     where the bound leaves open who is among the k, the candidates' distances are computed anew
     from differences in float64. Equal ones go by index.
 
@@ -48,14 +49,18 @@ def nearest(queries: Tensor, pool: Tensor, k: int, own: Tensor) -> Tensor:
     check_products(q.device)
     with torch.autocast(q.device.type, enabled=False):
         # Squared distances but for the query's own norm, which does not change who is nearest.
-        distance = torch.addmm(lengths.square().to(dtype), q, p.T, alpha=-2)
+        distance = lengths.square().to(dtype).repeat(len(q), 1)
+        parts = list(zip(q.split(_COLUMNS, dim=1), p.split(_COLUMNS, dim=1), strict=True))
+        for some, others in parts:
+            distance.addmm_(some, others.T, alpha=-2)
     listed = (own >= 0).nonzero().squeeze(1)
     distance[listed, own[listed]] = torch.inf
     values, members = _smallest(distance, min(k + _SPARE, len(pool)))
 
-    # How far two distances can be off together: each by twice an inner product of D terms at its
-    # worst, by a norm of which few terms were summed at a time, and by some last digits.
-    slack = 2 * width * own_length * longest + (_TERMS + 8) * longest.square() + 8 * reach
+    # How far two distances can be off together: each by twice an inner product, of which so many
+    # terms are summed at a time, at its worst, by a norm likewise, and by some last digits.
+    slack = 2 * min(width, _COLUMNS) * own_length * longest
+    slack = slack + (_TERMS + 8) * longest.square() + (8 + 2 * len(parts)) * reach
     slack = (eps * slack + torch.finfo(torch.float64).eps * width * reach).to(dtype)
     kth = values[:, k - 1 : k]
     bounds = kth - slack, kth + slack
@@ -102,8 +107,10 @@ def _lengths(x: Tensor) -> Tensor:
 
     Summed in the dtype of ``x`` over a few columns at a time, which makes no copy in float64.
     """
-    parts = [torch.linalg.vector_norm(columns, dim=1) for columns in x.split(_TERMS, dim=1)]
-    return torch.linalg.vector_norm(torch.stack(parts, dim=1), dim=1, dtype=torch.float64)
+    even = x.shape[1] // _TERMS * _TERMS
+    parts = torch.linalg.vector_norm(x[:, :even].unflatten(1, (-1, _TERMS)), dim=2)
+    rest = torch.linalg.vector_norm(x[:, even:], dim=1, keepdim=True)
+    return torch.linalg.vector_norm(torch.cat([parts, rest], dim=1), dim=1, dtype=torch.float64)
 
 
 def _squared_distances(a: Tensor, i: Tensor, b: Tensor, j: Tensor) -> Tensor:
@@ -122,7 +129,7 @@ def _smallest(x: Tensor, count: int) -> tuple[Tensor, Tensor]:
         return x.topk(count, largest=False)
     size = x.shape[1] // groups
     grouped = x[:, : size * groups].unflatten(1, (size, groups))  # a group is a column
-    found = grouped.amin(1).topk(count, largest=False).indices
+    found = grouped.amin(1).topk(count, largest=False, sorted=False).indices
     inside = grouped.gather(2, found[:, None].expand(-1, size, -1)).flatten(1)
     values, place = torch.cat([inside, x[:, size * groups :]], dim=1).topk(count, largest=False)
     column = place // count * groups + found.gather(1, place % count)

@@ -28,6 +28,8 @@ def world(kind, g):
         )
     if kind == "duplicates":
         return torch.randn(6, 64, generator=g).repeat(10, 1)
+    if kind == "wide":  # products and norms are summed in several parts, the last of them not full
+        return torch.randn(60, 1300, generator=g) * torch.linspace(0, 30, 1300) ** 2 + 1e4
     if kind == "ties":
         return torch.randint(3, (60, 4), generator=g).float()
     if kind == "codes":
@@ -38,7 +40,7 @@ def world(kind, g):
 
 
 KINDS = (
-    "spread, far from the origin, near duplicates, duplicates, ties, codes, half, double"
+    "spread, far from the origin, near duplicates, duplicates, wide, ties, codes, half, double"
 ).split(", ")
 
 
