@@ -141,6 +141,7 @@ def of_comm_audit() -> Said:
         f"CoMM's score for M less that for M′ is {area} in the recorded runs by area (decided) and "
         f"{decisions} by balanced accuracy (not decided)."
     )
+    yield f") {desk.told('other_maps.effect', '+.1f')}"  # behind this run's
     row = [desk.told(f"{kind}.comm_free") for kind in ("synergy", "synergy_auc")]
     yield " ".join(row)
 
