@@ -71,7 +71,7 @@ def side_by_side(
     rows: Mapping[str, str], first: list[dict[str, float]], second: list[dict[str, float]],
     titles: tuple[str, str],
 ) -> pd.DataFrame:  # fmt: skip
-    """Median ranks and the protection left in runs of two settings, and what the second changes.
+    """Median ranks and the protection left in runs of two settings, and how the latter changes.
 
     ``rows`` are as :func:`mmlib.evidence.table` has them.
     """
@@ -84,8 +84,8 @@ def side_by_side(
         names = [metric.format(name) for name in rows.values()]
         for title, runs in zip(titles, (first, second), strict=True):
             shown[measure, title] = [over_seeds(name, runs, "–", spec) for name in names]
-        gaps = [change(name, first, second) for name in names]
-        shown[measure, "change"] = [f"{gap:+{spec}}" if gap else "–" for gap in gaps]
+    gaps = [change(name, first, second) for name in names]
+    shown["left", "change"] = [f"{gap:+{spec}}" if gap else "–" for gap in gaps]
     return pd.DataFrame(shown, index=list(rows))
 
 

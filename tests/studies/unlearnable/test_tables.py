@@ -28,15 +28,17 @@ def test_two_settings_stand_side_by_side_and_their_seeds_are_no_pairs():
 
     small, large = runs(90.0, 100.0, 110.0), runs(150.0, 140.0, 160.0)
     frame = side_by_side({"A": "a", "B": "b"}, small, large, ("32 px", "48 px"))
-    # By seeds the change would be 50 ± 25; of unpaired runs both spreads are in it.
-    told = ["100 ± 25", "150 ± 25", "+50 ± 23"]
+    # By seeds the change would be 0.05 ± 0.025; of unpaired runs both spreads are in it.
+    told = ["100 ± 25", "150 ± 25"]
     assert frame.loc["A"].tolist() == [*told, *told, "0.10 ± 0.02", "0.15 ± 0.02", "+0.05 ± 0.02"]
-    assert frame.loc["B"].tolist() == ["–"] * 9
-    assert list(frame.columns)[:3] == [
-        ("median rank, i→t", part) for part in ("32 px", "48 px", "change")
-    ]
+    assert frame.loc["B"].tolist() == ["–"] * 7
+    assert list(frame.columns) == [
+        (measure, size)
+        for measure in ("median rank, i→t", "median rank, t→i", "left")
+        for size in ("32 px", "48 px")
+    ] + [("left", "change")]
     one = side_by_side({"A": "a"}, small, large[:1], ("32 px", "48 px"))
-    assert one.loc["A"].tolist()[:3] == ["100 ± 25", "150", "–"]
+    assert one.loc["A"].tolist() == ["100 ± 25", "150"] * 2 + ["0.10 ± 0.02", "0.15", "–"]
 
 
 def test_recorded_curves_are_points_of_each_hacker_and_seed_in_the_order_of_steps():
