@@ -40,6 +40,7 @@ _WORDS = {
     "pretrained_clip": "CLIP, pre-trained",
     "pretrained_clip_image": "CLIP, pre-trained, image alone",
     "pretrained_clip_text": "CLIP, pre-trained, text alone",
+    "random_tokens": "random words",
     "refnet": "ReFNet, supervised",
     "slip": "SLIP",
     "supcon": "SupCon",
