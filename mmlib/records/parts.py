@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import shutil
 import warnings
 from collections.abc import Iterable
@@ -27,10 +28,14 @@ class Parts:
         self.folder, self._place = folder, folder / digest.hexdigest()
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """What was written as part ``name``; None if it was not."""
+        """What was written as part ``name``; None if it was not, or is damaged, with a warning."""
         path = self._path(name)
-        # The run's own file, so it may hold any object.
-        return torch.load(path, weights_only=False) if path.exists() else None
+        try:
+            # The run's own file, so it may hold any object.
+            return torch.load(path, weights_only=False) if path.exists() else None
+        except (EOFError, RuntimeError, pickle.UnpicklingError):  # as a power cut leaves a file
+            warnings.warn("a part of the run is damaged and is made again", stacklevel=3)
+            return None
 
     def write(self, name: str, part: dict[str, Any]) -> None:
         """Keep a part, whole or not at all; warn of one that the disk does not take.

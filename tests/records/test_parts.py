@@ -87,6 +87,20 @@ def test_a_part_that_is_cut_short_is_made_again(attempt):
     assert set(second.metrics) == {"accuracy.b1"}
 
 
+@pytest.mark.parametrize("left", [b"", b"no part", 300])
+def test_a_part_that_is_damaged_is_made_again(left, attempt, tmp_path):
+    first, calls = attempt(), []
+    first.once("a", worker(first, calls), 1)
+    (part,) = (path for path in tmp_path.glob("*.parts/*/*") if path.is_file())
+    part.write_bytes(part.read_bytes()[:left] if isinstance(left, int) else left)
+    second, third = attempt(), attempt()
+    with pytest.warns(UserWarning, match="damaged and is made again"):
+        second.once("a", worker(second, calls), 1)
+    third.once("a", worker(third, calls), 1)
+    assert calls == [1, 1]
+    assert third.metrics == first.metrics
+
+
 def test_parts_are_of_the_same_settings_data_code_and_name_only(attempt, tmp_path, monkeypatch):
     calls = []
 
