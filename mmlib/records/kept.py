@@ -27,7 +27,7 @@ def load(*roots: Path) -> list[dict[str, Any]]:
     over.
     """
     return [
-        {**json.loads(path.read_text()), "path": path.parent, "kept": RESULTS in path.parents}
+        {**_read(path), "path": path.parent, "kept": RESULTS in path.parents}
         for root in roots or (RUNS, RESULTS)
         for path in sorted(_record_files(root))
     ]
@@ -35,7 +35,7 @@ def load(*roots: Path) -> list[dict[str, Any]]:
 
 def verify(folder: Path) -> None:
     """Raise ``ValueError`` unless ``folder`` holds a record whose files are all unchanged."""
-    record = json.loads((folder / "record.json").read_text())
+    record = _read(folder / "record.json")
     for name, digest in record["files"].items():
         if not (folder / name).is_file():
             raise ValueError(f"{folder}: {name} is missing")
@@ -65,7 +65,7 @@ def keep(folder: Path, results: Path = RESULTS) -> Path:
     :func:`differing` says.
     """
     verify(folder)
-    record = json.loads((folder / "record.json").read_text())
+    record = _read(folder / "record.json")
     check_choice("preset", record["preset"], ("desk", "paper"))
     if not record["git"]["clean"]:
         raise ValueError(f"{folder} was not made from a clean checkout; run it again from one")
@@ -138,6 +138,17 @@ def differing(record: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 def _row_of(record: Mapping[str, Any]) -> tuple[str, str, str]:
     return record["chapter"], record["experiment"], record["preset"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"{path.parent} has no {path.name}, so it is no finished run")
+    try:
+        record = json.loads(path.read_text())
+        record["chapter"], record["files"]  # what every record has
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged; delete it and run again, or restore it") from error
+    return record
 
 
 def _record_files(root: Path) -> Iterator[Path]:

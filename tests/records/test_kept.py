@@ -22,6 +22,20 @@ def test_verify_finds_a_changed_and_a_missing_file(run, fill):
         records.verify(run.folder)
 
 
+@pytest.mark.parametrize("left", ["", '{"chapter": "co', "{}", "[]", None])
+def test_a_record_that_is_damaged_or_missing_is_named(left, tmp_path):
+    path = tmp_path / "seed-0" / "record.json"
+    path.parent.mkdir()
+    if left is None:
+        with pytest.raises(ValueError, match=r"seed-0 has no record\.json"):
+            records.verify(path.parent)
+        return
+    path.write_text(left)
+    for read in (records.verify, records.keep, lambda folder: records.load(folder)):
+        with pytest.raises(ValueError, match=r"seed-0/record\.json is damaged; delete it"):
+            read(path.parent)
+
+
 def test_seal_publishes_the_whole_folder_at_once(tmp_path, fill, monkeypatch):
     scratch, final = tmp_path / "seed-3.running", tmp_path / "seed-3"
     run = records.start("label_dp", {"preset": "smoke", "seed": 3, "folder": str(scratch)})
