@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -114,9 +115,13 @@ def resolve(chapter: str, given: Mapping[str, Any]) -> Settings:
     try:
         return settings(**values)
     except ValidationError as error:
-        named = {name: fields[name] for e in error.errors() for name in e["loc"][:1]}
+        errors = error.errors()
+        named = {name: fields[name] for e in errors for name in e["loc"][:1]}
+        # Pydantic counts a list's valid entries, and says that it is too short for the others.
+        inside = {e["loc"][0] for e in errors if e["loc"][1:]}
+        wrong = [e for e in errors if e["loc"][1:] or e["loc"][0] not in inside]
         raise ValueError(
-            f"wrong parameters:\n{''.join(map(_wrong, error.errors()))}"
+            f"wrong parameters:\n{''.join(map(_wrong, wrong))}"
             f"Chapter {chapter!r} has:\n{_list(named)}"
         ) from None
 
@@ -125,6 +130,10 @@ def _wrong(error: Mapping[str, Any]) -> str:
     place, message = ".".join(map(str, error["loc"])), error["msg"]
     if error["type"] == "tuple_type":  # what papermill's -p cannot give
         message = f"It has to be a list; papermill takes one by -y '{place}: [...]'"
+    elif error["type"] == "string_type":  # papermill's -p makes a number of 2024
+        message += f"; papermill takes one by -r {place} ..."
+    elif error["type"] == "float_type" and isinstance(error["input"], str):
+        message += "; YAML reads 1e-3 as a text, and 1.0e-3 as a number"
     return f"  {place} is {error['input']!r}: {message}\n"
 
 
@@ -134,6 +143,7 @@ def _list(fields: Mapping[str, Any]) -> str:
         limits = ", ".join(map(str, field.metadata))
         kind = str(field.annotation).removeprefix("<class '").removesuffix("'>")
         kind = kind.replace("typing.", "").replace("tuple[", "list[").replace(", ...]", "]")
+        kind = re.sub(r"Annotated\[(\w+), .*metadata=(\[.*?\])\)\]", r"\1 \2", kind)  # an entry's
         note = f" [{limits}]" if limits else ""
         lines.append(f"  {name}: {kind}{note}  {field.description or ''}".rstrip())
     return "\n".join(lines)

@@ -126,6 +126,25 @@ def test_a_list_that_is_none_says_how_to_give_one():
         resolve("comm", {"methods": "[comm]"})
 
 
+def test_a_wrong_entry_of_a_list_is_named_alone_with_its_limits():
+    with pytest.raises(ValueError, match="sample_sizes") as wrong:
+        resolve("information", {"preset": "smoke", "sample_sizes": [1, 8]})
+    said, allowed = str(wrong.value).split("Chapter")
+    assert said.splitlines()[1:] == [
+        "  sample_sizes.0 is 1: Input should be greater than or equal to 4"
+    ]
+    assert "sample_sizes: list[int [Ge(ge=4)]] [MinLen(min_length=2)]  of" in allowed
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [("experiment", 2024, "-r experiment"), ("learning_rate", "1e-3", "1.0e-3 as a number")],
+)
+def test_what_papermill_and_yaml_read_otherwise_says_how_to_give_it(name, value, hint):
+    with pytest.raises(ValueError, match=hint):
+        resolve("comm", {name: value})
+
+
 def test_of_a_namespace_only_plain_public_data_counts():
     namespace = {"In": [], "_private": 1, "records": pytest, "seed": 3, "folder": None}
     assert resolve("comm", namespace).seed == 3
