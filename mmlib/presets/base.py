@@ -13,9 +13,16 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
-from mmlib._checks import check_choice
+from mmlib._checks import check_choice, check_distinct
 
 NAMES = ("smoke", "quick", "desk", "paper")
 
@@ -53,6 +60,13 @@ class Settings(BaseModel):
         default="overview", pattern=r"^[a-z0-9-]+$", description="name the record is kept under"
     )
     folder: str | None = Field(default=None, description="where the record goes")
+
+    @field_validator("*")
+    @classmethod
+    def _once_each(cls, given: Any, info: ValidationInfo) -> Any:
+        if isinstance(given, tuple):
+            check_distinct(info.field_name, given)
+        return given
 
     @classmethod
     def part_of(cls, presets: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
