@@ -36,11 +36,12 @@ def load(*roots: Path) -> list[dict[str, Any]]:
 def verify(folder: Path) -> None:
     """Raise ``ValueError`` unless ``folder`` holds a record whose files are all unchanged."""
     record = _read(folder / "record.json")
+    mend = "; restore it, or delete the folder and run again"
     for name, digest in record["files"].items():
         if not (folder / name).is_file():
-            raise ValueError(f"{folder}: {name} is missing")
+            raise ValueError(f"{folder}: {name} is missing{mend}")
         if sha256(folder / name) != digest:
-            raise ValueError(f"{folder}: {name} is not what the run wrote")
+            raise ValueError(f"{folder}: {name} is not what the run wrote{mend}")
 
 
 def seal(scratch: Path, final: Path) -> None:
@@ -145,7 +146,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path.parent} has no {path.name}, so it is no finished run")
     try:
         record = json.loads(path.read_text())
-        record["chapter"], record["files"]  # what every record has
+        record["files"]  # the last that is written
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged; delete it and run again, or restore it") from error
     return record

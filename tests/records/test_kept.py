@@ -15,7 +15,9 @@ from mmlib.records import kept
 def test_verify_finds_a_changed_and_a_missing_file(run, fill):
     fill(run).finish()
     (run.folder / "metrics.csv").write_text("curve,step,value\n")
-    with pytest.raises(ValueError, match=r"metrics\.csv is not what the run wrote"):
+    with pytest.raises(
+        ValueError, match=r"metrics\.csv is not what the run wrote; restore it, or delete"
+    ):
         records.verify(run.folder)
     (run.folder / "empty.png").unlink()
     with pytest.raises(ValueError, match=r"empty\.png is missing"):
