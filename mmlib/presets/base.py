@@ -55,7 +55,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     preset: Literal["smoke", "quick", "desk", "paper"] = Field(description="size of the run")
-    seed: int = Field(default=0, ge=0, description="seeds model, data order and augmentations")
+    seed: int = Field(  # scikit-learn takes 32 bits
+        default=0, ge=0, lt=2**32, description="seeds model, data order and augmentations"
+    )
     experiment: str = Field(
         default="overview", pattern=r"^[a-z0-9-]+$", description="name the record is kept under"
     )

@@ -136,6 +136,11 @@ def test_a_wrong_entry_of_a_list_is_named_alone_with_its_limits():
     assert "sample_sizes: list[int [Ge(ge=4)]] [MinLen(min_length=2)]  of" in allowed
 
 
+def test_a_seed_that_scikit_learn_does_not_take_stops_before_anything_is_trained():
+    with pytest.raises(ValueError, match="seed is 4294967296: Input should be less than"):
+        resolve("unlearnable_sweeps", {"seed": 2**32})
+
+
 def test_an_entry_that_is_twice_in_a_list_stops_before_anything_is_trained():
     with pytest.raises(ValueError, match="methods: 'comm' is there twice"):
         resolve("comm", {"methods": ["comm", "cross", "comm"]})
