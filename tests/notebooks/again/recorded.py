@@ -324,12 +324,45 @@ def of_unlearnable_comm() -> Said:
     yield f"and {left['comm']} against CoMM."
     kept = [desk.told(f"kept.{name}.{m}", "z.2f") for m in ("clip", "cross_self", "comm")]
     yield "a share of {} from protected scenes, Cross+Self {}, CoMM {}".format(*kept)
+    for metric in ("left.mem_3.clip", f"kept.{name}.clip"):
+        assert sign([run[metric] for run in desk.runs]) == 1
+        assert sign([run[metric] - 1 for run in desk.runs]) == -1
+    assert sign([run["left.mem_3.clip"] - 1 for run in photos.runs]) == -1
+    yield "**1. CLIP** falls for the shortcut, but not all the way."
+    for method, expected in (("alone", 0), ("comm", 0), ("cross_self", 1)):
+        clean = f"content.colors.image.clean.{method}"
+        assert desk.sign(clean, f"content.{name}.{method}") == expected, method
     assert desk.sign(f"content.{name}.cross_self", f"content.{name}.alone") == -1
-    yield "**Cross+Self does not**:"
+    yield "**Cross+Self does**, and there the prediction was wrong, too"
+    whole, part = (
+        [fmean(run[f"left.mem_3.{m}"] for run in r.runs) for r in (desk, photos)]
+        for m in ("clip", "clip_views")
+    )
+    assert part[0] < whole[0] / 2
+    assert whole[1] / 2 < part[1]
+    assert photos.sign("left.mem_3.clip", "left.mem_3.clip_views") == 1
+    assert sign([run[f"kept.{name}.clip_views"] - 0.5 for run in desk.runs]) == 1
+    yield "more than half of the protection on scenes, and a part of it on photos."
     assert desk.sign("left.mem_3.comm", "left.mem_3.clip") == -1
-    yield f"**4. CoMM** does not fall for it more: {left['comm']}"
+    yield "**4. CoMM** does not fall for it more, but less."
+    for runs in (desk, photos):
+        assert sign([run["by_trigger.mem_3.comm"] - 50 for run in runs.runs]) == -1
+        assert fmean(run["by_trigger.mem_3.clip"] for run in runs.runs) > 99
+        assert runs.sign("left.mem_3.comm_samples", "left.mem_3.comm") == 1
+        for a, b in (
+            ("mem_3.comm_samples", "mem_3.comm"), ("mem_3.clip", "mem_3.clip_views"),
+            ("mem_3.clip_views", "clean.clip_views"),
+        ):  # fmt: skip
+            assert runs.sign(f"by_trigger.{a}", f"by_trigger.{b}") == 1, (a, b)
+    assert desk.sign("by_trigger.mem_3.cross_self", "by_trigger.mem_3.alone") == 1
+    assert fmean(run["by_trigger.mem_3.clip_views"] for run in photos.runs) > 90
+    yield "So a term that sees pairs without views lets the key in"
+    yield "Views do not shut it out"
+    words, noise = (desk.told(f"left.{p}.clip", "z.2f") for p in ("random_tokens", "mem_images"))
+    yield f"leave {words} against CLIP on scenes, and MEM-3's noise without its words {noise}."
+    assert desk.sign("left.mem_3.clip_views", "left.mem_3.comm") == 0
+    yield "That fusion adds anything to the views is not shown"
     for a, b, expected in (
-        ("left.mem_3.clip", "left.mem_3.clip_views", 1),
         ("left.random_tokens.clip", "left.mem_3.clip", 0),
         ("left.random_tokens.clip_views", "left.mem_3.clip_views", 1),
         ("content.things.image.clean.clip", "content.things.image.mem_3.clip", 1),
@@ -337,13 +370,20 @@ def of_unlearnable_comm() -> Said:
         ("content.things.image.clean.comm", "content.things.image.mem_3.comm", 0),
     ):
         assert photos.sign(a, b) == expected, (a, b)
-    assert min(run["headroom.comm"] for run in photos.runs) > 0.33
+    room = {m: [run[f"headroom.{m}"] for run in photos.runs] for m in ("comm", "comm_samples")}
+    assert min(map(min, room.values())) > 1 / 3
+    assert 0.32 < fmean(run["headroom.clip_views"] for run in photos.runs) < 1 / 3
+    yield "its ranks conclude nothing; those of CLIP on views are just within it."
     larger, of_scenes = ([run["left.mem_3.clip"] for run in r.runs] for r in (photos, desk))
     assert fmean(larger) > fmean(of_scenes)
-    yield "**On photos** the protection from CLIP is larger, and views take a part of it, too ("
+    yield "**On photos** the protection from CLIP is larger."
+    pairs = [(f"left.random_tokens.{m}", f"left.mem_3.{m}") for m in ("clip", "clip_views")]
+    yield "against CLIP ({}), and leave more against CLIP on views ({}).".format(
+        *map(photos.decided, pairs)
+    )
     owners = Runs("unlearnable_comm/owners")
     gap = "left.mem_views.clip_views", "left.mem_3.clip_views"
-    yield f"leaves more than MEM-3's ({owners.decided(gap)}). That it is"
+    yield "leaves more than MEM-3's, as predicted. That it is at least 0.1 more is not shown."
     assert sign([run[gap[0]] - run[gap[1]] - 0.1 for run in owners.runs]) == 0
     for kind, published, hacker, expected in (
         ("left", "mem_views", "clip_views", 1), ("left", "comm_views", "comm", 0),
@@ -354,13 +394,9 @@ def of_unlearnable_comm() -> Said:
     ):  # fmt: skip
         found = owners.sign(*(f"{kind}.{p}.{hacker}" for p in (published, "mem_3")))
         assert found == expected, (kind, published, hacker)
-    yield "No answer leaves more against it, and there the prediction was wrong."
-    kept = [
-        owners.decided(tuple(f"kept.colors.image.{p}.{m}" for p in (published, "mem_3")))
-        for published, m in (("comm_views", "comm"), ("mem_views", "clip"), ("comm_views", "clip"))
-    ]
-    yield f"as predicted ({kept[0]})."
-    yield f"than from MEM-3's ({kept[1]} and {kept[2]})."
+    yield "No answer is shown to leave more against it"
+    yield "CoMM takes a small part of the colours from it, as predicted."
+    yield "from its noise CLIP learns more of the colours than from MEM-3's."
 
 
 def of_fused_leaks() -> Said:
