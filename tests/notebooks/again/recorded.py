@@ -81,7 +81,7 @@ def of_comm() -> Said:
     ]
     yield "S, ours {} {} S, the paper's +21.8 +17.4".format(*row)
     cross, start = (desk.told(f"uniqueness.{name}") for name in ("cross", "untrained"))
-    yield f"it scores {cross} % in uniqueness, an untrained network {start}"
+    yield f"it scores {cross} % in uniqueness, CoMM's untrained network {start} (Cross's own"
     row = [
         desk.less(f"{part}.comm", f"{part}.factorcl", looks=desk.looks)
         for part in ("redundancy", "uniqueness", "synergy")
@@ -97,6 +97,23 @@ def of_comm() -> Said:
     yield f"reference less overview {(low + high) / 2:+.1f} ± {(high - low) / 2:.1f}"
     ends = [Runs(f"comm/{name}").told("synergy.masked_only") for name in ("longer", "overview")]
     yield f"has a balanced accuracy of {ends[0]}, not {ends[1]}"
+    for other in (wide := Runs("comm/wide"), Runs("comm/longer")):
+        assert other.sign("synergy.comm", "synergy.masked_only") == 0
+        sides = [[run["synergy.masked_only"] for run in side.runs] for side in (other, desk)]
+        assert stats.ttest_ind(*sides, equal_var=False).confidence_interval().high < 0
+    yield "L₁ + L₂ alone has less synergy, which is the way to the paper's 50. That CoMM keeps more"
+    for loss in ("comm", "masked_only"):
+        assert sign([run[f"synergy_free.{loss}"] - 50 for run in desk.runs]) == 1
+        assert {round(run[f"synergy_free.{loss}"], 1) for run in wide.runs} == {50.0}
+    yield "with four values a part of the score is read without the map, with eight none."
+    signs = [desk.sign("synergy.comm", f"synergy.{loss}") for loss in ("masked_only", "full_only")]
+    assert signs == [0, 1]
+    yield "alone has less synergy than the whole loss, as in the paper; of the masked terms that is"
+    differ = Runs("comm/textures")
+    for metric, expected in (("synergy.comm", -1), ("synergy_auc.untrained", 1)):
+        pairs = zip(differ.runs, desk.runs, strict=False)
+        assert sign([a[metric] - b[metric] for a, b in pairs]) == expected, metric
+    yield "CoMM's synergy falls, and an untrained network's area rises"
     changes = defaultdict(list)
     for path in sorted((RESULTS / "comm/overview/desk").glob("*/metrics.csv")):
         with path.open() as file:
@@ -157,6 +174,9 @@ def of_comm_ablation() -> Said:
         desk.less(f"{part}.views.none", f"{part}.views.full") for part in ("uniqueness", "synergy")
     ]
     yield "{} {}".format(*falls)
+    left = [[run[f"uniqueness.views.{v}"] - 25 for run in desk.runs] for v in ("none", "full")]
+    assert max(left[0]) < min(left[1]) / 2
+    yield "*views: none* [below](#every-change) loses most of the uniqueness."
     yield f"{desk.told('synergy.fusion.linear', '.2f')} synergy (area under ROC), fusion"
     term = Runs("comm_ablation/matching")
     gains = [
