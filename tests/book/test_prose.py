@@ -44,6 +44,17 @@ def test_sections_that_the_course_names_are_in_the_chapters():
         assert any(heading.startswith(section) for heading in headings), (number, section)
 
 
+def test_a_course_has_the_sessions_that_its_own_stand_on():
+    stands = {}
+    for number, on, *_ in table("session | stands on"):
+        needed = re.sub(r"\(.*\)", "", on.partition(";")[0])  # what comes later helps only
+        stands[int(number)] = {int(n) for n in re.findall(r"\d+", needed)}
+    for name, sessions in table("course | sessions"):
+        first, *rest = (int(n) for n in re.findall(r"\d+", sessions))
+        held = set(range(first, rest[0] + 1)) if " to " in sessions else {first, *rest}
+        assert set().union(*(stands[n] for n in held)) <= held, name
+
+
 def test_the_course_has_each_exercise_once():
     rows = table("session | stands on")
     assert [int(row[0]) for row in rows] == list(CHAPTER)
