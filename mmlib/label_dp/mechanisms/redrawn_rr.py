@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from mmlib.label_dp._checks import check_labels
 from mmlib.label_dp.accounting import epsilon_of
 from mmlib.label_dp.coins import Generator
 from mmlib.label_dp.mechanisms.randomized_response import randomized_response
@@ -41,10 +42,12 @@ class RedrawnRR(Terms):
         return Guarantee(cost, order, "two responses of the label; images follow from the second")
 
     def draw(self, labels: Tensor, generator: Generator, *, pool_labels: Tensor) -> Drawn:
+        check_labels(pool_labels, self.n_classes)
         released, drawn = (
             randomized_response(labels, noise, self.n_classes, generator=generator)
             for noise in (self.noise_label, self.noise_image)
         )
         sizes = pool_sizes(pool_labels, self.n_classes, include_self=True)
+        drawn = drawn.long()  # a small type is no index
         none = torch.full_like(drawn, -1)
         return released, len(labels) + draw_members(pool_labels, sizes, drawn, none, generator)
