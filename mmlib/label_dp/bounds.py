@@ -104,4 +104,5 @@ def query_cost(clip: float, sigma: float, order: float) -> float:
     check_range("clip", clip, 0.0, open_low=True)
     check_range("sigma", sigma, 0.0)
     check_range("order", order, 1.0)
-    return math.inf if sigma == 0 else order * 2 * (clip / sigma) ** 2
+    infinite = sigma == 0 or order == math.inf
+    return math.inf if infinite else order * 2 * (clip / sigma) ** 2

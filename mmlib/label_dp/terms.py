@@ -32,8 +32,7 @@ _RANGES = {  # of the numbers that mechanisms take
     "floor": (0.0, 1.0),
     "largest_pool": (1, math.inf),
     "divergence": (0.0, math.inf),
-    "sigma": (0.0, math.inf),
-    "epsilon": (0.0, math.inf),
+    "epsilon": (0.0, 700.0),  # beyond, its exponential is no number
 }
 _ORDERS = [1 + 2 ** (i / 4 - 5) for i in range(61)]  # 1.03 to 1025
 

@@ -91,6 +91,7 @@ def test_the_line_of_the_chapter_with_a_floor():
 
 def test_no_noise_of_a_query_and_no_finite_order_have_no_finite_cost():
     assert query_cost(1.0, 1.0, math.inf) == query_cost(1.0, 0.0, 2.0) == math.inf
+    assert query_cost(1e-200, 1.0, math.inf) == math.inf  # of no order times infinity
 
 
 @pytest.mark.parametrize(

@@ -81,5 +81,9 @@ class Laplace(AtEpsilon):
 
     name: ClassVar[str] = "one-hot labels with Laplace noise"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_range("epsilon", self.epsilon, 0.0, open_low=True)
+
     def draw(self, labels: Tensor, generator: Generator) -> Drawn:
         return laplace_labels(labels, self.n_classes, self.epsilon, generator=generator), None

@@ -67,6 +67,7 @@ class NoisyQuery(Terms):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_range("clip", self.clip, 0.0, open_low=True)
+        check_range("sigma", self.sigma, 0.0, open_high=True)
 
     def _cost(self, notion: str, order: float) -> Guarantee:
         once = epsilon_of(self.noise, self.n_classes, order=order)
