@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The zip file at ``path``, to read photos from.
+
+    Raises ``ValueError`` for one that is no archive, or holds other bytes than it says.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read ({error})") from error
 
 
 def decoded(file: Path | Callable[[], bytes], complaint: str, mode: str = "RGB") -> Image.Image:

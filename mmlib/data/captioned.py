@@ -28,8 +28,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,7 +41,7 @@ from tqdm import tqdm
 
 from mmlib._checks import check_choice, check_distinct, check_range
 from mmlib.data._cache import mapped
-from mmlib.data._photo import central_square, decoded
+from mmlib.data._photo import central_square, decoded, opened
 from mmlib.data._root import data_root
 from mmlib.data.text import words_of
 
@@ -213,11 +211,8 @@ def read_archive(
 
     Raises ``ValueError`` also for a file that is no archive, or holds other bytes than it says.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return read_parts(rows, lambda name: archive.read(f"{name}.jpg"), size, captions)
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} cannot be read ({error})") from error
+    with opened(path) as archive:
+        return read_parts(rows, lambda name: archive.read(f"{name}.jpg"), size, captions)
 
 
 def read_parts(

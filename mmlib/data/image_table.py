@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mmlib._checks import check_range
 from mmlib.data.table import TableSchema
 
 
@@ -55,8 +56,11 @@ def split(
     """Standardise continuous columns by the training rows, and part everything by ``rules``.
 
     ``rules`` gives a bool (N,) for ``train``, ``validation`` and ``test``. A column that is
-    constant on the training rows becomes zero there.
+    constant on the training rows becomes zero there. Raises ``ValueError`` for less than two
+    training rows, which have no deviation, and for another part without rows.
     """
+    for name, rows in rules.items():
+        check_range(f"rows of part {name!r}", int(rows.sum()), 2 if name == "train" else 1)
     n = len(columns) - len(categories)
     sd, mean = torch.std_mean(table[rules["train"], :n], dim=0)
     sd = torch.where(sd > 0, sd, 1.0)

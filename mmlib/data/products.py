@@ -19,7 +19,6 @@ name it, so neither is a column that is learned from.
 from __future__ import annotations
 
 import sys
-import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_distinct, check_range
-from mmlib.data._photo import decoded
+from mmlib.data._photo import decoded, opened
 from mmlib.data._prepared import comparison, write_photos
 from mmlib.data._root import data_root, set_folder
 from mmlib.data.image_table import ImageTable, split
@@ -65,7 +64,8 @@ def load(size: int, *, root: Path | None = None, device: torch.device | str = "c
     ``MMLIB_DATA``. Empty attributes are a category of their own.
 
     Raises ``FileNotFoundError``, saying how to get it, where the set is absent; ``ValueError`` for
-    a missing, unreadable or double article, an unknown split, and a label without a class.
+    a missing, unreadable or double article, an unknown split, a label without a class, a part
+    without articles, and an archive that is damaged.
     """
     check_range("size", size, 8)
     folder, rows, rules = _rows(root)
@@ -131,7 +131,7 @@ def _check(rows: pd.DataFrame, classes: pd.DataFrame) -> None:
 def _images(path: Path, ids: list[int], size: int) -> Tensor:
     """uint8 (N, 3, size, size), in the order of ``ids``."""
     images = np.empty((len(ids), size, size, 3), dtype=np.uint8)
-    with zipfile.ZipFile(path) as archive:
+    with opened(path) as archive:
         for row, number in enumerate(ids):
             photo = decoded(
                 lambda number=number: archive.read(f"{number}.jpg"),

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def load(*, root: Path | None = None, device: torch.device | str = "cpu") -> dic
             np.load(stream, allow_pickle=False) as file,
         ):
             arrays = {name: file[name] for name in (*KINDS, "label", "is_train")}
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{folder / 'features.npz'} cannot be read ({error})") from error
     _check(rows, arrays)
 

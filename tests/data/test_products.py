@@ -164,6 +164,7 @@ def again(prepared, folder, replaced):
         (lambda rows, _: pd.concat([rows, rows.tail(1)]), "twice"),
         (lambda rows, _: rows.assign(split="dev"), "split in table.csv is 'dev'"),
         (lambda rows, _: rows.assign(label=rows["label"] + 1), "has the label 2; allowed: 0 to 1"),
+        (lambda rows, _: rows.assign(split="train"), "rows of part 'test' is 0"),
     ],
 )
 def test_a_bad_table_is_an_error(prepared, tmp_path, change, message):
@@ -177,6 +178,17 @@ def test_a_bad_photo_is_an_error(prepared, tmp_path, replaced):
     again(prepared, folder, replaced)
     with pytest.raises(ValueError, match="article 1999 has no readable photo"):
         products.load(16, root=folder)
+
+
+def test_a_damaged_archive_is_an_error_that_names_it(prepared, tmp_path):
+    folder = damaged(prepared, tmp_path, lambda rows, _: rows)
+    whole = (prepared / "images.zip").read_bytes()
+    changed = bytearray(whole)
+    changed[whole.index(b"\xff\xd8") + 100] ^= 1
+    for data, message in ((whole[: len(whole) // 2], "not a zip file"), (changed, "Bad CRC-32")):
+        (folder / "images.zip").write_bytes(data)
+        with pytest.raises(ValueError, match=rf"images\.zip cannot be read .*{message}"):
+            products.load(16, root=folder)
 
 
 def test_an_absent_set_says_how_to_get_it(tmp_path):

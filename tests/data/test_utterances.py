@@ -200,6 +200,17 @@ def test_a_file_that_is_no_archive_is_an_error(prepared, tmp_path):
         utterances.load(root=folder)
 
 
+def test_changed_bytes_of_the_archive_are_an_error(prepared, tmp_path):
+    folder = damaged(prepared, tmp_path, lambda rows, arrays: (rows, arrays))
+    whole = (prepared / "features.npz").read_bytes()  # compressed
+    for place in range(1000, 20_000, 500):
+        changed = bytearray(whole)
+        changed[place] ^= 255
+        (folder / "features.npz").write_bytes(changed)
+        with pytest.raises(ValueError, match=r"features\.npz cannot be read"):
+            utterances.load(root=folder)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
