@@ -20,19 +20,19 @@ from tqdm import tqdm
 from mmlib._checks import check_choice, check_range
 
 _BLOCK = 1 << 20  # bytes read at a time
+_SILENCE = 30.0  # seconds for which a server may send nothing
 
 
 class DownloadError(OSError):
     """A file could not be fetched, or is not the one it should be; the message says what to do."""
 
 
-def download(url: str, path: Path, *, size: int, sha256: str, timeout: float = 30.0) -> Path:
+def download(url: str, path: Path, *, size: int, sha256: str) -> Path:
     """Return ``path``, after fetching it from ``url`` unless the right file is there already.
 
     Right means ``size`` bytes with this ``sha256``. The file grows as ``path`` + ``.part`` and is
     renamed once it is whole and right, so ``path`` never holds part of a file. A later call carries
-    on with what an interrupted one left; a second process waits for the first. ``timeout`` is the
-    longest silence of the server, in seconds.
+    on with what an interrupted one left; a second process waits for the first.
 
     Raises :class:`DownloadError` if the server cannot be reached, refuses, stops early or sends
     another file, also a page in its place; ``ValueError`` for a ``url`` that is not http or https
@@ -51,7 +51,7 @@ def download(url: str, path: Path, *, size: int, sha256: str, timeout: float = 3
             part.unlink(missing_ok=True)
             return path
         try:
-            _append(file, url, size, timeout)
+            _append(file, url, size)
         except urllib.error.HTTPError as error:
             with error:
                 refusal = f"{url} answers {error.code} {error.reason}. {by_hand}"
@@ -76,7 +76,7 @@ class _Other(Exception):
     """What the server sends is not the file."""
 
 
-def _append(file: BinaryIO, url: str, size: int, timeout: float) -> None:
+def _append(file: BinaryIO, url: str, size: int) -> None:
     """Fetch what ``file`` lacks of ``size`` bytes; all of it if the server cannot send a part."""
     have = file.seek(0, os.SEEK_END)
     if have == size:
@@ -84,7 +84,7 @@ def _append(file: BinaryIO, url: str, size: int, timeout: float) -> None:
     if have > size:
         have = file.truncate(0)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urllib.request.urlopen(request, timeout=timeout) as answer:
+    with urllib.request.urlopen(request, timeout=_SILENCE) as answer:
         _check(answer, size, have)
         if answer.status != 206:
             have = file.truncate(0)

@@ -20,7 +20,7 @@ def server(server):
 
 
 def fetch(server, path, size=SIZE, sha256=SHA256):
-    return download(f"{server.url}/set.bin", path, size=size, sha256=sha256, timeout=5)
+    return download(f"{server.url}/set.bin", path, size=size, sha256=sha256)
 
 
 def test_fetches_once(server, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_range, check_shape
-from mmlib.label_dp._checks import check_labels, prior_of_each
+from mmlib.label_dp._checks import check_labels
 from mmlib.label_dp.coins import Generator, random
 from mmlib.label_dp.terms import AtEpsilon, Drawn
 
@@ -54,11 +54,8 @@ def laplace_labels(
     return one_hot + GRID * (geometric() - geometric())
 
 
-def laplace_posterior(noisy: Tensor, epsilon: float, prior: Tensor | None = None) -> Tensor:
-    """Chances (N, K) of the classes given what :func:`laplace_labels` released.
-
-    ``prior`` (N, K) or (K,): for ALIBI the model's own prediction; by default all are alike. These
-    are the soft targets to train on.
+def laplace_posterior(noisy: Tensor, epsilon: float) -> Tensor:
+    """Chances (N, K) of the classes, all alike before, given what :func:`laplace_labels` released.
 
     Source: Malek et al. 2021.
 
@@ -66,13 +63,10 @@ def laplace_posterior(noisy: Tensor, epsilon: float, prior: Tensor | None = None
     >>> laplace_posterior(torch.tensor([[1.0, 0.0, 0.0]]), 2 * math.log(2))
     tensor([[0.6667, 0.1667, 0.1667]], dtype=torch.float64)
     """
-    size = check_shape("noisy", noisy, "N K")
+    check_shape("noisy", noisy, "N K")
     noisy = noisy.double()
     # |x_c| - |x_c - 1| over the scale: the class's log-likelihood but for what all have in common.
-    logits = (noisy.abs() - (noisy - 1).abs()) * epsilon / 2
-    if prior is not None:
-        logits = logits + prior_of_each(prior, size["N"], K=size["K"]).double().log()
-    return logits.softmax(1)
+    return ((noisy.abs() - (noisy - 1).abs()) * epsilon / 2).softmax(1)
 
 
 @dataclass(frozen=True, kw_only=True)
