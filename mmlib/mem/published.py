@@ -142,8 +142,9 @@ def read(folder: Path, originals: Tensor, *, epsilon: int) -> Protected:
     """Read what :meth:`Protected.write` wrote, and check the bound on the bytes of the files.
 
     Nothing is replaced by a clean image: a missing file raises ``FileNotFoundError``; another
-    number of images than ``originals`` (N, 3, H, W) uint8, another size, and a pixel that differs
-    by more than ``epsilon`` levels raise ``ValueError`` naming the file.
+    number of images than ``originals`` (N, 3, H, W) uint8, one that is not whole or of another
+    size, and a pixel that differs by more than ``epsilon`` levels raise ``ValueError`` naming the
+    file.
     """
     from PIL import Image
 
@@ -159,8 +160,11 @@ def read(folder: Path, originals: Tensor, *, epsilon: int) -> Protected:
         path = folder / row["file"]
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing; the clean image is no substitute")
-        with Image.open(path) as image:
-            pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+        try:
+            with Image.open(path) as image:
+                pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+        except (OSError, SyntaxError) as error:  # no image, or cut short; a bad PNG
+            raise ValueError(f"{path} is no whole image ({error})") from error
         if pixels.shape != originals.shape[1:]:
             raise ValueError(f"{path} has shape {tuple(pixels.shape)}; its original another")
         change = int((pixels.short() - originals[i].cpu()).abs().max())

@@ -76,6 +76,14 @@ def test_a_missing_file_is_an_error_and_no_clean_image(made, folder):
         read(folder, images, epsilon=8)
 
 
+@pytest.mark.parametrize("kept", [5, 300])
+def test_an_image_that_is_cut_short_is_named(made, folder, kept):
+    path = folder / "000002.png"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"000002\.png is no whole image"):
+        read(folder, made[0], epsilon=8)
+
+
 def test_another_number_or_size_of_images_is_an_error(made, folder):
     images, _ = made
     with pytest.raises(ValueError, match="holds 5 images; expected 4"):
