@@ -211,7 +211,7 @@ def of_image_table() -> Said:
 def of_label_dp_audit() -> Said:
     desk = Runs("label_dp_audit/overview")
     for how, title in (("plain", "plain response"), ("known", "plain response, noise known")):
-        row = [desk.told(f"spent.{how}.eps{e:g}.score", ".2f") for e in (0.5, 1, 2, 3, 4, 5)]
+        row = [desk.told(f"spent.{how}.eps{e:g}.score", ".1f") for e in (0.5, 1, 2, 3, 4, 5)]
         yield f"{title} {' '.join(row)}"
     for name in ("two_logs.known", "order_2.ceiling"):
         yield f"({desk.told(f'cars.{name}')})"  # behind this run's
