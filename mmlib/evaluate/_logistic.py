@@ -119,9 +119,10 @@ class Problems:
         counts = torch.bincount(self.y, minlength=self.classes).clamp(min=0.5)
         bias = counts.log().to(self.x.dtype)
         bias = bias[-1:] - bias[0] if self.columns == 1 else bias - bias.mean()
-        room = 1 - force / down.norm().item()
-        # Half the covariance bounds the Hessian, so this step lowers the objective.
-        step = max(room, 0.0) / (0.5 * self.curvature[:-1].max() / self.curvature[-1])
+        fall, step = down.norm().item(), 0.0
+        if fall > force:  # never where features do not vary
+            # Half the covariance bounds the Hessian, so this step lowers the objective.
+            step = (1 - force / fall) / (0.5 * self.curvature[:-1].max() / self.curvature[-1])
         return torch.cat([step * down, bias[None]])
 
 

@@ -141,6 +141,15 @@ def test_unsquared_penalty_lies_on_the_path_of_the_squared_one(classes):
     torch.testing.assert_close(ours.weight, squared.weight, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("x", [torch.full((6, 3), 0.5), torch.tensor([[1.0], [-1.0]] * 3)])
+def test_unsquared_penalty_leaves_features_that_tell_nothing(x):
+    y = torch.tensor([0, 0, 1, 1, 1, 1]) if x.shape[1] == 1 else torch.tensor([0, 1, 1, 1, 1, 1])
+    (ours,) = logistic_path(x, y, [1e3], penalty="unsquared")
+    assert not ours.weight.any()
+    shares = y.bincount() / len(y)
+    torch.testing.assert_close(ours.logits(x).softmax(1), shares.expand(6, -1))
+
+
 def test_unsquared_penalty_switches_off_where_its_force_exceeds_the_gradient():
     x, y = embeddings()
     residual = F.one_hot(y) - F.one_hot(y).double().mean(0)
