@@ -128,7 +128,7 @@ def _rank(similarity: Tensor, own: Tensor, units: _Units | None = None) -> _Rank
     for queries in torch.arange(len(own)).split(max(1, _COMPARED // similarity.shape[1])):
         here = slice(int(queries[0]), int(queries[-1]) + 1)
         block, mine = similarity[here], own[here].to(similarity.device)
-        if not block.sum().isfinite():  # nan is no better than anything: it would rank first
+        if not block.sum(dtype=torch.float64).isfinite():  # nan, no better than any, would be first
             raise ValueError("similarity holds nan or infinity; allowed: finite numbers")
 
         def exact(row: Tensor, item: Tensor, block=block, here=here) -> Tensor:

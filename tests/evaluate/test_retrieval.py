@@ -168,6 +168,11 @@ def test_wrong_arguments_are_named():
         retrieval((broken, torch.ones(3, 3)), 1)
 
 
+def test_half_precision_is_no_infinity():
+    similarity = 100 * torch.eye(400).half() + 50  # its sum is more than half precision holds
+    assert retrieval(similarity, 1) == retrieval(similarity.float(), 1)
+
+
 def test_every_measure_has_its_meaning_and_no_other():
     assert set(MEASURES) == set(random_retrieval(7, 2))
     assert len(set(MEASURES.values())) == 8
