@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mmlib._checks import check_range
+from mmlib._checks import check_choice
 from mmlib.evaluate.metrics import f1_labels
 from mmlib.evaluate.probe import LinearClassifier, check_parts, logistic_path
 
@@ -45,8 +45,8 @@ def labels_probe(
     check_parts("N K", training=(train_x, train_y), validation=validation)
     n, (val_x, val_y) = len(train_y), validation
     for y in (train_y, val_y):
-        check_range("labels", int(y.min()), 0)
-        check_range("labels", int(y.max()), 0, 1)
+        for value in y.unique().tolist():
+            check_choice("labels", value, (0, 1))
     for label, total in enumerate(train_y.sum(dim=0).tolist()):
         if total in (0, n):
             raise ValueError(f"label {label} is that of {total:g} training samples of {n}")

@@ -72,7 +72,8 @@ def test_wrong_arguments_are_named():
     constant[:, 2] = 0
     with pytest.raises(ValueError, match="label 2 is that of 0 training samples of 30"):
         labels_probe(x, constant, validation=(x, y))
-    with pytest.raises(ValueError, match=r"labels is 2; allowed: \[0, 1\]"):
-        labels_probe(x, y, validation=(x, 2 * y))
+    for other in (2, 0.5, -0.5):
+        with pytest.raises(ValueError, match=f"labels is {other}; allowed: 0, 1"):
+            labels_probe(x, y, validation=(x, other * y))
     with pytest.raises(ValueError, match=r"validation labels has shape \(30, 3\)"):
         labels_probe(x, y, validation=(x, y[:, 1:]))
