@@ -121,8 +121,8 @@ def resolve(chapter: str, given: Mapping[str, Any]) -> Settings:
         raise ValueError(
             f"unknown parameter {unknown[0]!r}.{hint} Chapter {chapter!r} has:\n{_list(fields)}"
         )
-    preset = check_choice("preset", given.get("preset", "quick"), NAMES)
     changes = {name: value for name, value in given.items() if value is not None}
+    preset = check_choice("preset", changes.get("preset", "quick"), NAMES)
     protocol = protocols(chapter).get(changes.get("protocol"), {})
     values = {**presets[preset], **protocol, **changes, "preset": preset}
     kept = protocols(chapter).get(values.get("protocol"), {})

@@ -158,6 +158,7 @@ def test_what_papermill_and_yaml_read_otherwise_says_how_to_give_it(name, value,
 def test_of_a_namespace_only_plain_public_data_counts():
     namespace = {"In": [], "_private": 1, "records": pytest, "seed": 3, "folder": None}
     assert resolve("comm", namespace).seed == 3
+    assert resolve("comm", {"preset": None, "seed": None}) == resolve("comm", {})
 
 
 def test_settings_are_frozen():
