@@ -18,9 +18,13 @@ def show_source(obj: Any) -> None:
     """Show a function's or class's own source, without its docstring, in a notebook."""
     source = textwrap.dedent(inspect.getsource(obj))
     lines = source.splitlines()
-    for node in reversed(list(ast.walk(ast.parse(source)))):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
-            del lines[node.body[0].lineno - 1 : node.body[0].end_lineno]
+    defined = [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node)
+    ]
+    for node in sorted(defined, key=lambda node: -node.lineno):  # the last lines first
+        del lines[node.body[0].lineno - 1 : node.body[0].end_lineno]
     name = f"{obj.__module__}.{obj.__qualname__}"
     code = "\n".join(lines).replace("\n\n\n", "\n\n").strip()
     display(Markdown(f"`{name}`\n```python\n{code}\n```"))

@@ -21,6 +21,19 @@ class Documented:
         return 2 * x
 
 
+class Nested:
+    def outer(self, x):
+        def inner():
+            """Not to be shown."""
+            return x
+
+        return inner
+
+    def later(self):
+        """Nor this, which comes after it and lies less deep."""
+        return 3
+
+
 @pytest.fixture
 def shown(monkeypatch):
     pages = []
@@ -34,6 +47,22 @@ def test_the_source_of_a_class_is_shown_without_its_docstrings(shown):
         f"`{__name__}.Documented`\n```python\n"
         "class Documented:\n\n    def twice(self, x):\n"
         "        # A comment stays.\n        return 2 * x\n```"
+    ]
+
+
+def test_docstrings_are_left_out_at_any_depth(shown):
+    notebook.show_source(Nested)
+    assert shown[0].split("```python\n")[1].splitlines() == [
+        "class Nested:",
+        "    def outer(self, x):",
+        "        def inner():",
+        "            return x",
+        "",
+        "        return inner",
+        "",
+        "    def later(self):",
+        "        return 3",
+        "```",
     ]
 
 
