@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmlib._checks import check_choice, check_range
+from mmlib._checks import check_choice, check_range, check_shape
 from mmlib.encoders.transformer import Transformer
 
 
@@ -140,7 +140,8 @@ class PatchTransformer(nn.Module):
     """A small vision transformer: patches to tokens with learned places, h = ``size // patch``.
 
     Without a class token: what it gives is the map of tokens, like a trunk of convolutions. Raises
-    ``ValueError`` unless ``patch`` divides ``size``. Source: Dosovitskiy et al. 2021 (ViT).
+    ``ValueError`` unless ``patch`` divides ``size``, and for images of another size.
+    Source: Dosovitskiy et al. 2021 (ViT).
 
     >>> PatchTransformer(32, patch=8, width=64, depth=1, heads=4)(torch.rand(2, 3, 32, 32)).shape
     torch.Size([2, 64, 4, 4])
@@ -151,13 +152,14 @@ class PatchTransformer(nn.Module):
         check_range("patch", patch, 1, size)
         if size % patch:
             raise ValueError(f"patch is {patch}; allowed: divisors of size={size}")
-        self.out_features = width
+        self.size, self.out_features = size, width
         self.side = size // patch
         self.embed = nn.Conv2d(3, width, kernel_size=patch, stride=patch)
         self.position = nn.Parameter(0.02 * torch.randn(self.side**2, width))
         self.transformer = Transformer(width, depth, heads)
 
     def forward(self, images: Tensor) -> Tensor:
+        check_shape("images", images, "B 3 S S", S=self.size)  # places of another would be added
         tokens = self.embed(images).flatten(2).transpose(1, 2) + self.position  # (B, h w, C)
         return self.transformer(tokens).transpose(1, 2).unflatten(2, (self.side, self.side))
 

@@ -102,6 +102,7 @@ class TextStates(nn.Module):
         self.out_features: int = encoder.out_features
 
     def forward(self, ids: Tensor) -> Tensor:
-        places = self.encoder.position_embedding[: check_shape("ids", ids, "B T")["T"]]
-        x = self.encoder.token_embedding(ids) + places
+        places, length = self.encoder.position_embedding, check_shape("ids", ids, "B T")["T"]
+        check_range("number of tokens", length, 1, len(places))
+        x = self.encoder.token_embedding(ids) + places[:length]
         return self.encoder.projection(self.encoder.transformer(x, causal=True))

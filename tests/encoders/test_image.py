@@ -181,3 +181,7 @@ def test_patches_are_seen_whole_at_their_places_and_by_each_other():
 def test_patches_fill_the_image():
     with pytest.raises(ValueError, match="patch is 5; allowed: divisors of size=16"):
         PatchTransformer(16, patch=5, width=8, depth=1, heads=2)
+    trunk = PatchTransformer(16, patch=4, width=8, depth=1, heads=2)
+    for size in ((4, 4), (8, 32)):  # one patch, and as many as there are places
+        with pytest.raises(ValueError, match=r"images has shape .*; expected \(B, 3, S=16, S=16\)"):
+            trunk(torch.zeros(2, 3, *size))

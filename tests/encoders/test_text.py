@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mmlib.data.text import END, PAD, START
+from mmlib.encoders.text import TextStates
 from mmlib.encoders.text import TextTransformer as Encoder
 
 
@@ -82,6 +83,9 @@ def test_encoder_errors(encoder):
         encoder(torch.full((2, 21), END))
     with pytest.raises(ValueError, match=r"embedded has shape \(2, 4, 16\)"):
         encoder.encode_embedded(torch.zeros(2, 4, 16), torch.full((2, 5), END))
+    one = Encoder(9, width=8, depth=1, heads=2, length=1, out_features=4)  # its place fits any
+    with pytest.raises(ValueError, match=r"number of tokens is 3; allowed: \[1, 1\]"):
+        TextStates(one)(torch.full((2, 3), END))
 
 
 def test_captions_of_all_lengths_encoded_by_length_keep_their_order(encoder):
