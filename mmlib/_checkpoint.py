@@ -7,7 +7,6 @@ as JSON in its header. :func:`write` and :func:`read` are of such files, whateve
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,18 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mmlib._whole import whole
+
 
 def write(path: Path, tensors: dict[str, Tensor], numbers: dict[str, Any]) -> None:
     """Write tensors and numbers as one file, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     # Copies, because the format takes neither tied nor strided tensors.
     copies = {
         key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for key, value in tensors.items()
     }
-    save_file(copies, scratch, metadata={"numbers": json.dumps(numbers)})
-    os.replace(scratch, path)
+    with whole(path) as part:
+        save_file(copies, part, metadata={"numbers": json.dumps(numbers)})
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import struct
 
 import pytest
@@ -117,9 +118,10 @@ def test_a_crash_while_writing_keeps_the_checkpoint_before(tmp_path, monkeypatch
     train(OPTIM, stop_after=10, checkpoint=checkpoint)
     before = checkpoint.read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(_checkpoint.os, "replace", lambda *_: (_ for _ in ()).throw(Stopped))
+        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(Stopped))
         assert train(OPTIM, checkpoint=checkpoint) is None
     assert checkpoint.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [checkpoint]  # nothing is left of the other one
     assert same(train(OPTIM, checkpoint=checkpoint), train(OPTIM))
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from mmlib._whole import whole
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def cached(path: Path, build: Callable[[], dict[str, Tensor]]) -> dict[str, Tens
         except (SafetensorError, ValueError, OSError) as error:
             _log.warning("%s is damaged (%s) and is made anew", path, error)
     tensors = build()
-    with _whole(path) as part:
+    with _kept(path) as part:
         if part is not None:
             save_file(tensors, part, metadata={"sha256": _digest(tensors)})
     return tensors
@@ -48,32 +48,25 @@ def mapped(path: Path, shape: tuple[int, ...], fill: Callable[[Tensor], None]) -
     """
     size = math.prod(shape)
     if not path.exists() or path.stat().st_size != size:
-        with _whole(path) as part:
+        with _kept(path) as part:
             if part is None:
                 tensor = torch.empty(shape, dtype=torch.uint8)
                 fill(tensor)
                 return tensor
-            fill(torch.from_file(part, shared=True, size=size, dtype=torch.uint8).view(shape))
+            fill(torch.from_file(str(part), shared=True, size=size, dtype=torch.uint8).view(shape))
     return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).view(shape)
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[str | None]:
-    """A file to write that becomes ``path`` at the end; None where nothing can be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    except OSError as error:  # a shared folder, perhaps, that may only be read
-        _log.warning("%s cannot be kept (%s)", path, error)
-        yield None
-        return
-    os.close(handle)
-    try:
+def _kept(path: Path) -> Iterator[Path | None]:
+    """:func:`mmlib._whole.whole`; None where nothing can be written."""
+    with ExitStack() as stack:
+        part = None
+        try:
+            part = stack.enter_context(whole(path))
+        except OSError as error:  # a shared folder, perhaps, that may only be read
+            _log.warning("%s cannot be kept (%s)", path, error)
         yield part
-        os.chmod(part, 0o644)  # a temporary file can be read by its owner only
-        os.replace(part, path)
-    finally:
-        Path(part).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from mmlib._whole import whole
+
 _DAY = (2024, 1, 1, 0, 0, 0)  # of all members: when it is written is no part of an archive
 
 
@@ -24,13 +26,11 @@ def write_photos(path: Path, photos: Iterable[tuple[str, Image.Image]], **option
     ``options`` are those of Pillow's JPEG encoder. The same photos give the same bytes, as long as
     the encoder is the same. What is raised while they are made leaves ``path`` as it was.
     """
-    part = path.with_name(f"{path.name}.part")
-    with zipfile.ZipFile(part, "w") as archive:
+    with whole(path) as part, zipfile.ZipFile(part, "w") as archive:
         for name, photo in photos:
             data = io.BytesIO()
             photo.save(data, "JPEG", optimize=True, **options)
             archive.writestr(zipfile.ZipInfo(f"{name}.jpg", _DAY), data.getvalue())
-    part.replace(path)
 
 
 def digest(path: Path) -> str:

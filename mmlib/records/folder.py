@@ -1,14 +1,15 @@
-"""Where records lie, and how a file of theirs is written and told from another."""
+"""Where records lie, how one is written, and how a file of theirs is told from another."""
 
 from __future__ import annotations
 
 import hashlib
-import os
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import mmlib
+from mmlib._whole import whole
 
 ROOT = Path(mmlib.__file__).resolve().parents[1]
 RUNS = ROOT / "build" / "runs"
@@ -20,11 +21,10 @@ def place(head: Mapping[str, Any]) -> Path:
     return Path(head["chapter"], head["experiment"], head["preset"], f"seed-{head['seed']}")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(text)
-    os.replace(scratch, path)
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write ``record.json``, whole or not at all."""
+    with whole(folder / "record.json") as part:
+        part.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def sha256(path: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from mmlib._checks import check_choice
 from mmlib.presets import grid
 from mmlib.presets.base import resolve
-from mmlib.records.folder import RESULTS, RUNS, place, sha256, write_atomically
+from mmlib.records.folder import RESULTS, RUNS, place, sha256, write_record
 
 OF_RECORDS = "_recorded.png"  # ends the name of a figure that shows other runs' records
 
@@ -46,10 +46,9 @@ def verify(folder: Path) -> None:
 
 def seal(scratch: Path, final: Path) -> None:
     """Add the executed ``notebook.ipynb`` to a finished run and publish it at ``final``."""
-    path = scratch / "record.json"
-    record = json.loads(path.read_text())
+    record = json.loads((scratch / "record.json").read_text())
     record["files"]["notebook.ipynb"] = sha256(scratch / "notebook.ipynb")
-    write_atomically(path, json.dumps(record, indent=1) + "\n")
+    write_record(scratch, record)
     verify(scratch)
     if final.exists():
         (final / "record.json").unlink(missing_ok=True)  # from here on an unfinished run
@@ -78,7 +77,7 @@ def keep(folder: Path, results: Path = RESULTS) -> Path:
     shutil.rmtree(scratch, ignore_errors=True)  # what a call that was cut short left
     shutil.copytree(folder, scratch)
     _slim(scratch, record)
-    write_atomically(scratch / "record.json", json.dumps(record, indent=1) + "\n")
+    write_record(scratch, record)
     if final.exists():
         shutil.rmtree(final)
     os.replace(scratch, final)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 import shutil
 import warnings
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from mmlib._whole import whole
 
 
 class Parts:
@@ -45,15 +46,11 @@ class Parts:
         for other in self.folder.glob("*"):
             if other != self._place:
                 shutil.rmtree(other, ignore_errors=True)
-        path = self._path(name)
-        scratch = path.with_suffix(f".{os.getpid()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with scratch.open("wb") as file:  # given a path, torch says nothing of a full disk
+            # Given a path, torch says nothing of a full disk.
+            with whole(self._path(name)) as scratch, scratch.open("wb") as file:
                 torch.save(part, file)
-            os.replace(scratch, path)
         except OSError as error:  # the run needs no part; published images may be gigabytes
-            scratch.unlink(missing_ok=True)
             warnings.warn(f"a part of the run is not kept: {error}", stacklevel=2)
 
     def clear(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import re
 import subprocess
@@ -20,7 +19,7 @@ import mmlib
 from mmlib._checks import check_choice
 from mmlib.device import device_name, pick_device
 from mmlib.presets.base import Settings, resolve
-from mmlib.records.folder import ROOT, RUNS, place, sha256, write_atomically
+from mmlib.records.folder import ROOT, RUNS, place, sha256, write_record
 from mmlib.records.parts import Parts
 
 SCHEMA_VERSION = 1
@@ -212,7 +211,7 @@ class Run:
             "metrics": self._metrics,
             "files": {name: sha256(self.folder / name) for name in self._files},
         }
-        write_atomically(self.folder / "record.json", json.dumps(record, indent=1) + "\n")
+        write_record(self.folder, record)
         if self._parts:
             self._parts.clear()
         print(

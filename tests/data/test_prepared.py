@@ -36,6 +36,7 @@ def test_what_fails_leaves_the_archive_as_it_was(tmp_path):
     with pytest.raises(ValueError, match="no more"):
         write_photos(path, photos(1, fail=True))
     assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_digest_is_of_what_an_archive_holds(tmp_path):
