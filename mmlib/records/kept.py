@@ -7,6 +7,7 @@ import os
 import shutil
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,17 +25,21 @@ def load(*roots: Path) -> list[dict[str, Any]]:
 
     Each is the content of its ``record.json`` with its ``path`` and whether it is ``kept``, that is
     lies in ``results``. Folders without one, and scratch folders of runs in progress, are passed
-    over.
+    over, and so is what other runs take away meanwhile.
     """
-    return [
-        {**_read(path), "path": path.parent, "kept": RESULTS in path.parents}
-        for root in roots or (RUNS, RESULTS)
-        for path in sorted(_record_files(root))
-    ]
+    found = []
+    for root in roots or (RUNS, RESULTS):
+        for path in sorted(_record_files(root)):
+            with suppress(FileNotFoundError):
+                record = _read(path)
+                found.append({**record, "path": path.parent, "kept": RESULTS in path.parents})
+    return found
 
 
 def verify(folder: Path) -> None:
     """Raise ``ValueError`` unless ``folder`` holds a record whose files are all unchanged."""
+    if not (folder / "record.json").is_file():
+        raise ValueError(f"{folder} has no record.json, so it is no finished run")
     record = _read(folder / "record.json")
     mend = "; restore it, or delete the folder and run again"
     for name, digest in record["files"].items():
@@ -141,8 +146,6 @@ def _row_of(record: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"{path.parent} has no {path.name}, so it is no finished run")
     try:
         record = json.loads(path.read_text())
         record["files"]  # the last that is written
@@ -152,6 +155,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _record_files(root: Path) -> Iterator[Path]:
-    for path in root.glob("**/record.json"):
-        if not any(part.endswith(".running") for part in path.relative_to(root).parts):
-            yield path
+    for folder, inside, files in os.walk(root):  # unlike glob it lets folders go
+        inside[:] = [name for name in inside if not name.endswith(".running")]
+        if "record.json" in files:
+            yield Path(folder, "record.json")

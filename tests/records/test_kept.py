@@ -1,7 +1,11 @@
 """A record is whole or it is not there, and what is kept is what a row of the grid asks."""
 
 import hashlib
+import itertools
 import json
+import os
+import shutil
+import threading
 from base64 import b64encode
 
 import matplotlib.pyplot as plt
@@ -63,6 +67,35 @@ def test_seal_publishes_the_whole_folder_at_once(tmp_path, fill, monkeypatch):
     assert "notebook.ipynb" in record["files"]
     assert not (final / "old.png").exists()
     assert not scratch.exists()
+
+
+def test_records_are_read_while_other_runs_are_published(tmp_path):
+    """As in the chapters that the workflow runs side by side."""
+    done = threading.Event()
+
+    def publish():
+        for turn in itertools.count():
+            final = tmp_path / f"seed-{turn % 20}"
+            scratch = final.with_name(f"{final.name}.{turn}.running")
+            scratch.mkdir()
+            (scratch / "record.json").write_text('{"files": {}}')
+            if final.exists():
+                (final / "record.json").unlink()
+                shutil.rmtree(final)
+            os.replace(scratch, final)
+            if done.is_set():
+                return
+
+    (tmp_path / "kept" / "seed-0").mkdir(parents=True)
+    (tmp_path / "kept" / "seed-0" / "record.json").write_text('{"files": {}, "seed": 0}')
+    other = threading.Thread(target=publish)
+    other.start()
+    try:
+        for _ in range(300):
+            assert {"seed": 0}.items() <= records.load(tmp_path)[0].items()
+    finally:
+        done.set()
+        other.join()
 
 
 def as_at_desk(run):
