@@ -274,6 +274,8 @@ def _scalars(value: Tensor | Scalars) -> Scalars:
     if "loss" not in parts:
         raise ValueError(f"the loss gives {', '.join(map(repr, parts))}; 'loss' must be among them")
     for part, scalar in parts.items():
+        if not isinstance(scalar, Tensor):
+            raise ValueError(f"{part} is {scalar!r}; allowed: a tensor")
         check_shape(part, scalar, "")
     return parts
 

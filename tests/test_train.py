@@ -217,6 +217,7 @@ def test_wrong_settings_are_named(wrong, message):
     [
         (lambda model: {"total": model.weight.sum()}, "gives 'total'; 'loss' must be among them"),
         (lambda model: model.weight[0], r"loss has shape \(5,\)"),
+        (lambda model: {"loss": model.weight.sum(), "rate": 0.5}, "rate is 0.5; allowed: a tensor"),
     ],
 )
 def test_a_loss_of_the_wrong_form_is_named(loss, message):

@@ -126,8 +126,8 @@ class ResizedCrop(ImageTransform):
         first = fits.int().argmax(dim=1, keepdim=True)
         height, width = heights.gather(1, first)[:, 0], widths.gather(1, first)[:, 0]
         narrowest, widest = self.ratio
-        central_width = min(wide, round(high * widest))
-        central_height = min(high, round(wide / narrowest))
+        central_width = max(1, min(wide, round(high * widest)))
+        central_height = max(1, min(high, round(wide / narrowest)))
         none = ~fits.any(dim=1)
         height, width = height.where(~none, central_height), width.where(~none, central_width)
         top = (_uniform(0, 1, generator, n) * (high - height + 1)).floor()

@@ -143,6 +143,14 @@ def test_boxes_are_distributed_as_torchvisions(size, scale, ratio):
     assert bool((left >= 0).all() & (left + width <= size[1]).all())
 
 
+@pytest.mark.parametrize(("size", "ratio"), [((8, 1), (20.0, 20.0)), ((1, 8), (0.01, 0.01))])
+def test_a_box_has_a_pixel_at_least(size, ratio):
+    images = torch.full((2, 3, *size), 0.5)
+    torch.testing.assert_close(
+        ResizedCrop(3, ratio=ratio)(images, seeded()), torch.full((2, 3, 3, 3), 0.5)
+    )
+
+
 def test_jitter_draws_every_order_equally_often(monkeypatch):
     names = ("adjust_brightness_", "adjust_contrast_", "adjust_saturation_", "adjust_hue")
     calls = []

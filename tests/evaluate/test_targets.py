@@ -123,5 +123,7 @@ def test_variance_explained_is_scikit_learns():
     y = torch.randn(40, 3, generator=g)
     guess = y + torch.randn(40, 3, generator=g) * torch.tensor([0.1, 1.0, 3.0])
     assert explained(guess, y) == pytest.approx(100 * r2_score(y.numpy(), guess.numpy()), rel=1e-5)
-    with pytest.raises(ValueError, match="an output without variance"):
-        explained(guess, torch.zeros(40, 3))
+    same = torch.full((3, 1), 0.1, dtype=torch.float64)  # whose mean is rounded
+    for guesses, numbers in ((guess, torch.zeros(40, 3)), (torch.zeros(3, 1), same)):
+        with pytest.raises(ValueError, match="an output without variance"):
+            explained(guesses, numbers)
