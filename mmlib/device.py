@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 P, R = ParamSpec("P"), TypeVar("R")
 COMPILING = ("cuda",)  # kinds of device that compiled() compiles for
+_FORMS = 64  # of its arguments that a function may be compiled for
 
 
 def pick_device() -> torch.device:
@@ -107,6 +108,9 @@ def _device_of(values: Sequence) -> torch.device | None:
 @cache
 def _by_compiler(function: Callable[P, R]) -> Callable[P, R]:
     torch.compiler.assume_constant_result(constant)
+    # After the eighth form of its arguments, as a network is one, torch would leave others as they
+    # are: which ones are compiled, and how they are rounded, would depend on what came before.
+    torch._dynamo.config.recompile_limit = max(_FORMS, torch._dynamo.config.recompile_limit)
     return torch.compile(function)
 
 

@@ -157,6 +157,13 @@ def test_no_compiler_is_tried_where_it_is_turned_off(compiler, monkeypatch):
     assert not compiler
 
 
+def test_a_function_is_compiled_for_as_many_forms_as_a_chapter_has(compiling):
+    with compiling:  # which fails where a form is left as it is
+        total = device.compiled(lambda parts: sum(parts))
+        for n in range(1, 13):
+            assert total([torch.ones(2) for _ in range(n)]).tolist() == [n, n]
+
+
 def test_a_constant_is_one_tensor_that_compiled_code_keeps(compiling):
     asked = (1, 2), torch.device("cpu"), torch.float32
     assert device.constant(*asked) is device.constant(*asked)
