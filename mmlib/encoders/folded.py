@@ -37,7 +37,8 @@ def folded(network: Network) -> Network:
     True
     """
     copied = copy.deepcopy(network).eval()
-    for module in list(copied.modules()):
+    shared = set(network.modules())  # frozen encoders, of which a copy is the module itself
+    for module in [module for module in copied.modules() if module not in shared]:
         for (name, layer), (after, norm) in pairwise(list(module.named_children())):
             if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, name, fuse_conv_bn_eval(layer, norm))
@@ -49,7 +50,8 @@ def folded(network: Network) -> Network:
             second.weight /= unit.slope
             module[1] = nn.SiLU(inplace=True)
     for layer in copied.modules():
-        if isinstance(layer, nn.Conv2d) and layer.weight.device.type == "cpu":
+        convolves = isinstance(layer, nn.Conv2d) and layer not in shared
+        if convolves and layer.weight.device.type == "cpu":
             layer.to(memory_format=torch.contiguous_format)
             layer.register_forward_pre_hook(_in_order)
     return copied.eval().requires_grad_(False)

@@ -14,6 +14,7 @@ from mmlib.encoders.image import (
     ResNetTrunk,
     SmallConvNet,
 )
+from mmlib.encoders.pretrained import Frozen
 from mmlib.encoders.text import TextTransformer
 from mmlib.encoders.transformer import QuickGELU
 
@@ -97,6 +98,18 @@ def test_the_network_stays_as_it_is_and_its_copy_is_frozen():
     with torch.no_grad():
         network.trunk[0].weight.zero_()
     assert torch.equal(copied(images), first)  # and shares no weights with it
+
+
+def test_an_encoder_that_copies_share_stays_as_it_is():
+    shared = Frozen(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)), 4)
+    before = list(shared.modules())
+    network = nn.Sequential(shared, nn.Conv2d(4, 4, 3))
+    for _ in range(2):
+        copied = folded(network)
+        assert copied[0] is shared
+        assert len(copied[1]._forward_pre_hooks) == 1
+    assert list(shared.modules()) == before
+    assert not any(module._forward_pre_hooks for module in before)
 
 
 def test_a_normalisation_that_follows_no_convolution_stays():
