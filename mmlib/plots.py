@@ -112,7 +112,7 @@ def curves(
     colors = _from_dark(len(names)) if getattr(hues.dtype, "ordered", False) else CYCLE
     for i, name in enumerate(names):
         rows, color = frame[hues == name], colors[i % len(colors)]
-        if rows.empty:
+        if rows[y].isna().all():
             continue
         points, known = rows.groupby(x)[y].agg(["mean", "min", "max"]), ("", "")
         if band == "interval":

@@ -121,6 +121,18 @@ def test_the_text_gives_the_interval_and_the_number_of_runs(frame):
     assert "±" not in alone
 
 
+@pytest.mark.parametrize("band", ["range", "interval"])
+def test_a_curve_without_a_number_is_left_out(frame, band):
+    frame.loc[frame["method"] == "one", "value"] = float("nan")
+    figure, alt = plots.curves(
+        frame, "step", "value", "method", xlabel="step", ylabel="loss", band=band
+    )
+    (line,) = figure.axes[0].lines
+    assert line.get_label() == "two"
+    assert "one" not in alt
+    assert "nan" not in alt
+
+
 def test_bars_show_the_mean_and_say_it(frame):
     figure, alt = plots.bars(frame, "step", "value", "method", ylabel="loss")
     heights = [bar.get_height() for bar in figure.axes[0].patches]
