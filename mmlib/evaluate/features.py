@@ -83,7 +83,7 @@ def principal_components(features: Mapping[str, Tensor], components: int) -> dic
         return dict(features)
     mean = features["train"].mean(dim=0)
     centred = (features["train"] - mean).double()
-    directions = torch.linalg.eigh(centred.mT @ centred)[1][:, -components:].float()
+    directions = torch.linalg.eigh(centred.mT @ centred)[1][:, -components:].to(mean)
     return {part: (x - mean) @ directions for part, x in features.items()}
 
 

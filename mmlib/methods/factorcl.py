@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mmlib import losses
-from mmlib._checks import check_range, check_shape
+from mmlib._checks import check_range
 from mmlib.methods import Transform, check_lengths, transformed
+from mmlib.methods.towers import Towers
 
 
 class Critic(nn.Module):
@@ -126,18 +127,12 @@ class FactorCL(nn.Module):
             "match": losses.match_accuracy(*projected("shared_low", plain)),
         }
 
-    def embed(self, batch: Sequence[Tensor]) -> Tensor:
-        """All ten projections of the samples as they are side by side: (B, 10 width)."""
-        return self.combine([self.encode(k, x) for k, x in enumerate(batch)])
-
     def encode(self, modality: int, batch: Tensor) -> Tensor:
         """The five projections (B, 5 width) of one modality."""
         features = self.encoders[modality](self.prepare[modality](batch, None))
         return torch.cat([heads[modality](features) for heads in self.heads.values()], dim=1)
 
-    def combine(self, parts: Sequence[Tensor]) -> Tensor:
-        """Those of both modalities side by side."""
-        return torch.cat(parts, dim=1)
+    embed, combine = Towers.embed, Towers.combine
 
     def _encoded(self, view: Sequence[Tensor]) -> list[Tensor]:
         return [encoder(x) for encoder, x in zip(self.encoders, view, strict=True)]
@@ -145,5 +140,4 @@ class FactorCL(nn.Module):
 
 def _information(critic: Critic, x: Tensor, y: Tensor) -> Tensor:
     """InfoNCE's lower bound: each y picks its x, as in the released code."""
-    check_shape("y", y, "B C", B=len(x))
     return losses.information_bound(critic(x, y).mT)

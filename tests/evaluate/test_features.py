@@ -95,6 +95,8 @@ def test_principal_components_are_those_of_the_training_part():
         for part, scale in wide.items()
     }
     found = principal_components(features, 2)
+    doubled = principal_components({part: x.double() for part, x in features.items()}, 2)
+    torch.testing.assert_close(doubled["test"].float(), found["test"])
     fitted = PCA(2, svd_solver="full").fit(features["train"].numpy())
     for part, x in features.items():
         expected = torch.tensor(fitted.transform(x.numpy())).flip(1)
