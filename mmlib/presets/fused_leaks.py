@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from mmlib.presets import comm_real
 from mmlib.presets.base import Field
@@ -23,14 +23,18 @@ class LeakSettings(ModalitySettings):
     )
     references: tuple[Pairs, ...] = Field(description="of these, trained on others as well")
     draws: int = Field(ge=1, description="pairs of random views of a record in an attack")
-    looks: tuple[int, ...] = Field(
+    looks: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         min_length=1, description="epochs after which models are attacked"
     )
     followed: int = Field(ge=2, description="members, outsiders and partners of these, each")
     kinds: int = Field(ge=2, description="values of an entry planted in the second modality")
     candidates: int = Field(ge=2, description="texts or rows that the true one is among")
-    noises: tuple[float, ...] = Field(description="deviations of noise on vectors of length 1")
-    bits: tuple[int, ...] = Field(description="bits an entry that vectors are rounded to")
+    noises: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        description="deviations of noise on vectors of length 1"
+    )
+    bits: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        description="bits an entry that vectors are rounded to"
+    )
     delta: float = Field(gt=0, lt=1, description="of the guarantee that goes with the noise")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from mmlib.presets import unlearnable_audit
 from mmlib.presets.base import Field
@@ -26,10 +26,16 @@ class SweepsSettings(KnownPairsSettings):
     """Which quantity is varied, over which values."""
 
     sweeps: tuple[Sweep, ...] = Field(description="sections that train models of their own")
-    lengths: tuple[int, ...] = Field(description="trigger words, K")
-    budgets: tuple[int, ...] = Field(description="noise bounds, in levels of 1/255")
-    topics: tuple[int, ...] = Field(description="topics of captions that noise spells")
-    shares: tuple[int, ...] = Field(description="images that are protected, in percent")
+    lengths: tuple[Annotated[int, Field(ge=1)], ...] = Field(description="trigger words, K")
+    budgets: tuple[Annotated[int, Field(ge=0, le=127)], ...] = Field(
+        description="noise bounds, in levels of 1/255"
+    )
+    topics: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        description="topics of captions that noise spells"
+    )
+    shares: tuple[Annotated[int, Field(ge=1, le=100)], ...] = Field(
+        description="images that are protected, in percent"
+    )
     surrogates: tuple[Network, ...] = Field(description="networks that protections are made on")
     victims: tuple[Network, ...] = Field(description="networks that hackers train")
     people: int = Field(ge=8, le=1000, description="people drawn in code, to be named")

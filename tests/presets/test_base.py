@@ -155,6 +155,19 @@ def test_what_papermill_and_yaml_read_otherwise_says_how_to_give_it(name, value,
         resolve("comm", {name: value})
 
 
+@pytest.mark.parametrize(
+    ("chapter", "lists"),
+    [
+        ("fused_leaks", {"looks": 0, "noises": 0.0, "bits": 0}),
+        ("unlearnable_sweeps", {"lengths": 0, "budgets": 128, "topics": 0, "shares": 101}),
+    ],
+)
+def test_an_entry_of_a_list_has_its_limits(chapter, lists):
+    for name, value in lists.items():
+        with pytest.raises(ValueError, match=rf"{name}\.0 is {value}: Input should be"):
+            resolve(chapter, {name: [value]})
+
+
 def test_of_a_namespace_only_plain_public_data_counts():
     namespace = {"In": [], "_private": 1, "records": pytest, "seed": 3, "folder": None}
     assert resolve("comm", namespace).seed == 3
