@@ -22,6 +22,7 @@ PACKAGE = "mmlib"
 def depends(notebook: Path, root: Path, *, entries: Iterable[str] = ()) -> list[Path]:
     """Files below ``root`` that hold what the notebook imports, and the modules ``entries``.
 
+    With a module come the texts that are named after it, as ``data/products_articles.txt`` is.
     Paths are sorted and relative to ``root``. Raises ``SyntaxError`` naming the notebook if a code
     cell is no Python (lines of IPython, starting with % or !, are passed over).
     """
@@ -35,7 +36,9 @@ def depends(notebook: Path, root: Path, *, entries: Iterable[str] = ()) -> list[
         seen.add(name)
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         waiting += imports(path.read_text(encoding="utf-8"), str(path), package)
-    return sorted(_file(root, name).relative_to(root) for name in seen)
+    modules = [_file(root, name) for name in seen]
+    texts = [text for path in modules for text in path.parent.glob(f"{path.stem}_*.txt")]
+    return sorted(path.relative_to(root) for path in modules + texts)
 
 
 @cache

@@ -67,6 +67,20 @@ def test_follows_the_library_s_own_imports(checkout):
     assert "alone.py" in found(checkout, "import mmlib", entries=["mmlib.alone"])
 
 
+def test_a_module_brings_the_texts_that_are_named_after_it(checkout):
+    for name in ("c_words.txt", "alone_words.txt"):
+        (checkout / "mmlib" / name).write_text("one")
+    assert found(checkout, "from mmlib import c") == {"__init__.py", "c.py", "c_words.txt"}
+
+
+def test_every_file_of_the_library_that_is_no_module_is_named_after_one():
+    others = [
+        p for p in (ROOT / "mmlib").rglob("*") if p.is_file() and "__pycache__" not in p.parts
+    ]
+    for path in (path for path in others if path.suffix != ".py"):
+        assert path.with_name(f"{path.stem.split('_')[0]}.py").is_file()
+
+
 def test_code_that_does_not_parse_names_the_notebook(checkout):
     with pytest.raises(SyntaxError) as error:
         found(checkout, "import mmlib", "def")
