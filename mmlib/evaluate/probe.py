@@ -120,7 +120,7 @@ def linear_probe(
 
 
 def check_parts(labels: str, **parts: tuple[Tensor, Tensor]) -> None:
-    """Raise ``ValueError`` unless all parts have embeddings (N, D), and labels of that shape.
+    """Raise ``ValueError`` unless each part has finite embeddings (N, D), and labels of that shape.
 
     Each has an N of its own; other letters are the same in all.
 
@@ -132,6 +132,8 @@ def check_parts(labels: str, **parts: tuple[Tensor, Tensor]) -> None:
     common: dict[str, int] = {}
     for part, (x, y) in parts.items():
         found = check_shape(f"{part} embeddings", x, "N D", **common)
+        if not x.isfinite().all():  # nan would be told as the first class
+            raise ValueError(f"{part} embeddings hold nan or infinity; allowed: finite numbers")
         found |= check_shape(f"{part} labels", y, labels, **common | found)
         common = {letter: size for letter, size in found.items() if letter != "N"}
 
@@ -181,6 +183,8 @@ def logistic_path(
         y = y.double() / y.amax(1, keepdim=True)
     else:
         check_shape("y", y, "N", N=n)
+        if y.is_floating_point():
+            raise ValueError(f"y is {y.dtype}; allowed: integers, or likelihoods (N, K)")
         classes = int(y.max()) + 1 if classes is None else classes
         check_range("labels", int(y.min()), 0)
         check_range("labels", int(y.max()), 0, classes - 1)

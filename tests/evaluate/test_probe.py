@@ -263,6 +263,12 @@ def test_wrong_arguments_are_named():
         logistic_path(x, y, [0.0])
     with pytest.raises(ValueError, match=r"labels is 3; allowed: \[0, 2\]"):
         logistic_path(x, y, [1.0], classes=3)
+    with pytest.raises(ValueError, match=r"y is torch\.float32; allowed: integers"):
+        logistic_path(x, y.clamp(max=1) / 2, [1.0])
+    broken = x.clone()
+    broken[3, 4] = torch.nan
+    with pytest.raises(ValueError, match="test embeddings hold nan or infinity"):
+        linear_probe(x, y, broken, y, generator=torch.Generator())
     with pytest.raises(ValueError, match="generator is None"):
         linear_probe(x, y, x, y)
     with pytest.raises(ValueError, match=r"test embeddings has shape \(60, 23\)"):
