@@ -1,13 +1,19 @@
-"""The first page's figure: one question to each paper, answered by recorded runs at desk."""
+"""The first page's figure: one question to each paper, answered by recorded runs at desk.
+
+``python workflow/glance.py`` draws it for the README, from the committed records.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from mmlib import evidence, plots
+from mmlib import evidence, plots, records
 from mmlib.verdicts.items import items
+
+README, PICTURE = records.ROOT / "README.md", "results/glance.png"
 
 METHOD, OURS = "the paper's methods", "controls, attacks and answers of this book"
 PLAIN = "no protection"
@@ -131,3 +137,19 @@ own, is the single one of chapter 12 that takes most of the protection away. Rec
 {", ".join(f"`{place}`" for place in places)}.
 ```
 """
+
+
+def in_readme(alt: str) -> str:
+    """The figure as a line of the README."""
+    return f"![{alt}]({PICTURE})"
+
+
+def main() -> None:
+    drawn, alt = figure(records.load(records.RESULTS))
+    plots.save(drawn, records.ROOT / PICTURE)
+    old = re.compile(rf"!\[.*\]\({re.escape(PICTURE)}\)")
+    README.write_text(old.sub(lambda _: in_readme(alt), README.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -78,3 +78,24 @@ def test_what_is_not_recorded_has_no_bar(glance):
     figure, alt = glance.figure([])
     assert not [bar for ax in figure.axes for bar in ax.patches]
     assert "±" not in alt
+
+
+def test_the_readme_shows_what_is_recorded(glance):
+    """If not: ``python workflow/glance.py`` draws it anew."""
+    _, alt = glance.figure(records.load(RESULTS))
+    assert glance.in_readme(alt) in glance.README.read_text()
+    assert (ROOT / glance.PICTURE).is_file()
+
+
+def test_another_figure_of_the_readme_stays(glance, tmp_path, monkeypatch):
+    readme = tmp_path / "README.md"
+    readme.write_text("![Flow](book/dataflow.svg)\n\n![old 1 ± 2](results/glance.png)\n\nEnd.\n")
+    (tmp_path / "results").mkdir()
+    monkeypatch.setattr(glance, "README", readme)
+    monkeypatch.setattr(glance.records, "ROOT", tmp_path)
+    glance.main()
+    _, alt = glance.figure(records.load(RESULTS))
+    assert readme.read_text() == (
+        f"![Flow](book/dataflow.svg)\n\n![{alt}](results/glance.png)\n\nEnd.\n"
+    )
+    assert (tmp_path / "results" / "glance.png").stat().st_size > 10_000
