@@ -237,6 +237,31 @@ def of_unlearnable_audit() -> Said:
     yield f"MEM-3 {scenes.told('left.mem_3', '.2f')} {photos.told('left.mem_3', '.2f')}"
     first = Runs("unlearnable_audit/flickr8k")
     yield f"decide, by: unit on Flickr8K {first.less('left.switch_unit', 'left.mem_3', '+.2f')}."
+    changes = ("size", "steps", "trunk", "rounds", "grain", "short", "both")
+    left = {name: _noise_alone(f"noise-scenes-{name}") for name in changes}
+    assert all(mean - half <= 0.1 for mean, half in left.values())
+    yield "No change is shown to make noise protect scenes"
+    assert {name for name, (mean, half) in left.items() if mean + half >= 0.1} == {"steps", "trunk"}
+    yield "all but longer training and the wider trunk exclude it"
+    mean, half = _noise_alone("noise-one-round")
+    assert mean - half > 0.1
+    yield "On photos noise protects from the first round on"
+    base, one, twelve = (
+        [run["left.em_mem_budget"] for run in Runs(f"unlearnable_audit/noise-{name}").runs]
+        for name in ("base", "one-round", "rounds")
+    )
+    for fewer_or_more in (one, twelve):
+        gap = stats.ttest_ind(fewer_or_more, base, equal_var=False).confidence_interval()
+        assert gap.high < 0
+    yield "One round leaves less than four"
+    yield "but so do twelve"
+
+
+def _noise_alone(experiment: str) -> tuple[float, float]:
+    """What optimised noise leaves, and half of its interval, with each look's share."""
+    desk = Runs(f"unlearnable_audit/{experiment}")
+    left = [run["left.em_mem_budget"] for run in desk.runs]
+    return fmean(left), half_width(left, desk.looks)
 
 
 def of_unlearnable_sweeps() -> Said:
