@@ -137,6 +137,12 @@ def of_comm_audit() -> Said:
     for control in ("cross_self_product", "cross_self_fused"):
         gap = desk.less(f"synergy_auc.{control}", "synergy_auc.comm")
         yield f") {gap}"
+    signs = [
+        desk.sign(f"synergy_auc.{towers}_product", "synergy_auc.comm")
+        for towers in ("cross_self", "factorcl")
+    ]
+    assert signs == [1, 0]
+    yield "are above CoMM, too; of FactorCL's that is not shown."
     more = Runs("comm/fused")
     gap = more.less("synergy_auc.cross_self_fused", "synergy_auc.comm", looks=more.looks)
     yield f"the second one in {len(more.runs)} runs – {gap}"
@@ -406,7 +412,10 @@ def of_unlearnable_comm() -> Said:
     words, noise = (desk.told(f"left.{p}.clip", "z.2f") for p in ("random_tokens", "mem_images"))
     yield f"leave {words} against CLIP on scenes, and MEM-3's noise without its words {noise}."
     assert desk.sign("left.mem_3.clip_views", "left.mem_3.comm") == 0
-    yield "That fusion adds anything to the views is not shown"
+    yield "takes more of MEM-3's protection than views alone is not shown"
+    for runs in (desk, photos):
+        assert runs.sign("by_trigger.mem_3.clip_views", "by_trigger.mem_3.comm") == 1
+    yield "Its captions go by the trigger less often."
     for a, b, expected in (
         ("left.random_tokens.clip", "left.mem_3.clip", 0),
         ("left.random_tokens.clip_views", "left.mem_3.clip_views", 1),
