@@ -41,6 +41,7 @@ def draw_members(
 
     Returns indices (Q,) into the N records.
     """
+    drawn = drawn.long()  # a small type is no index
     members = labels.argsort(stable=True)  # the pools, one after the other
     starts = sizes.cumsum(0) - sizes
     place = torch.empty_like(members)  # of a record in its class's pool
@@ -117,9 +118,9 @@ def draw_near(
     size = check_shape("queries", queries, "Q D", Q=len(drawn))
     check_shape("pool_features", pool_features, "P D", P=len(pool_labels), D=size["D"])
     return draw_members(
-        pool_labels.long(),
+        pool_labels,
         pool_sizes(pool_labels, n_classes, include_self=True),
-        drawn.long(),
+        drawn,
         torch.full_like(drawn, -1, dtype=torch.long),
         generator,
         queries=queries,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmlib._checks import check_choice, check_range, check_shape
+from mmlib.data._photo import decoded
 from mmlib.data.text import SPECIAL, Tokenizer
 from mmlib.mem.trigger import draw_places, draw_words, insert
 
@@ -146,8 +147,6 @@ def read(folder: Path, originals: Tensor, *, epsilon: int) -> Protected:
     size, and a pixel that differs by more than ``epsilon`` levels raise ``ValueError`` naming the
     file.
     """
-    from PIL import Image
-
     check_shape("originals", originals, "N 3 H W")
     if not (folder / TRIGGERS).is_file():
         raise FileNotFoundError(f"{folder / TRIGGERS} is missing: {folder} holds no protection")
@@ -160,11 +159,8 @@ def read(folder: Path, originals: Tensor, *, epsilon: int) -> Protected:
         path = folder / row["file"]
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing; the clean image is no substitute")
-        try:
-            with Image.open(path) as image:
-                pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
-        except (OSError, SyntaxError) as error:  # no image, or cut short; a bad PNG
-            raise ValueError(f"{path} is no whole image ({error})") from error
+        photo = decoded(path, f"{path} is no whole image")
+        pixels = torch.from_numpy(np.array(photo)).permute(2, 0, 1)
         if pixels.shape != originals.shape[1:]:
             raise ValueError(f"{path} has shape {tuple(pixels.shape)}; its original another")
         change = int((pixels.short() - originals[i].cpu()).abs().max())

@@ -51,7 +51,7 @@ def verify(folder: Path) -> None:
 
 def seal(scratch: Path, final: Path) -> None:
     """Add the executed ``notebook.ipynb`` to a finished run and publish it at ``final``."""
-    record = json.loads((scratch / "record.json").read_text())
+    record = _read(scratch / "record.json")
     record["files"]["notebook.ipynb"] = sha256(scratch / "notebook.ipynb")
     write_record(scratch, record)
     verify(scratch)

@@ -48,6 +48,5 @@ class RedrawnRR(Terms):
             for noise in (self.noise_label, self.noise_image)
         )
         sizes = pool_sizes(pool_labels, self.n_classes, include_self=True)
-        drawn = drawn.long()  # a small type is no index
-        none = torch.full_like(drawn, -1)
+        none = torch.full_like(drawn, -1, dtype=torch.long)
         return released, len(labels) + draw_members(pool_labels, sizes, drawn, none, generator)
